@@ -1,0 +1,1 @@
+"""The ``tally`` command: parse, call, print."""

@@ -1,0 +1,1 @@
+"""System contracts: pure integer functions of (state view, block context, arguments)."""

@@ -1,0 +1,1 @@
+"""The consortium's description: drafting, signing, sealing, templates and the example consortium."""

@@ -1,0 +1,1 @@
+"""The peer: driver, network, mempool, HTTP API, anchoring, connectors."""
