@@ -1,1 +1,1 @@
-"""The ledger: types, canonical codec, hashes, Merkle and state trees, execution, store, offline verification."""
+"""The ledger: types, canonical codec, hashes, Merkle and state trees, execution, store, verification."""
