@@ -10,8 +10,8 @@ The passphrase is stretched with argon2id (RFC 9106) under the cost stored in th
 purpose and public key beside the seed, so that nobody can turn a signer's key file into a validator's by
 editing the readable part. Purpose separation is DESIGN.md's "Who signs": a key serves one purpose.
 
-The way to a key file's content is `inspect` (public half, no passphrase) or `load` (the signing key). Files are
-written whole or not at all, with mode 0600, and never over an existing key. Prompting is the CLI's business.
+`inspect` gives the public half without a passphrase, `load` the signing key. Files are written whole or not at
+all, with mode 0600, and never over an existing key. Prompting is the CLI's business.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ def _stretch(passphrase: str, salt: bytes, cost: KdfCost) -> bytes:
         )
     except (MemoryError, RuntimeError, nacl.exceptions.CryptoError):
         raise KeyFileError(
-            f"not enough memory to open the key: {cost.memory // 2**20} MiB are needed, free some and try again"
+            f"not enough memory to open the key: free {cost.memory // 2**20} MiB and try again"
         ) from None
 
 
@@ -242,11 +242,12 @@ def _parse(data: bytes) -> _KeyFile:
         raise ValueError(f"longer than {MAX_FILE_SIZE} bytes")
     try:
         whole = json.loads(data)
+        canonical = _canonical_json(whole)
     except (ValueError, RecursionError):
         raise ValueError("not JSON") from None
-    _fields(whole, "cipher", "file", "kdf", "public", "purpose", "version")
-    if _canonical_json(whole) != data:
+    if canonical != data:
         raise ValueError("not in its canonical form")
+    _fields(whole, "cipher", "file", "kdf", "public", "purpose", "version")
     kdf, cipher = whole["kdf"], whole["cipher"]
     _fields(kdf, "memory", "name", "operations", "salt")
     _fields(cipher, "name", "nonce", "text")
@@ -302,7 +303,7 @@ def _write(path: Path, data: bytes, *, replace: bool) -> None:
             Path(temporary).unlink(missing_ok=True)
         _sync_folder(path.parent)
     except FileExistsError:
-        raise KeyFileError(f"{path} exists already: choose another path, keys are never overwritten") from None
+        raise KeyFileError(f"{path} exists already: choose another path, no key is overwritten") from None
     except OSError as error:
         raise KeyFileError(
             f"cannot write the key file {path} ({_reason(error)}): correct the folder or free some space"
