@@ -1,0 +1,311 @@
+"""The authenticated, versioned state map of one chain: roots, proofs of presence and of absence.
+
+A trie over SHA-256 of the key, two bits a level. A subtree of at most ``BUCKET_CAPACITY`` entries is a
+*bucket*, a larger one a *branch* of four; so the root depends on the contents alone, never on their history,
+and a ground-out prefix only makes its own path longer (``docs/adr/0004``).
+
+==========  ============================================================================
+entry       key hash (32) || value hash (32), SHA-256 of key bytes and of value bytes
+bucket      SHA-256(0x00 || entries in ascending order); the empty one too
+branch      SHA-256(0x01 || four child digests)
+==========  ============================================================================
+
+Trees are immutable: ``updated`` shares what did not change, so that several candidate blocks may stand on
+one parent. Nodes are rows ``(path, height)``; the newest row at or below a height is that height's node, so a
+past root needs no rebuilding. Nodes not yet read stand as ``None`` and are fetched when a path needs them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final, TypeAlias
+
+BUCKET_CAPACITY: Final = 16
+ENTRY_SIZE: Final = 64
+MAX_LEVELS: Final = 128
+_HASH: Final = 32
+_BRANCH_ROW: Final = 1 + 4 * (_HASH + 4)
+
+NodePath: TypeAlias = bytes
+"""Level (1 byte) || the 2·level leading bits of the key hash, left-aligned and zero-padded."""
+Fetch: TypeAlias = Callable[[NodePath], bytes | None]
+"""Reads the row of a node as of the tree's height."""
+
+
+class StateError(RuntimeError):
+    """A node row is missing or damaged: the store must be restored or synced again."""
+
+
+class ProofError(ValueError):
+    """A state proof that does not prove what it claims; one line."""
+
+
+class Branch:
+    """Four children: digest and entry count of each, and the child itself once read."""
+
+    __slots__ = ("children", "counts", "digest", "digests")
+
+    def __init__(
+        self, digests: list[bytes], counts: list[int], children: list[Branch | bytes | None]
+    ) -> None:
+        self.digests = digests
+        self.counts = counts
+        self.children = children
+        self.digest = sha256(b"\x01" + b"".join(digests)).digest()
+
+    def row(self) -> bytes:
+        """What the store keeps of a branch: per child its digest and entry count."""
+        parts = [
+            digest + count.to_bytes(4, "big")
+            for digest, count in zip(self.digests, self.counts, strict=True)
+        ]
+        return b"\x01" + b"".join(parts)
+
+
+Node: TypeAlias = "Branch | bytes"
+_EMPTY_BUCKET: Final = b""
+
+
+def bucket_digest(entries: bytes) -> bytes:
+    """SHA-256(0x00 || entries)."""
+    return sha256(b"\x00" + entries).digest()
+
+
+EMPTY_ROOT: Final = bucket_digest(_EMPTY_BUCKET)
+
+
+def _digest(node: Node) -> bytes:
+    return bucket_digest(node) if type(node) is bytes else node.digest  # type: ignore[union-attr]
+    # (mypy does not narrow an exact type test, which is what the hot path needs)
+
+
+def _count(node: Node) -> int:
+    return len(node) // ENTRY_SIZE if isinstance(node, bytes) else sum(node.counts)
+
+
+def _slot(key_hash: bytes, level: int) -> int:
+    """Which of four children a key takes below ``level``."""
+    return key_hash[level >> 2] >> (6 - 2 * (level & 3)) & 3
+
+
+def node_path(key_hash: bytes, level: int) -> NodePath:
+    """The path of the node at ``level`` on the way to a key."""
+    whole, rest = divmod(2 * level, 8)
+    if not rest:
+        return bytes([level]) + key_hash[:whole]
+    return bytes([level]) + key_hash[:whole] + bytes([key_hash[whole] & (0xFF00 >> rest) & 0xFF])
+
+
+class StateTree:
+    """One version of the map. ``rows`` are the nodes that changed since the tree it was made from."""
+
+    __slots__ = ("_fetch", "_node", "root", "rows")
+
+    def __init__(self, node: Node, fetch: Fetch, rows: dict[NodePath, bytes] | None = None) -> None:
+        self._node = node
+        self._fetch = fetch
+        self.rows: dict[NodePath, bytes] = {} if rows is None else rows
+        self.root = _digest(node)
+
+    @classmethod
+    def empty(cls) -> StateTree:
+        """The map with no entries."""
+        return cls(_EMPTY_BUCKET, lambda _path: None)
+
+    @classmethod
+    def load(cls, fetch: Fetch) -> StateTree:
+        """The tree whose rows ``fetch`` reads; only its top is read now. Raises StateError on a damaged row."""
+        row = fetch(node_path(bytes(_HASH), 0))
+        return cls(_EMPTY_BUCKET if row is None else _node_of_row(row), fetch)
+
+    def updated(self, changes: Iterable[tuple[bytes, bytes | None]], fetch: Fetch | None = None) -> StateTree:
+        """A new tree with ``(key, value bytes or None to delete)`` applied; this one stays as it is."""
+        hashed = sorted(
+            (sha256(key).digest(), None if value is None else sha256(value).digest())
+            for key, value in changes
+        )
+        rows: dict[NodePath, bytes] = {}
+        if not hashed:
+            return StateTree(self._node, fetch or self._fetch, rows)
+        node = self._apply(self._node, hashed, 0, rows)
+        return StateTree(node, fetch or self._fetch, rows)
+
+    def prove(self, key: bytes) -> list[Any]:
+        """A proof of presence or absence of a key: ``[bucket entries, [[3 sibling digests], … root first]]``."""
+        key_hash = sha256(key).digest()
+        siblings: list[list[bytes]] = []
+        node, level = self._node, 0
+        while not isinstance(node, bytes):
+            slot = _slot(key_hash, level)
+            siblings.append([digest for place, digest in enumerate(node.digests) if place != slot])
+            node, level = self._child(node, slot, key_hash, level), level + 1
+        return [node, siblings]
+
+    def forget(self, depth: int = 0) -> StateTree:
+        """The same version with everything below ``depth`` levels unread again: bounds memory."""
+        return StateTree(_shallow(self._node, depth), self._fetch)
+
+    def _child(self, branch: Branch, slot: int, key_hash: bytes, level: int) -> Node:
+        child = branch.children[slot]
+        if child is None:
+            if not branch.counts[slot]:
+                return _EMPTY_BUCKET
+            path = node_path(_with_slot(key_hash, level, slot), level + 1)
+            row = self._fetch(path)
+            if row is None:
+                raise StateError("a state node is missing: restore the store from a backup or sync it again")
+            child = _node_of_row(row)
+            if _digest(child) != branch.digests[slot]:
+                raise StateError("a state node is damaged: restore the store from a backup or sync it again")
+            branch.children[slot] = child
+        return child
+
+    def _apply(
+        self, node: Node, changes: list[tuple[bytes, bytes | None]], level: int, rows: dict[NodePath, bytes]
+    ) -> Node:
+        """The node after the changes (sorted, distinct keys, all below it); fills ``rows`` with new nodes."""
+        if isinstance(node, bytes):
+            entries = _merge(node, changes)
+            made = _build(entries, level, rows)
+        else:
+            digests, counts, children = node.digests.copy(), node.counts.copy(), node.children.copy()
+            start, total = 0, len(changes)
+            while start < total:
+                slot = _slot(changes[start][0], level)
+                stop = start + 1
+                while stop < total and _slot(changes[stop][0], level) == slot:
+                    stop += 1
+                old = self._child(node, slot, changes[start][0], level)
+                new = self._apply(old, changes[start:stop], level + 1, rows)
+                digests[slot], counts[slot], children[slot] = _digest(new), _count(new), new
+                start = stop
+            if sum(counts) <= BUCKET_CAPACITY:
+                made = b"".join(
+                    self._entries(node, children, counts, slot, changes[0][0], level) for slot in range(4)
+                )
+            else:
+                made = Branch(digests, counts, children)
+        rows[node_path(changes[0][0], level)] = b"\x00" + made if isinstance(made, bytes) else made.row()
+        return made
+
+    def _entries(
+        self,
+        branch: Branch,
+        children: list[Branch | bytes | None],
+        counts: list[int],
+        slot: int,
+        key_hash: bytes,
+        level: int,
+    ) -> bytes:
+        """The entries of a child that is about to be merged: at most a bucket's worth, so it is a bucket."""
+        child = children[slot]
+        if child is None and counts[slot]:
+            child = self._child(branch, slot, key_hash, level)
+        if child is None:
+            return _EMPTY_BUCKET
+        if not isinstance(child, bytes):
+            raise StateError("a state branch holds fewer entries than a bucket: the store is damaged")
+        return child
+
+
+def _shallow(node: Node, depth: int) -> Node:
+    if isinstance(node, bytes):
+        return node
+    if depth == 0:
+        return Branch(node.digests, node.counts, [None] * 4)
+    children = [None if child is None else _shallow(child, depth - 1) for child in node.children]
+    return Branch(node.digests, node.counts, children)
+
+
+def _with_slot(key_hash: bytes, level: int, slot: int) -> bytes:
+    """The key hash with the two bits below ``level`` set to ``slot``: names a sibling's path."""
+    shift = 6 - 2 * (level & 3)
+    place = level >> 2
+    byte = key_hash[place] & ~(3 << shift) & 0xFF | slot << shift
+    return key_hash[:place] + bytes([byte]) + key_hash[place + 1 :]
+
+
+def _merge(entries: bytes, changes: list[tuple[bytes, bytes | None]]) -> list[bytes]:
+    """Bucket entries after the changes, ascending, as 64-byte strings."""
+    old = [entries[at : at + ENTRY_SIZE] for at in range(0, len(entries), ENTRY_SIZE)]
+    for key_hash, value_hash in changes:
+        at = bisect_left(old, key_hash)
+        present = at < len(old) and old[at].startswith(key_hash)
+        if value_hash is None:
+            if present:
+                del old[at]
+        elif present:
+            old[at] = key_hash + value_hash
+        else:
+            old.insert(at, key_hash + value_hash)
+    return old
+
+
+def _build(entries: list[bytes], level: int, rows: dict[NodePath, bytes]) -> Node:
+    """The canonical subtree of ascending entries; records the rows of the nodes *below* the top one."""
+    if len(entries) <= BUCKET_CAPACITY:
+        return b"".join(entries)
+    groups: list[list[bytes]] = [[], [], [], []]
+    for entry in entries:
+        groups[_slot(entry, level)].append(entry)
+    children: list[Branch | bytes | None] = []
+    for group in groups:
+        if not group:
+            children.append(_EMPTY_BUCKET)
+            continue
+        child = _build(group, level + 1, rows)
+        rows[node_path(group[0], level + 1)] = b"\x00" + child if isinstance(child, bytes) else child.row()
+        children.append(child)
+    digests = [EMPTY_ROOT if child is None else _digest(child) for child in children]
+    return Branch(digests, [len(group) for group in groups], children)
+
+
+def _node_of_row(row: bytes) -> Node:
+    if row[:1] == b"\x00" and len(row) % ENTRY_SIZE == 1:
+        return row[1:]
+    if row[:1] == b"\x01" and len(row) == _BRANCH_ROW:
+        places = range(1, _BRANCH_ROW, _HASH + 4)
+        digests = [row[at : at + _HASH] for at in places]
+        counts = [int.from_bytes(row[at + _HASH : at + _HASH + 4], "big") for at in places]
+        return Branch(digests, counts, [None] * 4)
+    raise StateError("a state node is damaged: restore the store from a backup or sync it again")
+
+
+@dataclass(frozen=True, slots=True)
+class StateProof:
+    """What a checked proof says: the value bytes at a key, or None where the key is absent."""
+
+    key: bytes
+    value: bytes | None
+
+
+def check_proof(root: bytes, key: bytes, value: bytes | None, proof: Any) -> StateProof:
+    """Check that ``key`` holds ``value`` (None: nothing) under ``root``. Raises ProofError."""
+    match proof:
+        case [bytes(entries), list(siblings)] if len(siblings) <= MAX_LEVELS and len(entries) % ENTRY_SIZE == 0:
+            pass
+        case _:
+            raise ProofError("the state proof is malformed")
+    if len(entries) > BUCKET_CAPACITY * ENTRY_SIZE:
+        raise ProofError("the bucket of the state proof is larger than a bucket can be")
+    key_hash = sha256(key).digest()
+    rows = [entries[at : at + ENTRY_SIZE] for at in range(0, len(entries), ENTRY_SIZE)]
+    found = [row[_HASH:] for row in rows if row.startswith(key_hash)]
+    wanted = [] if value is None else [sha256(value).digest()]
+    if found != wanted:
+        raise ProofError("the state proof is of another value" if found else "the state proof is of absence")
+    digest = bucket_digest(entries)
+    for level in range(len(siblings) - 1, -1, -1):
+        others = siblings[level]
+        if type(others) is not list or len(others) != 3 or not all(
+            type(other) is bytes and len(other) == _HASH for other in others
+        ):
+            raise ProofError("the state proof is malformed")
+        slot = _slot(key_hash, level)
+        digest = sha256(b"\x01" + b"".join([*others[:slot], digest, *others[slot:]])).digest()
+    if digest != root:
+        raise ProofError("the state proof leads to another root")
+    return StateProof(key, value)
