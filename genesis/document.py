@@ -1,0 +1,346 @@
+"""The genesis document: what a consortium agrees on before its first block, and the check of all of it.
+
+The document is a plain dict in the canonical form (INTERFACES: name, time, members, parties, parameters,
+templates, model, contracts); its hash under the tag "tally/genesis" is the network id that every signature
+of the network covers. This file turns JSON, where bytes are hex, into that dict and back. The pydantic models
+are the door only: inside the program the document is the dict.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from chain.codec import CodecError, encode
+from chain.crypto import PUBLIC_KEY_SIZE, sha256
+from chain.keys import is_usable_public_key
+from genesis.strict_json import GenesisError, one_line
+
+TAG: Final = "tally/genesis"
+VERSION: Final = 1
+MAX_SIZE: Final = 4 * 1024 * 1024
+"""Bytes of the encoded document."""
+MAX_VALIDATORS: Final = 16
+"""The largest n that the agreement is simulated with."""
+
+ROLES: Final = (
+    "procurement", "erp", "guarantor", "lender", "regulator", "insurer", "court", "notary", "observer",
+)  # fmt: skip
+CONTRACTS: Final = ("anchor", "credit", "gov", "notary", "records", "registry")
+CATEGORIES: Final = ("contract", "process", "bill", "guarantee", "qualification", "loan")
+FIELD_TYPES: Final = ("money", "decimal", "integer", "date", "text", "code", "lines")
+
+# name: (default, least, most). Milliseconds, bytes, counts.
+PARAMETERS: Final[Mapping[str, tuple[int, int, int]]] = {
+    "t0_ms": (1_000, 50, 8_000),  # R6: first round's timeout; rounds are capped at 8 s
+    "max_idle_ms": (30_000, 100, 3_600_000),  # R6: an idle chain's block interval
+    "max_block_bytes": (4 * 1024 * 1024, 64 * 1024, 16 * 1024 * 1024),
+    "max_block_txs": (4_000, 1, 65_536),
+    "tx_window_ms": (3_600_000, 10_000, 86_400_000),  # how far ahead valid_until may lie
+    "anchor_interval_blocks": (100, 1, 1_000_000),
+    "anchor_interval_ms": (600_000, 1_000, 86_400_000),  # an anchor is due at whichever comes first
+}
+
+_ID: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_RIGHT: Final = re.compile(r"([a-z]+)\.[a-z_]+")
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
+_KEY_HEX: Final = re.compile(r"[0-9a-f]{64}")
+
+
+def network_id(document: Mapping[str, Any]) -> bytes:
+    """The hash of a document, 32 bytes: the name of the network in every signature."""
+    return sha256(signed_bytes(document))
+
+
+def signed_bytes(document: Mapping[str, Any]) -> bytes:
+    """What each member signs: the tagged, versioned, canonical document."""
+    return encode([TAG, VERSION, dict(document)])
+
+
+def from_json(value: Any) -> dict[str, Any]:
+    """The canonical document of its JSON form (bytes as hex). Raises GenesisError."""
+    try:
+        document = _Document.model_validate(value).canonical()
+    except ValidationError as error:
+        raise GenesisError(f"the genesis document does not stand: {one_line(error)}") from None
+    try:
+        size = len(signed_bytes(document))
+    except CodecError as error:
+        raise GenesisError(f"the genesis document does not stand: {error}") from None
+    if size > MAX_SIZE:
+        raise GenesisError(f"the genesis document has {size} bytes where {MAX_SIZE} are allowed: make it smaller")
+    return document
+
+
+def to_json(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON form of a canonical document; `from_json` gives the same document back."""
+    return {
+        **document,
+        "members": [member_to_json(member) for member in document["members"]],
+        "parties": [{**party, "keys": [key.hex() for key in party["keys"]]} for party in document["parties"]],
+    }
+
+
+def member_from_json(value: Any) -> dict[str, Any]:
+    """The canonical form of one member's entry. Raises GenesisError."""
+    try:
+        return _Member.model_validate(value).model_dump()
+    except ValidationError as error:
+        raise GenesisError(f"the member's half does not stand: {one_line(error)}") from None
+
+
+def member_to_json(member: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON form of one member's entry."""
+    return {
+        **member,
+        "validator": member["validator"].hex() if member["validator"] else None,
+        "network": member["network"].hex() if member["network"] else None,
+        "signers": [{"key": signer["key"].hex(), "rights": signer["rights"]} for signer in member["signers"]],
+    }
+
+
+def default_parameters() -> dict[str, int]:
+    """The parameters a document gets where its draft says nothing."""
+    return {name: default for name, (default, _, _) in PARAMETERS.items()}
+
+
+def validators(document: Mapping[str, Any]) -> list[tuple[str, bytes]]:
+    """(member id, validator key) of the members that vote, sorted by id."""
+    return [(member["id"], member["validator"]) for member in document["members"] if member["validator"]]
+
+
+def ceremony_key(member: Mapping[str, Any]) -> bytes:
+    """The key a member signs the document with: its validator key, else its first signer key."""
+    key: bytes = member["validator"] or member["signers"][0]["key"]
+    return key
+
+
+def _identifier(text: str) -> str:
+    if not _ID.fullmatch(text):
+        raise ValueError(f"{text!r} is no id: start with a letter, then at most 31 of a-z 0-9 -")
+    return text
+
+
+def _public_key(value: Any) -> bytes:
+    raw = value if isinstance(value, bytes) else b""
+    if isinstance(value, str) and _KEY_HEX.fullmatch(value):
+        raw = bytes.fromhex(value)
+    if len(raw) != PUBLIC_KEY_SIZE:
+        raise ValueError("a public key is 64 lower-case hex digits: copy it from 'tally keys show'")
+    if not is_usable_public_key(raw):
+        raise ValueError("is no Ed25519 key that only its owner can sign for: copy it from 'tally keys show'")
+    return raw
+
+
+def _repeated(values: Iterable[Any]) -> Any:
+    """The first value that stands twice, or None."""
+    seen = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None
+
+
+def _one_of(choices: tuple[str, ...], what: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"unknown {what} {text!r}: use one of {', '.join(choices)}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _decimal(text: str) -> str:
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError(f"{text!r} is no decimal number: write digits, at most one point, in quotes")
+    return text
+
+
+_Id = Annotated[str, AfterValidator(_identifier)]
+_PublicKey = Annotated[bytes, BeforeValidator(_public_key)]
+_Role = Annotated[str, _one_of(ROLES, "role")]
+_Text = Annotated[str, Field(min_length=1, max_length=200)]
+_Decimal = Annotated[str, AfterValidator(_decimal)]
+_Checked = TypeVar("_Checked", bound=BaseModel)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class _Signer(_Model):
+    key: _PublicKey
+    rights: list[str]
+
+    @field_validator("rights")
+    @classmethod
+    def _known(cls, rights: list[str]) -> list[str]:
+        for right in rights:
+            parts = _RIGHT.fullmatch(right)
+            if right != "*" and (parts is None or parts[1] not in CONTRACTS):
+                raise ValueError(f"{right!r} is no right: write \"*\" or contract.method")
+        if not rights or _repeated(rights) is not None:
+            raise ValueError("a signer has at least one right, each once")
+        return rights
+
+
+class _Member(_Model):
+    id: _Id
+    role: _Role
+    validator: _PublicKey | None
+    network: _PublicKey | None
+    signers: list[_Signer]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.id == "consortium":
+            raise ValueError("the id 'consortium' is the shared chain's: choose another")
+        if self.validator is None and not self.signers:
+            raise ValueError(f"member {self.id!r} has no key to sign with: give a validator or a signer key")
+        if self.validator is not None and self.network is None:
+            raise ValueError(f"validator {self.id!r} has no network key: make one with 'tally keys new'")
+        if self.validator is not None and self.role == "observer":
+            raise ValueError(f"observer {self.id!r} has no vote: leave its validator key out")
+        return self
+
+
+class _Party(_Model):
+    id: _Id
+    name: _Text
+    identifiers: list[_Text] = []
+    keys: Annotated[list[_PublicKey], Field(min_length=1)]
+
+
+class _TemplateField(BaseModel):
+    # More names are allowed here and below: what a template may hold is the credit contract's to say.
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    type: Annotated[str, _one_of(FIELD_TYPES, "field type")]
+    scale: Annotated[int, Field(ge=0, le=18)] = 0
+    weight: Annotated[int, Field(ge=0, le=10_000)] = 0
+    open: bool = True
+    required: bool = False
+    min: _Decimal | None = None
+    max: _Decimal | None = None
+    fluctuation_bp: Annotated[int, Field(ge=0)] | None = None
+    epsilon: _Decimal | None = None
+
+
+class _TemplateKind(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    category: Annotated[str, _one_of(CATEGORIES, "category")]
+    uploaders: Annotated[list[_Role], Field(min_length=1)]
+    fields: Annotated[dict[str, _TemplateField], Field(min_length=1)]
+
+
+class _Template(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    id: _Id
+    version: Annotated[int, Field(ge=1)]
+    kinds: Annotated[dict[str, _TemplateKind], Field(min_length=1)]
+
+
+class _CreditModel(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    version: Annotated[int, Field(ge=1)]
+
+
+class _Document(_Model):
+    name: _Text
+    time: Annotated[int, Field(ge=0, lt=253_402_300_800_000)]
+    members: list[_Member]
+    parties: list[_Party]
+    parameters: dict[str, int]
+    templates: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    model: dict[str, Any]
+    contracts: dict[str, Annotated[int, Field(ge=1)]]
+
+    @field_validator("parameters")
+    @classmethod
+    def _bounded(cls, parameters: dict[str, int]) -> dict[str, int]:
+        for name in sorted(parameters.keys() | PARAMETERS.keys()):
+            if name not in PARAMETERS:
+                raise ValueError(f"unknown parameter {name!r}: use {', '.join(PARAMETERS)}")
+            if name not in parameters:
+                raise ValueError(f"parameter {name!r} is missing: its default is {PARAMETERS[name][0]}")
+            _, least, most = PARAMETERS[name]
+            if not least <= parameters[name] <= most:
+                raise ValueError(f"parameter {name!r} is {parameters[name]}: choose {least} to {most}")
+        return parameters
+
+    @field_validator("contracts")
+    @classmethod
+    def _known_contracts(cls, contracts: dict[str, int]) -> dict[str, int]:
+        if sorted(contracts) != list(CONTRACTS):
+            raise ValueError(f"must give the version of each of {', '.join(CONTRACTS)}, and of nothing else")
+        return contracts
+
+    @field_validator("templates")
+    @classmethod
+    def _templates_stand(cls, templates: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        named = [_checked(_Template, template, "template") for template in templates]
+        twice = _repeated((template.id, template.version) for template in named)
+        if twice:
+            raise ValueError(f"template {twice[0]!r} version {twice[1]} stands twice: keep one")
+        return templates
+
+    @field_validator("model")
+    @classmethod
+    def _model_stands(cls, model: dict[str, Any]) -> dict[str, Any]:
+        _checked(_CreditModel, model, "model")
+        return model
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        twice = _repeated([member.id for member in self.members] + [party.id for party in self.parties])
+        if twice:
+            raise ValueError(f"the id {twice!r} stands twice: members and parties each have their own")
+        twice = _repeated(self._keys())
+        if twice:
+            raise ValueError(f"the key {twice.hex()} stands twice: each purpose and owner has its own key")
+        twice = _repeated(text for party in self.parties for text in party.identifiers)
+        if twice:
+            raise ValueError(f"the identifier {twice!r} belongs to two parties: keep it with one")
+        count = sum(member.validator is not None for member in self.members)
+        if not 1 <= count <= MAX_VALIDATORS:
+            raise ValueError(f"{count} validators: a consortium has 1 to {MAX_VALIDATORS}, 4 to tolerate a fault")
+        return self
+
+    def _keys(self) -> list[bytes]:
+        keys: list[bytes | None] = []
+        for member in self.members:
+            keys += [member.validator, member.network, *(signer.key for signer in member.signers)]
+        keys += [key for party in self.parties for key in party.keys]
+        return [key for key in keys if key is not None]
+
+    def canonical(self) -> dict[str, Any]:
+        """The document as a plain dict: members and parties sorted by id."""
+        whole = self.model_dump()
+        whole["members"].sort(key=lambda member: member["id"])
+        whole["parties"].sort(key=lambda party: party["id"])
+        return whole
+
+
+def _checked(model: type[_Checked], value: dict[str, Any], what: str) -> _Checked:
+    """The value as a model. Raises ValueError with the first finding, named by the value's id."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        name = value.get("id", value.get("version", "without id"))
+        raise ValueError(f"{what} {name!r} does not stand: {one_line(error)}") from None

@@ -1,0 +1,48 @@
+"""The industry templates and credit models that ship with the software, by id.
+
+They are data: `genesis/templates/<id>.json` and `genesis/models/<id>.json`. A consortium copies what it chooses
+into its genesis document, so that a later release cannot change a running network.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from genesis import strict_json
+from genesis.strict_json import GenesisError
+
+_FOLDER: Final = Path(__file__).parent
+
+
+def template_ids() -> tuple[str, ...]:
+    """The ids of the shipped templates, sorted."""
+    return _ids("templates")
+
+
+def model_ids() -> tuple[str, ...]:
+    """The ids of the shipped credit models, sorted."""
+    return _ids("models")
+
+
+def template(template_id: str) -> dict[str, Any]:
+    """One shipped template. Raises GenesisError that names the known ones."""
+    return _read("templates", "template", template_id)
+
+
+def model(model_id: str) -> dict[str, Any]:
+    """One shipped credit model. Raises GenesisError that names the known ones."""
+    return _read("models", "model", model_id)
+
+
+def _ids(folder: str) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in (_FOLDER / folder).glob("*.json")))
+
+
+def _read(folder: str, what: str, name: str) -> dict[str, Any]:
+    if name not in _ids(folder):
+        raise GenesisError(f"unknown {what} {name!r}: use one of {', '.join(_ids(folder))}")
+    value = strict_json.read(_FOLDER / folder / f"{name}.json")
+    if not isinstance(value, dict):
+        raise GenesisError(f"{what} {name!r} is not a JSON object: reinstall the software")
+    return value
