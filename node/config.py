@@ -1,0 +1,257 @@
+"""A node's configuration: one TOML file, checked whole before anything starts.
+
+Relative paths are taken from the file's folder. What every node must agree on is not here but in the genesis
+document (`genesis.document.PARAMETERS`); what is here concerns this machine only. docs/operations.md lists all
+settings. A wrong file is answered with one line that names the setting and says what to do.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from chain.keys import KeyFileError, passphrase_from_environment, passphrase_from_file
+from genesis.strict_json import one_line
+
+MAX_FILE_SIZE: Final = 1024 * 1024
+"""Bytes of a configuration file."""
+
+_ID: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}")
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; the message is one line that says what to do."""
+
+
+class Address(NamedTuple):
+    """Where to listen or dial: an IPv4 or IPv6 address (no brackets) or a host name, and a TCP port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_address(text: Any) -> Address:
+    """The address of "host:port" or "[IPv6]:port". Raises ValueError that shows the form."""
+    if isinstance(text, Address):
+        return text
+    host, colon, port = text.rpartition(":") if isinstance(text, str) else ("", "", "")
+    bracketed = host.startswith("[") and host.endswith("]")
+    name = host[1:-1] if bracketed else host
+    well_formed = re.fullmatch(r"[0-9a-fA-F:.]{2,45}", name) if bracketed else _HOST.fullmatch(name)
+    if not colon or not well_formed or not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65_535:
+        raise ValueError(f'{text!r} is no address: write "host:port", for example "127.0.0.1:27100"')
+    return Address(name, int(port))
+
+
+def _member_id(text: str) -> str:
+    if not _ID.fullmatch(text):
+        raise ValueError(f"{text!r} is no member id: copy it from 'tally genesis show'")
+    return text
+
+
+def _http_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f'{text!r} is no http address: write for example "http://127.0.0.1:8545"')
+    return text
+
+
+def _path(value: Any) -> Path:
+    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+        raise ValueError("must be a path in quotes")
+    return Path(value)
+
+
+_Id = Annotated[str, AfterValidator(_member_id)]
+_Path = Annotated[Path, BeforeValidator(_path)]
+_Address = Annotated[Address, BeforeValidator(parse_address)]
+_Url = Annotated[str, AfterValidator(_http_url)]
+_Positive = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Keys(_Section):
+    """Key files of this node (`chain.keys`). Without a validator key the node is an observer."""
+
+    network: _Path
+    validator: _Path | None = None
+    signer: _Path | None = None
+
+
+class P2p(_Section):
+    """Peer network: where to listen, and where each other member is (`{member id: "host:port"}`)."""
+
+    listen: _Address
+    peers: dict[_Id, _Address] = {}
+
+
+class Api(_Section):
+    """HTTP API and explorer pages. It has no login of its own: keep it on loopback or behind a proxy."""
+
+    listen: _Address
+    max_request_bytes: Annotated[int, Field(ge=1_024, le=64 * 1024 * 1024)] = 8 * 1024 * 1024
+
+
+class Anchor(_Section):
+    """Public-chain anchoring over Ethereum JSON-RPC; without `rpc_url` this node takes no anchoring duty."""
+
+    rpc_url: _Url | None = None
+    key: _Path | None = None
+    """Ethereum keystore (version 3) file of a dedicated, low-balance account; same passphrase as the node's."""
+    chain_id: _Positive | None = None
+    """Refuse another chain than this one; None takes what the endpoint says at first contact."""
+    confirmations: Annotated[int, Field(ge=1, le=1_000)] = 3
+    poll_s: Annotated[int, Field(ge=1, le=3_600)] = 5
+    max_fee_gwei: Annotated[int, Field(ge=1, le=100_000)] = 200
+    development: bool = False
+    """The endpoint is a development chain: its own account pays, and every anchor is marked as proving nothing."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.rpc_url and not self.key and not self.development:
+            raise ValueError("rpc_url needs a key: give an Ethereum keystore file, or set development = true")
+        return self
+
+
+class Limits(_Section):
+    """What one node takes on. Bytes and counts."""
+
+    mempool_bytes: Annotated[int, Field(ge=1024 * 1024)] = 64 * 1024 * 1024
+    mempool_transactions: _Positive = 50_000
+    sender_transactions: _Positive = 10_000
+    """Pending transactions of one signer."""
+    sender_bytes: _Positive = 16 * 1024 * 1024
+    """Pending bytes of one signer."""
+    document_bytes: _Positive = 64 * 1024 * 1024
+    """One raw document in the document store."""
+    min_free_disk_bytes: Annotated[int, Field(ge=0)] = 256 * 1024 * 1024
+    """With less free space the node takes no new transactions, and says so."""
+
+
+class Clock(_Section):
+    """The machine's clock against the peers' (R15 judges fresh proposals by it)."""
+
+    warn_skew_ms: Annotated[int, Field(ge=10, le=60_000)] = 500
+
+
+class Log(_Section):
+    """Structured logs on standard error, or appended to a file."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
+    file: _Path | None = None
+
+
+class Config(_Section):
+    """Everything one node is started with. Paths are absolute after `load`."""
+
+    member: _Id
+    genesis: _Path
+    data: _Path
+    documents: str | None = None
+    """Raw-document store as an fsspec URL; None is `data`/documents."""
+    passphrase_file: _Path | None = None
+    """Where the passphrase lies; TALLY_PASSPHRASE and TALLY_PASSPHRASE_FILE come first."""
+    keys: Keys
+    p2p: P2p
+    api: Api
+    anchor: Anchor = Anchor()
+    limits: Limits = Limits()
+    clock: Clock = Clock()
+    log: Log = Log()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.member in self.p2p.peers:
+            raise ValueError(f"p2p.peers names this member itself ({self.member}): take that line out")
+        if self.p2p.listen == self.api.listen:
+            raise ValueError(f"p2p.listen and api.listen are both {self.api.listen}: give each its own port")
+        return self
+
+
+def load(path: Path) -> Config:
+    """Read a node.toml. Raises ConfigError naming the file, the setting and what to do."""
+    values = _read(path)
+    folder = path.absolute().parent
+    try:
+        return _absolute(Config.model_validate(values), folder)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_advice(error)}") from None
+
+
+def passphrase(config: Config, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The passphrase of this node's keys, or None when nothing names one (the CLI then asks).
+
+    From TALLY_PASSPHRASE, TALLY_PASSPHRASE_FILE, else the configured file. Raises ConfigError.
+    """
+    try:
+        given = passphrase_from_environment(environment)
+        if given is None and config.passphrase_file is not None:
+            given = passphrase_from_file(config.passphrase_file)
+    except KeyFileError as error:
+        raise ConfigError(str(error)) from None
+    return given
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_SIZE + 1)
+        if len(data) > MAX_FILE_SIZE:
+            raise ConfigError(f"{path} is longer than {MAX_FILE_SIZE} bytes: give a node.toml")
+        return tomllib.loads(data.decode("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no configuration at {path}: give the path of a node.toml") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path} ({error.strerror}): correct its path or its mode") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8 text: give a node.toml") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML ({error}): correct it there") from None
+
+
+def _advice(error: ValidationError) -> str:
+    """The first finding, with what to do where pydantic only says what is wrong."""
+    kind = error.errors(include_url=False, include_context=False, include_input=False)[0]["type"]
+    finding = one_line(error)
+    if kind == "missing":
+        return f"{finding}: add that setting (docs/operations.md lists all)"
+    if kind == "extra_forbidden":
+        return f"{finding}: take that setting out, or correct its name"
+    return finding if kind == "value_error" else f"{finding}: correct that setting"
+
+
+def _absolute(config: Config, folder: Path) -> Config:
+    """The same configuration with every path absolute."""
+
+    def place(path: Path | None) -> Path | None:
+        return None if path is None else Path(os.path.normpath(folder / path.expanduser()))
+
+    return config.model_copy(
+        update={
+            "genesis": place(config.genesis),
+            "data": place(config.data),
+            "passphrase_file": place(config.passphrase_file),
+            "keys": Keys.model_construct(
+                network=place(config.keys.network),
+                validator=place(config.keys.validator),
+                signer=place(config.keys.signer),
+            ),
+            "anchor": config.anchor.model_copy(update={"key": place(config.anchor.key)}),
+            "log": config.log.model_copy(update={"file": place(config.log.file)}),
+        }
+    )
