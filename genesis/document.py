@@ -26,6 +26,10 @@ from pydantic import (
 from chain.codec import CodecError, encode
 from chain.crypto import PUBLIC_KEY_SIZE, sha256
 from chain.keys import is_usable_public_key
+from contracts.access import CONSORTIUM, METHOD_ROLES, ROLES
+from contracts.errors import ContractError
+from contracts.model import parse as parse_model
+from contracts.registry import MAX_IDENTIFIERS, MAX_MEMBERS
 from genesis.strict_json import GenesisError, one_line
 
 TAG: Final = "tally/genesis"
@@ -35,9 +39,6 @@ MAX_SIZE: Final = 4 * 1024 * 1024
 MAX_VALIDATORS: Final = 16
 """The largest n that the agreement is simulated with."""
 
-ROLES: Final = (
-    "procurement", "erp", "guarantor", "lender", "regulator", "insurer", "court", "notary", "observer",
-)  # fmt: skip
 CONTRACTS: Final = ("anchor", "credit", "gov", "notary", "records", "registry")
 CATEGORIES: Final = ("contract", "process", "bill", "guarantee", "qualification", "loan")
 FIELD_TYPES: Final = ("money", "decimal", "integer", "date", "text", "code", "lines")
@@ -48,13 +49,13 @@ PARAMETERS: Final[Mapping[str, tuple[int, int, int]]] = {
     "max_idle_ms": (30_000, 100, 3_600_000),  # R6: an idle chain's block interval
     "max_block_bytes": (4 * 1024 * 1024, 64 * 1024, 16 * 1024 * 1024),
     "max_block_txs": (4_000, 1, 65_536),
+    "max_charge": (1_000_000, 10_000, 1_000_000_000),  # metered units of one transaction
     "tx_window_ms": (3_600_000, 10_000, 86_400_000),  # how far ahead valid_until may lie
     "anchor_interval_blocks": (100, 1, 1_000_000),
     "anchor_interval_ms": (600_000, 1_000, 86_400_000),  # an anchor is due at whichever comes first
 }
 
 _ID: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
-_RIGHT: Final = re.compile(r"([a-z]+)\.[a-z_]+")
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 _KEY_HEX: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -189,9 +190,8 @@ class _Signer(_Model):
     @classmethod
     def _known(cls, rights: list[str]) -> list[str]:
         for right in rights:
-            parts = _RIGHT.fullmatch(right)
-            if right != "*" and (parts is None or parts[1] not in CONTRACTS):
-                raise ValueError(f"{right!r} is no right: write \"*\" or contract.method")
+            if right != "*" and right not in METHOD_ROLES:
+                raise ValueError(f'{right!r} is no right: write "*" or one of {", ".join(METHOD_ROLES)}')
         if not rights or _repeated(rights) is not None:
             raise ValueError("a signer has at least one right, each once")
         return rights
@@ -206,7 +206,7 @@ class _Member(_Model):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if self.id == "consortium":
+        if self.id == CONSORTIUM:
             raise ValueError("the id 'consortium' is the shared chain's: choose another")
         if self.validator is None and not self.signers:
             raise ValueError(f"member {self.id!r} has no key to sign with: give a validator or a signer key")
@@ -220,7 +220,7 @@ class _Member(_Model):
 class _Party(_Model):
     id: _Id
     name: _Text
-    identifiers: list[_Text] = []
+    identifiers: Annotated[list[_Text], Field(max_length=MAX_IDENTIFIERS)] = []
     keys: Annotated[list[_PublicKey], Field(min_length=1)]
 
 
@@ -255,16 +255,10 @@ class _Template(BaseModel):
     kinds: Annotated[dict[str, _TemplateKind], Field(min_length=1)]
 
 
-class _CreditModel(BaseModel):
-    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
-
-    version: Annotated[int, Field(ge=1)]
-
-
 class _Document(_Model):
     name: _Text
     time: Annotated[int, Field(ge=0, lt=253_402_300_800_000)]
-    members: list[_Member]
+    members: Annotated[list[_Member], Field(max_length=MAX_MEMBERS)]
     parties: list[_Party]
     parameters: dict[str, int]
     templates: Annotated[list[dict[str, Any]], Field(min_length=1)]
@@ -303,7 +297,10 @@ class _Document(_Model):
     @field_validator("model")
     @classmethod
     def _model_stands(cls, model: dict[str, Any]) -> dict[str, Any]:
-        _checked(_CreditModel, model, "model")
+        try:
+            parse_model(model)
+        except ContractError as error:
+            raise ValueError(f"model {model.get('id', 'without id')!r} does not stand: {error.message}") from None
         return model
 
     @model_validator(mode="after")
@@ -334,6 +331,8 @@ class _Document(_Model):
         whole = self.model_dump()
         whole["members"].sort(key=lambda member: member["id"])
         whole["parties"].sort(key=lambda party: party["id"])
+        for party in whole["parties"]:  # a party that documents name by nothing else is named by its id
+            party["identifiers"] = sorted(party["identifiers"]) or [party["id"]]
         return whole
 
 
