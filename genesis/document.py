@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, Self, TypeVar
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     AfterValidator,
@@ -30,6 +30,7 @@ from contracts.access import CONSORTIUM, METHOD_ROLES, ROLES
 from contracts.errors import ContractError
 from contracts.model import parse as parse_model
 from contracts.registry import MAX_IDENTIFIERS, MAX_MEMBERS
+from contracts.template import compile_template
 from genesis.strict_json import GenesisError, one_line
 
 TAG: Final = "tally/genesis"
@@ -40,15 +41,13 @@ MAX_VALIDATORS: Final = 16
 """The largest n that the agreement is simulated with."""
 
 CONTRACTS: Final = ("anchor", "credit", "gov", "notary", "records", "registry")
-CATEGORIES: Final = ("contract", "process", "bill", "guarantee", "qualification", "loan")
-FIELD_TYPES: Final = ("money", "decimal", "integer", "date", "text", "code", "lines")
 
 # name: (default, least, most). Milliseconds, bytes, counts.
 PARAMETERS: Final[Mapping[str, tuple[int, int, int]]] = {
     "t0_ms": (1_000, 50, 8_000),  # R6: first round's timeout; rounds are capped at 8 s
     "max_idle_ms": (30_000, 100, 3_600_000),  # R6: an idle chain's block interval
     "max_block_bytes": (4 * 1024 * 1024, 64 * 1024, 16 * 1024 * 1024),
-    "max_block_txs": (4_000, 1, 65_536),
+    "max_block_txs": (2_000, 1, 65_536),
     "max_charge": (1_000_000, 10_000, 1_000_000_000),  # metered units of one transaction
     "tx_window_ms": (3_600_000, 10_000, 86_400_000),  # how far ahead valid_until may lie
     "anchor_interval_blocks": (100, 1, 1_000_000),
@@ -56,7 +55,6 @@ PARAMETERS: Final[Mapping[str, tuple[int, int, int]]] = {
 }
 
 _ID: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
-_DECIMAL: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 _KEY_HEX: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -155,27 +153,16 @@ def _repeated(values: Iterable[Any]) -> Any:
     return None
 
 
-def _one_of(choices: tuple[str, ...], what: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"unknown {what} {text!r}: use one of {', '.join(choices)}")
-        return text
-
-    return AfterValidator(check)
-
-
-def _decimal(text: str) -> str:
-    if not _DECIMAL.fullmatch(text):
-        raise ValueError(f"{text!r} is no decimal number: write digits, at most one point, in quotes")
+def _role(text: str) -> str:
+    if text not in ROLES:
+        raise ValueError(f"unknown role {text!r}: use one of {', '.join(ROLES)}")
     return text
 
 
 _Id = Annotated[str, AfterValidator(_identifier)]
 _PublicKey = Annotated[bytes, BeforeValidator(_public_key)]
-_Role = Annotated[str, _one_of(ROLES, "role")]
+_Role = Annotated[str, AfterValidator(_role)]
 _Text = Annotated[str, Field(min_length=1, max_length=200)]
-_Decimal = Annotated[str, AfterValidator(_decimal)]
-_Checked = TypeVar("_Checked", bound=BaseModel)
 
 
 class _Model(BaseModel):
@@ -224,37 +211,6 @@ class _Party(_Model):
     keys: Annotated[list[_PublicKey], Field(min_length=1)]
 
 
-class _TemplateField(BaseModel):
-    # More names are allowed here and below: what a template may hold is the credit contract's to say.
-    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
-
-    type: Annotated[str, _one_of(FIELD_TYPES, "field type")]
-    scale: Annotated[int, Field(ge=0, le=18)] = 0
-    weight: Annotated[int, Field(ge=0, le=10_000)] = 0
-    open: bool = True
-    required: bool = False
-    min: _Decimal | None = None
-    max: _Decimal | None = None
-    fluctuation_bp: Annotated[int, Field(ge=0)] | None = None
-    epsilon: _Decimal | None = None
-
-
-class _TemplateKind(BaseModel):
-    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
-
-    category: Annotated[str, _one_of(CATEGORIES, "category")]
-    uploaders: Annotated[list[_Role], Field(min_length=1)]
-    fields: Annotated[dict[str, _TemplateField], Field(min_length=1)]
-
-
-class _Template(BaseModel):
-    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
-
-    id: _Id
-    version: Annotated[int, Field(ge=1)]
-    kinds: Annotated[dict[str, _TemplateKind], Field(min_length=1)]
-
-
 class _Document(_Model):
     name: _Text
     time: Annotated[int, Field(ge=0, lt=253_402_300_800_000)]
@@ -288,8 +244,15 @@ class _Document(_Model):
     @field_validator("templates")
     @classmethod
     def _templates_stand(cls, templates: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        named = [_checked(_Template, template, "template") for template in templates]
-        twice = _repeated((template.id, template.version) for template in named)
+        for template in templates:
+            try:
+                kinds = compile_template(template).kinds.values()
+            except ContractError as error:
+                raise ValueError(f"template {template.get('id')!r} does not stand: {error.message}") from None
+            stranger = next((role for kind in kinds for role in kind.uploaders if role not in ROLES), None)
+            if stranger is not None:
+                raise ValueError(f"template {template['id']!r} lets the unknown role {stranger!r} upload: correct it")
+        twice = _repeated((template["id"], template["version"]) for template in templates)
         if twice:
             raise ValueError(f"template {twice[0]!r} version {twice[1]} stands twice: keep one")
         return templates
@@ -300,7 +263,7 @@ class _Document(_Model):
         try:
             parse_model(model)
         except ContractError as error:
-            raise ValueError(f"model {model.get('id', 'without id')!r} does not stand: {error.message}") from None
+            raise ValueError(f"model {model.get('id')!r} does not stand: {error.message}") from None
         return model
 
     @model_validator(mode="after")
@@ -334,12 +297,3 @@ class _Document(_Model):
         for party in whole["parties"]:  # a party that documents name by nothing else is named by its id
             party["identifiers"] = sorted(party["identifiers"]) or [party["id"]]
         return whole
-
-
-def _checked(model: type[_Checked], value: dict[str, Any], what: str) -> _Checked:
-    """The value as a model. Raises ValueError with the first finding, named by the value's id."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        name = value.get("id", value.get("version", "without id"))
-        raise ValueError(f"{what} {name!r} does not stand: {one_line(error)}") from None

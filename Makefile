@@ -1,0 +1,52 @@
+# Entry points. Everything runs inside .venv, which .ci/setup.sh makes on first use; `make help` lists the targets.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON := .venv/bin/python
+FOLDERS := contracts chain consensus genesis node cli tallystick
+SEEDS ?= 200
+
+.PHONY: help env env-dev demo test check lint types imports fast slow sim bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|' 2>/dev/null \
+		|| grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST)
+
+env: ## the environment to run: .venv, and missing Debian packages when run as root
+	@.ci/setup.sh node
+
+env-dev: ## the environment to develop: the same with test tools
+	@.ci/setup.sh node,dev
+
+demo: env ## four validators and the whole story on real documents; INPUT=DIR takes others, KEEP=1 leaves it running
+	@.venv/bin/tally demo $(if $(INPUT),--input "$(INPUT)") $(if $(KEEP),--keep)
+
+test: check slow ## everything CI checks, at most 15 minutes on two cores
+
+check: env-dev ## the fast part, at most a minute: style, types, import direction, quick tests
+	@$(MAKE) -j2 --output-sync=target lint imports types fast
+
+lint:
+	@.venv/bin/ruff check .
+
+imports:
+	@.venv/bin/lint-imports
+
+types:
+	@.venv/bin/mypy --strict $(FOLDERS) tests
+
+fast:
+	@$(PYTHON) -m pytest -q -m "not slow"
+
+slow: env-dev ## the tests that need processes or minutes
+	@$(PYTHON) -m pytest -q -m slow
+
+sim: env-dev ## the agreement under faults: SEEDS=n runs (default 200)
+	@$(PYTHON) -m sim --seeds $(SEEDS)
+
+bench: env ## throughput and latency of four validators on this machine
+	@.venv/bin/tally bench
+
+clean: ## remove all that make has made, .venv included
+	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-run
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
