@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 from contracts.context import Value
@@ -124,6 +125,7 @@ _INSTANT = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):(
 _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
+@lru_cache(maxsize=4_096)
 def moment(text: str, time_zone_minutes: int = 0) -> Moment:
     """Read "YYYY-MM-DD" (a day of the time zone, minutes east of UTC) or "YYYY-MM-DDTHH:MM:SSZ" (UTC).
 
