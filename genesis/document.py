@@ -24,7 +24,8 @@ from pydantic import (
 )
 
 from chain.codec import CodecError, encode
-from chain.crypto import PUBLIC_KEY_SIZE, sha256
+from chain.crypto import PUBLIC_KEY_SIZE
+from chain.identity import genesis_hash, genesis_statement
 from chain.keys import is_usable_public_key
 from contracts.access import CONSORTIUM, METHOD_ROLES, ROLES
 from contracts.errors import ContractError
@@ -33,8 +34,6 @@ from contracts.registry import MAX_IDENTIFIERS, MAX_MEMBERS
 from contracts.template import compile_template
 from genesis.strict_json import GenesisError, one_line
 
-TAG: Final = "tally/genesis"
-VERSION: Final = 1
 MAX_SIZE: Final = 4 * 1024 * 1024
 """Bytes of the encoded document."""
 MAX_VALIDATORS: Final = 16
@@ -60,12 +59,12 @@ _KEY_HEX: Final = re.compile(r"[0-9a-f]{64}")
 
 def network_id(document: Mapping[str, Any]) -> bytes:
     """The hash of a document, 32 bytes: the name of the network in every signature."""
-    return sha256(signed_bytes(document))
+    return genesis_hash(document)
 
 
 def signed_bytes(document: Mapping[str, Any]) -> bytes:
-    """What each member signs: the tagged, versioned, canonical document."""
-    return encode([TAG, VERSION, dict(document)])
+    """What each member signs: the statement whose hash is the network id (chain/identity.py)."""
+    return encode(genesis_statement(document))
 
 
 def from_json(value: Any) -> dict[str, Any]:
