@@ -1,0 +1,142 @@
+"""Making proofs from a ledger: of a record, of a transaction with its outcome, of a state value or its absence.
+
+The other half, checking, is ``chain/verification.py`` and shares nothing with this file but the formats.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chain import merkle
+from chain.block import CONSORTIUM, Block, Head, Header
+from chain.codec import encode
+from chain.crypto import sha256
+from chain.identity import genesis_statement
+from chain.ledger import Ledger, LedgerError
+from chain.transaction import Transaction, parse
+from chain.transition import GOV_VALIDATORS, validators_at
+from chain.verification import PROOF_FORMAT
+
+
+class ProofUnavailableError(LookupError):
+    """What is asked for is not on the ledger; one line."""
+
+
+def prove_state(ledger: Ledger, chain: str, key: bytes, height: int | None = None) -> bytes:
+    """A proof of the value (or absence) of an encoded state key after a height (default: the head)."""
+    at = ledger.height if height is None else height
+    if at < 1:
+        raise ProofUnavailableError("block 0 is the genesis document itself: there is nothing to certify yet")
+    claim: dict[str, Any] = {
+        "kind": "state",
+        "chain": chain,
+        "key": key,
+        "value": ledger.state_bytes(chain, key, at),
+        "proof": ledger.tree(chain, at).prove(key),
+    }
+    if chain != CONSORTIUM:
+        claim["head"] = _head_path(ledger.heads(at), ledger.header(at), chain)
+    return _bundle(ledger, at, claim)
+
+
+def prove_transaction(ledger: Ledger, tx_id: bytes) -> bytes:
+    """A proof that a transaction was ordered, where, and with what outcome."""
+    height, claim, _ = _transaction_claim(ledger, tx_id)
+    return _bundle(ledger, height, {"kind": "transaction", **claim})
+
+
+def prove_record(ledger: Ledger, tx_id: bytes, record_id: bytes) -> bytes:
+    """A proof of one record of a sealed batch, with the transaction that carried it."""
+    height, claim, transaction = _transaction_claim(ledger, tx_id)
+    ids = [sha256(record) for record in transaction.records]
+    if record_id not in ids:
+        raise ProofUnavailableError(f"transaction {tx_id.hex()} does not carry record {record_id.hex()}")
+    index = ids.index(record_id)
+    path = merkle.prove(transaction.records, index)
+    claim["record"] = [transaction.records[index], index, path]
+    return _bundle(ledger, height, {"kind": "record", **claim})
+
+
+def transactions_of(block: Block) -> list[Transaction]:
+    """The transactions of a committed block in order: business chains by id, then the consortium's."""
+    wires = [wire for _, group in block.member_txs for wire in group]
+    return [parse(wire) for wire in (*wires, *block.consortium_txs)]
+
+
+def _transaction_claim(ledger: Ledger, tx_id: bytes) -> tuple[int, dict[str, Any], Transaction]:
+    place = ledger.locate(tx_id)
+    if place is None:
+        raise ProofUnavailableError(f"transaction {tx_id.hex()} is in no block: check the id with `tally tx show`")
+    block = ledger.block(place.height)
+    listed = [tx for tx in transactions_of(block) if tx.chain == place.chain]
+    receipts = [receipt.encode() for receipt in ledger.receipts(place.height)[place.chain]]
+    offset = 1 if place.chain == CONSORTIUM else 0
+    leaves = [transaction.leaf for transaction in listed]
+    claim: dict[str, Any] = {
+        "chain": place.chain,
+        "transaction": [leaves[place.index], place.index, merkle.prove(leaves, place.index)],
+        "receipt": [receipts[place.index + offset], merkle.prove(receipts, place.index + offset)],
+    }
+    if place.chain != CONSORTIUM:
+        heads = ledger.heads(place.height)
+        head = next(head for head in heads if head.chain == place.chain)
+        claim["head"] = _head_path(heads, block.header, place.chain)
+        claim["member_block"] = ledger.member_block(place.chain, head.height).encoded
+    return place.height, claim, listed[place.index]
+
+
+def _head_path(heads: list[Head], header: Header, chain: str) -> list[Any]:
+    """[leaf, index, audit path] of a chain's head. A chain that joined in this very block is not in it yet."""
+    listed = sorted(heads, key=lambda head: head.chain)
+    leaves = [head.leaf() for head in listed]
+    if len(leaves) != header.chain_count or merkle.root(leaves) != header.heads_root:
+        raise LedgerError(f"block {header.height} added a chain: ask for a proof at the next height")
+    index = next((place for place, head in enumerate(listed) if head.chain == chain), None)
+    if index is None:
+        raise ProofUnavailableError(f"there is no chain {chain!r}")
+    return [leaves[index], index, merkle.prove(leaves, index)]
+
+
+def _bundle(ledger: Ledger, height: int, claim: dict[str, Any]) -> bytes:
+    certificate = ledger.certificate(height)
+    if certificate is None:
+        raise ProofUnavailableError(f"the certificate of block {height} is not kept here")
+    return encode(
+        {
+            "format": PROOF_FORMAT,
+            "statement": genesis_statement(ledger.document),
+            "epochs": _epochs(ledger, height),
+            "header": ledger.header(height).encoded,
+            "certificate": certificate.to_value(),
+            "claim": claim,
+        }
+    )
+
+
+def _epochs(ledger: Ledger, height: int) -> list[Any]:
+    """The headers that handed over to another validator set before ``height``, each with its certificate."""
+    changes: list[Any] = []
+    target = ledger.header(height).epoch
+    epoch, at = 0, 0
+    while epoch < target:
+        at = _last_of_epoch(ledger, epoch, at + 1, height)
+        header = ledger.header(at)
+        certificate = ledger.certificate(at)
+        if certificate is None:
+            raise ProofUnavailableError(f"the certificate of block {at} is not kept here")
+        successor = validators_at(ledger.state(CONSORTIUM, GOV_VALIDATORS, at), at + 1)
+        changes.append([header.encoded, certificate.to_value(), successor.to_value()])
+        epoch = successor.epoch
+    return changes
+
+
+def _last_of_epoch(ledger: Ledger, epoch: int, low: int, high: int) -> int:
+    """The newest height whose header has this epoch: epochs only grow, so bisect."""
+    while low < high:
+        middle = (low + high + 1) // 2
+        if ledger.header(middle).epoch <= epoch:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+

@@ -1,0 +1,180 @@
+"""What a node keeps, row by row, and the two key-value stores it can stand on: LevelDB and memory.
+
+One synced write batch a block holds blocks, receipts, state, indexes, certificate and head (PROTOCOL.md,
+Storage): only ``sync=True`` reaches the disk, paranoid checks are on, checksums are verified on every read, and
+nothing is ever repaired silently. Heights in keys are 8 bytes big-endian; ``~height`` is their complement, so
+that the newest version of a row comes first.
+
+===========================  =======================================================================
+``m:`` name                  store format, network id, head
+``h`` height                 consortium header
+``b`` height                 block (wire transactions included)
+``c`` height                 certificate this node holds for it
+``k`` height                 all chain heads after it
+``r`` height                 receipts, consortium hooks' first, then in block order
+``M`` chain 0 height         member block header
+``t`` transaction id         [height, chain, index in that chain's part of the block]
+``s`` chain 0 state key      newest value: height written (8 bytes) || value
+``v`` chain 0 state key ~h   a value that was superseded, at the height that wrote it (empty: absent)
+``n`` chain 0 path ~h        a state tree node as of height h
+===========================  =======================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final, Protocol, TypeAlias
+
+Rows: TypeAlias = "Iterable[tuple[bytes, bytes | None]]"
+"""Writes in order: key and value, or None to delete."""
+
+FORMAT: Final = 1
+_INVERSE: Final = 2**64 - 1
+
+
+class StoreError(RuntimeError):
+    """The store cannot be opened, read or written; one line that says what to do."""
+
+
+class KeyValue(Protocol):
+    """An ordered map with atomic, durable batches."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value at a key."""
+
+    def write(self, rows: Rows) -> None:
+        """Write all rows or none, durable when it returns. Raises StoreError; the process must then end."""
+
+    def scan(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Rows with start ≤ key < stop, ascending, or descending with ``reverse``."""
+
+    def close(self) -> None:
+        """Release the files."""
+
+
+class LevelStore:
+    """LevelDB through plyvel."""
+
+    def __init__(self, folder: Path, *, create: bool = False) -> None:
+        """Open a folder. Raises StoreError if it is missing (and not ``create``), in use or damaged."""
+        import plyvel
+
+        self._error = plyvel.Error
+        if not create and not (folder / "CURRENT").exists():
+            raise StoreError(f"{folder}: no ledger here: check `data` in node.toml")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = plyvel.DB(
+                str(folder),
+                create_if_missing=create,
+                paranoid_checks=True,
+                write_buffer_size=8 << 20,
+                lru_cache_size=16 << 20,
+                bloom_filter_bits=10,
+            )
+        except plyvel.Error as error:
+            raise StoreError(_opening(folder, str(error))) from None
+        self._folder = folder
+        self._get = self._db.get
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value at a key, its checksum verified. Raises StoreError when the table is damaged."""
+        try:
+            value: bytes | None = self._get(key, verify_checksums=True)
+        except self._error as error:
+            raise StoreError(_damaged(self._folder, str(error))) from None
+        return value
+
+    def write(self, rows: Rows) -> None:
+        """Write all rows in one synced batch. Raises StoreError (a full disk, an I/O error): end the process."""
+        try:
+            with self._db.write_batch(transaction=True, sync=True) as batch:
+                for key, value in rows:
+                    if value is None:
+                        batch.delete(key)
+                    else:
+                        batch.put(key, value)
+        except self._error as error:
+            raise StoreError(
+                f"{self._folder}: cannot write ({error}): free disk space or mend the disk, then start again;"
+                " nothing acknowledged is lost"
+            ) from None
+
+    def scan(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Rows with start ≤ key < stop, checksums verified."""
+        try:
+            with self._db.iterator(start=start, stop=stop, reverse=reverse, verify_checksums=True) as rows:
+                yield from rows
+        except self._error as error:
+            raise StoreError(_damaged(self._folder, str(error))) from None
+
+    def close(self) -> None:
+        """Release the folder's lock."""
+        self._db.close()
+
+
+class MemoryStore:
+    """A store in memory with the same promises: for the simulator, tests and dry runs."""
+
+    def __init__(self) -> None:
+        self._rows: dict[bytes, bytes] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value at a key."""
+        return self._rows.get(key)
+
+    def write(self, rows: Rows) -> None:
+        """Write all rows."""
+        for key, value in rows:
+            if value is None:
+                self._rows.pop(key, None)
+            else:
+                self._rows[key] = value
+
+    def scan(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Rows with start ≤ key < stop."""
+        keys = sorted(key for key in self._rows if start <= key < stop)
+        for key in reversed(keys) if reverse else keys:
+            yield key, self._rows[key]
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def by_height(prefix: bytes, height: int) -> bytes:
+    """The key of a row of one block."""
+    return prefix + height.to_bytes(8, "big")
+
+
+def chain_prefix(prefix: bytes, chain: str) -> bytes:
+    """The key prefix of one chain's rows; the zero byte ends the name, which has none."""
+    return prefix + chain.encode() + b"\x00"
+
+
+def inverse(height: int) -> bytes:
+    """The complement of a height: newer sorts first."""
+    return (_INVERSE - height).to_bytes(8, "big")
+
+
+def height_of_inverse(suffix: bytes) -> int:
+    """The height of an 8-byte complement."""
+    return _INVERSE - int.from_bytes(suffix, "big")
+
+
+def successor(prefix: bytes) -> bytes:
+    """The first key after all keys with a prefix."""
+    return prefix + b"\xff" * 9
+
+
+def _opening(folder: Path, reason: str) -> str:
+    if "lock" in reason.lower() or "temporarily unavailable" in reason.lower():
+        return f"{folder}: another process has this ledger open: stop it first"
+    return _damaged(folder, reason)
+
+
+def _damaged(folder: Path, reason: str) -> str:
+    return (
+        f"{folder}: the ledger is damaged ({reason}): do not repair it; move the folder away and start the node"
+        " again to sync it from its peers, or restore a backup"
+    )
