@@ -1,9 +1,9 @@
 """The genesis document: what a consortium agrees on before its first block, and the check of all of it.
 
-The document is a plain dict in the canonical form (INTERFACES: name, time, members, parties, parameters,
-templates, model, contracts); its hash under the tag "tally/genesis" is the network id that every signature
-of the network covers. This file turns JSON, where bytes are hex, into that dict and back. The pydantic models
-are the door only: inside the program the document is the dict.
+The document is a plain dict of canonical values: name, time, members, parties, parameters, templates, model,
+contracts. The network id, which every signature of the network covers, is made from it (`chain.identity`). This
+file turns JSON, where bytes are hex, into that dict and back. The pydantic models are the door only: inside the
+program the document is the dict.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def from_json(value: Any) -> dict[str, Any]:
     except ValidationError as error:
         raise GenesisError(f"the genesis document does not stand: {one_line(error)}") from None
     try:
-        size = len(signed_bytes(document))
+        size = len(encode(document))
     except CodecError as error:
         raise GenesisError(f"the genesis document does not stand: {error}") from None
     if size > MAX_SIZE:
