@@ -22,7 +22,7 @@ from contracts.errors import ContractError
 from contracts.record import NaturalKey, Record, content_hash, moment, parse
 from contracts.template import Kind, Template, check_fields, compiled
 
-MAX_BATCH: Final = 1_000  # records
+MAX_BATCH: Final = 500  # records; their events have to fit into one receipt
 PAGE: Final = 16  # natural keys a page: a page is rewritten for each record that comes alone
 CHARGE_PER_RECORD: Final = 8  # units; and one for each field or line
 

@@ -25,7 +25,7 @@ MAX_MEMBERS: Final = 64
 MAX_KEYS: Final = 64  # per owner, past ones included
 MAX_IDENTIFIERS: Final = 64  # per party
 MAX_RIGHTS: Final = 64
-PURPOSES: Final = ("signer", "network")  # what an owner manages alone; validator keys are changed by vote
+PURPOSES: Final = ("signer", "network", "validator")
 
 
 def genesis(ctx: Context, doc: dict[str, Value]) -> None:
@@ -78,9 +78,10 @@ def add_identifiers(ctx: Context, args: Args) -> Value:
 
 
 def add_key(ctx: Context, args: Args) -> Value:
-    """A further key of one's own: {key, purpose: signer|network, rights: [..] (signer only)}.
+    """A further key of one's own: {key, purpose: signer|network|validator, rights: [..] (signer only)}.
 
-    A key cannot grant what it does not hold.
+    A key cannot grant what it does not hold. A validator key votes once the members have put it into the validator
+    set (gov, kind "validators").
     """
     arguments.expect(args, "key", "purpose", optional=("rights",))
     actor = access.authorise(ctx, "registry.add_key")
@@ -174,7 +175,7 @@ def dismiss_member(ctx: Context, args: Args) -> Value:
     ids = access.member_ids(ctx)
     if leaving not in ids:
         raise ContractError("UNKNOWN_MEMBER", f"{leaving!r} is no member: see `tally query members`")
-    if leaving in _validator_ids(ctx):
+    if leaving in [member for member, _ in _validator_rows(ctx)]:
         raise ContractError("STILL_VALIDATOR", f"{leaving} still votes: take its vote first (gov, kind validators)")
     ctx.put("members", value=[other for other in ids if other != leaving])
     for key in ctx.get("keys", access.MEMBER, leaving):
@@ -235,8 +236,10 @@ def _own_key(ctx: Context, actor: access.Actor, key: bytes) -> dict[str, Value]:
     entry: dict[str, Value] | None = ctx.get("key", key)
     if entry is None or entry["owner"] != actor.owner or entry["id"] != actor.id:
         raise ContractError("NOT_YOUR_KEY", f"key {key.hex()[:16]} is not a key of {actor.id}")
-    if entry["purpose"] == "validator":
-        raise ContractError("VOTE_NEEDED", "a validator key is changed by vote: gov.propose, kind validators")
+    if key in [voting for _, voting in _validator_rows(ctx)]:
+        raise ContractError(
+            "VOTE_NEEDED", "this key is in the validator set: add a new one, then gov.propose, kind validators"
+        )
     if entry["until"] is not None:
         raise ContractError("KEY_NOT_VALID", f"key {key.hex()[:16]} has ended already")
     return entry
@@ -264,11 +267,12 @@ def _require_approval(ctx: Context, document: dict[str, Value]) -> None:
         raise ContractError("NOT_APPROVED", "the members have not voted for this document: gov.propose, kind approve")
 
 
-def _validator_ids(ctx: Context) -> list[str]:
+def _validator_rows(ctx: Context) -> list[list[Value]]:
+    """[member id, key] of whoever votes now or is going to."""
     validators = ctx.read(access.CONSORTIUM, "gov", "validators")
     upcoming = validators["next"]
-    rows = validators["set"] + (upcoming["set"] if upcoming is not None else [])
-    return [member for member, _ in rows]
+    rows: list[list[Value]] = [*validators["set"], *(upcoming["set"] if upcoming is not None else [])]
+    return rows
 
 
 def _check_member_document(document: dict[str, Value]) -> None:
@@ -287,10 +291,8 @@ def _check_member_document(document: dict[str, Value]) -> None:
 
 
 def _purpose(value: Value, owner: str) -> str:
-    if value == "validator":
-        raise ContractError("VOTE_NEEDED", "a validator key is changed by vote: gov.propose, kind validators")
-    if value not in PURPOSES or (value == "network" and owner == access.PARTY):
-        raise ContractError("WRONG_ARGUMENT", "purpose must be signer, or network for a member")
+    if value not in PURPOSES or (value != "signer" and owner == access.PARTY):
+        raise ContractError("WRONG_ARGUMENT", "purpose must be signer or, for a member, network or validator")
     return str(value)
 
 
