@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from contracts.catalog import CONTRACTS
-
 from chain import store as rows
 from chain import transition
 from chain.block import CONSORTIUM, Block, Head, Header, MemberBlock, Receipt, genesis_member_hash
@@ -27,6 +25,7 @@ from chain.store import KeyValue, StoreError
 from chain.transaction import Transaction
 from chain.transition import GOV_PARAMETERS, GOV_VALIDATORS, REGISTRY_MEMBERS, Parent, Transition
 from chain.validity import Lookup, check_block
+from contracts.catalog import CONTRACTS
 
 META_FORMAT: Final = b"m:format"
 META_NETWORK: Final = b"m:network"
@@ -74,6 +73,7 @@ class Ledger:
         for chain in (*self._heads, CONSORTIUM):
             self._states[chain] = ChainState(store, chain)
         self._check_roots()
+        self._add_new_chains()
         self._parent = self._make_parent()
 
     # -- genesis ----------------------------------------------------------------------------------------
@@ -188,9 +188,7 @@ class Ledger:
         for chain, execution in outcome.executions.items():
             self._states[chain].advance(outcome.trees[chain], execution.writes)
             self._cached += len(outcome.trees[chain].rows)
-        for chain in self._new_chains():
-            self._heads[chain] = _empty_head(self.network_id, chain)
-            self._states[chain] = ChainState(self.store, chain)
+        self._add_new_chains()
         if self._cached > FORGET_AFTER:
             self._cached = 0
             for state in self._states.values():
@@ -205,7 +203,11 @@ class Ledger:
 
     def block(self, height: int) -> Block:
         """The block of a height, from 1. Raises PrunedError."""
-        return Block.decode(self._kept(b"b", height))
+        return Block.decode(self.block_bytes(height))
+
+    def block_bytes(self, height: int) -> bytes:
+        """The canonical bytes of a block, as they were agreed on. Raises PrunedError."""
+        return self._kept(b"b", height)
 
     def heads(self, height: int) -> list[Head]:
         """All chain heads after a height, sorted by chain id. Raises PrunedError."""
@@ -313,10 +315,12 @@ class Ledger:
             seen=self.seen,
         )
 
-    def _new_chains(self) -> list[str]:
-        """Members whose registration took effect with the committed block: their chains start empty."""
-        members = self._states[CONSORTIUM].shared(REGISTRY_MEMBERS) or []
-        return [member for member in members if member not in self._heads]
+    def _add_new_chains(self) -> None:
+        """Members registered up to the head: their chains start empty and count from the next block on."""
+        for chain in self._states[CONSORTIUM].shared(REGISTRY_MEMBERS) or []:
+            if chain not in self._heads:
+                self._heads[chain] = _empty_head(self.network_id, chain)
+                self._states[chain] = ChainState(self.store, chain)
 
     def _rows_of(
         self, block: Block, certificate: Certificate, outcome: Transition, transactions: Iterable[Transaction]
@@ -340,11 +344,8 @@ class Ledger:
             batch.append((b"t" + transaction.id, encode([height, transaction.chain, index])))
         for chain, execution in outcome.executions.items():
             batch.extend(self._states[chain].rows(height, outcome.trees[chain], execution.writes))
-        heads = dict(outcome.heads)
-        members = _members_after(self._states[CONSORTIUM], outcome)
-        for chain in members:
-            heads.setdefault(chain, _empty_head(self.network_id, chain))
-        batch.append((rows.by_height(b"k", height), encode([heads[chain].leaf() for chain in sorted(heads)])))
+        heads = [outcome.heads[chain].leaf() for chain in sorted(outcome.heads)]
+        batch.append((rows.by_height(b"k", height), encode(heads)))
         batch.append((META_HEAD, encode(height)))
         return batch
 
@@ -404,12 +405,6 @@ def genesis_state(
 
 def _empty_head(network_id: bytes, chain: str) -> Head:
     return Head(chain, 0, genesis_member_hash(network_id, chain), StateTree.empty().root)
-
-
-def _members_after(consortium: ChainState, outcome: Transition) -> list[str]:
-    written = outcome.executions[CONSORTIUM].writes.get(REGISTRY_MEMBERS)
-    members: list[str] = (consortium.shared(REGISTRY_MEMBERS) or []) if written is None else decode(written)
-    return members
 
 
 def _version_at(history: Any, height: int) -> int | None:

@@ -86,14 +86,14 @@ def _transaction_claim(ledger: Ledger, tx_id: bytes) -> tuple[int, dict[str, Any
 
 
 def _head_path(heads: list[Head], header: Header, chain: str) -> list[Any]:
-    """[leaf, index, audit path] of a chain's head. A chain that joined in this very block is not in it yet."""
+    """[leaf, index, audit path] of a chain's head."""
     listed = sorted(heads, key=lambda head: head.chain)
     leaves = [head.leaf() for head in listed]
     if len(leaves) != header.chain_count or merkle.root(leaves) != header.heads_root:
-        raise LedgerError(f"block {header.height} added a chain: ask for a proof at the next height")
+        raise LedgerError(f"the chain heads kept for block {header.height} are not those of its header")
     index = next((place for place, head in enumerate(listed) if head.chain == chain), None)
     if index is None:
-        raise ProofUnavailableError(f"there is no chain {chain!r}")
+        raise ProofUnavailableError(f"block {header.height} knows no chain {chain!r}")
     return [leaves[index], index, merkle.prove(leaves, index)]
 
 

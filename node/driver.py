@@ -1,0 +1,291 @@
+"""The one loop: feeds the agreement core, carries out its effects, in order.
+
+Everything that changes agreement goes through ``feed``, which is synchronous: trio runs one task at a time, so
+one event at a time is handled to its end (R14). Durable before told: votes by the signer's journal (R7), blocks
+by the ledger's synced batch (R5), and only then peers and clients.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import trio
+
+from chain.block import CONSORTIUM, Block
+from chain.certificate import Certificate
+from chain.ledger import Ledger
+from chain.proof import transactions_of
+from chain.transaction import Transaction
+from chain.transition import Transition
+from chain.validity import DEFAULT_MAX_BLOCK_BYTES, DEFAULT_MAX_BLOCK_TXS, InvalidBlockError, includable
+from consensus import events as ev
+from consensus.core import Core
+from consensus.messages import Decided, Message, MessageError, decode, encode
+from node.mempool import Admission, Mempool
+from node.signer import Signer
+
+BLOCK_OVERHEAD: Final = 16 * 1024
+"""Bytes of a block beside its transactions: header, certificate, framing."""
+
+
+class Wire(Protocol):
+    """What the driver needs of the network: see ``node.network.Network``."""
+
+    def send(self, member: str, channel: Any, frame: bytes) -> bool:
+        """Queue a frame for one member."""
+
+    def broadcast(self, channel: Any, frame: bytes) -> None:
+        """Queue a frame for every other member."""
+
+
+class Log(Protocol):
+    """structlog's bound logger, as far as used."""
+
+    def info(self, event: str, **fields: Any) -> Any:
+        """What happened."""
+
+    def warning(self, event: str, **fields: Any) -> Any:
+        """What an operator should look at."""
+
+    def error(self, event: str, **fields: Any) -> Any:
+        """What an operator must look at."""
+
+
+class HaltError(RuntimeError):
+    """Agreement must stop on this node (R13); the message is for the operator."""
+
+
+@dataclass
+class _Candidate:
+    """A block of the next height that was executed, with its parsed transactions."""
+
+    block: Block
+    outcome: Transition
+    transactions: list[Transaction]
+
+
+def wall_clock() -> int:
+    """The machine's clock, ms since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Driver:
+    """One node's agreement, from its ledger's head on."""
+
+    def __init__(
+        self,
+        *,
+        member: str,
+        core: Core,
+        ledger: Ledger,
+        signer: Signer,
+        mempool: Mempool,
+        network: Wire,
+        log: Log,
+        on_catchup: Callable[[str, int], None],
+        clock: Callable[[], int] = wall_clock,
+    ) -> None:
+        self.member = member
+        self.ledger = ledger
+        self.mempool = mempool
+        self._core = core
+        self._signer = signer
+        self._network = network
+        self._log = log
+        self._on_catchup = on_catchup
+        self._clock = clock
+        self._now = 0
+        self._candidates: dict[bytes, _Candidate] = {}
+        self._timers: dict[ev.Timer, tuple[float, ev.TimerFired]] = {}
+        self._timers_changed = trio.Event()
+        self._queue: deque[ev.Event] = deque()
+        self._feeding = False
+        self._told_pending = -1
+        self.committed = trio.Event()
+        """Set and replaced at each commit: waiters look again."""
+        self.evidence: list[tuple[Any, Any]] = []
+        self.halted: str | None = None
+
+    # -- in -------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Feed the first event: the stored head and the journal's votes (R8)."""
+        self.feed(ev.Start(self.head(), self._signer.restored(), pending=self._has_pending()))
+
+    def head(self) -> ev.Head:
+        """The ledger's head as agreement sees it (R11)."""
+        parent = self.ledger.parent
+        parameters = parent.parameters
+        return ev.Head(
+            height=parent.header.height,
+            digest=parent.header.digest,
+            time=parent.header.time,
+            validators=parent.validators,
+            next_validators=parent.next_validators,
+            timing=ev.Timing(t0=int(parameters["t0_ms"]), max_idle=int(parameters["max_idle_ms"])),
+        )
+
+    def feed(self, event: ev.Event) -> None:
+        """Handle one event and all that follows from it at once. Raises HaltError, StoreError, JournalWriteError."""
+        self._queue.append(event)
+        if self._feeding:
+            return
+        self._feeding = True
+        try:
+            while self._queue:
+                self._step(self._queue.popleft())
+        finally:
+            self._feeding = False
+            self._queue.clear()
+
+    def receive(self, member: str, frame: bytes) -> None:
+        """A frame of the votes channel. A malformed one is counted against its sender and changes nothing."""
+        try:
+            message = decode(frame, Block.decode)
+        except MessageError as error:
+            self._log.warning("malformed message", member=member, reason=str(error))
+            return
+        self.feed(ev.MessageReceived(member, message))
+
+    def submit(self, wire: bytes) -> Admission:
+        """Admit a transaction to the pool and let agreement know that something waits (R6)."""
+        admission = self.mempool.submit(wire, self._clock())
+        if admission.state == "accepted" and self._told_pending < self.ledger.height:
+            self._told_pending = self.ledger.height
+            self.feed(ev.TransactionPending())
+        return admission
+
+    def append_certified_block(self, block: Block, certificate: Certificate) -> None:
+        """Catch-up: execute and store the next block, whose certificate was verified, and go on from it (R9)."""
+        self._decide(block, certificate)
+        self.feed(self._queue.popleft())
+
+    async def run_timers(self) -> None:
+        """Feed timers as they run out."""
+        while True:
+            if not self._timers:
+                await self._timers_changed.wait()
+            self._timers_changed = trio.Event()
+            timer, (deadline, event) = min(self._timers.items(), key=lambda item: item[1][0])
+            with trio.move_on_at(deadline):
+                await self._timers_changed.wait()
+                continue
+            if self._timers.get(timer) == (deadline, event):
+                del self._timers[timer]
+                self.feed(event)
+
+    # -- out ------------------------------------------------------------------------------------------
+
+    def _step(self, event: ev.Event) -> None:
+        now = max(self._clock(), self._now)
+        if now != self._now:
+            self._now = now
+            self._core.step(ev.Now(now))
+        for effect in self._core.step(event):
+            self._carry_out(effect)
+
+    def _carry_out(self, effect: ev.Effect) -> None:
+        match effect:
+            case ev.Broadcast(message):
+                self._network.broadcast("votes", encode(message))
+            case ev.SendTo(peer, message):
+                self._network.send(peer, "votes", encode(message))
+            case ev.Sign():
+                self._queue.append(self._signer.sign(effect))
+            case ev.SetTimer(timer, height, round_number, delay):
+                fired = ev.TimerFired(timer, height, round_number)
+                self._timers[timer] = (trio.current_time() + delay / 1000, fired)
+                self._timers_changed.set()
+            case ev.CancelTimer(timer):
+                self._timers.pop(timer, None)
+                self._timers_changed.set()
+            case ev.Execute(block):
+                self._execute(block)
+            case ev.BuildBlock(height, round_number):
+                self._build(height, round_number)
+            case ev.Decide(block, certificate):
+                self._decide(block, certificate)
+            case ev.SendDecided(peer, height):
+                self._send_decided(peer, height)
+            case ev.Catchup(peer, height):
+                self._on_catchup(peer, height)
+            case ev.Evidence(first, second):
+                self.evidence.append((first, second))
+                self._log.error("a validator signed two conflicting messages", first=str(first), second=str(second))
+            case ev.Halt(reason):
+                raise HaltError(reason)
+
+    def _execute(self, block: Any) -> None:
+        """R3: check and execute before any PREPARE."""
+        try:
+            self._candidate(block)
+        except InvalidBlockError as error:
+            self._log.warning("refused a proposal", height=block.height, reason=str(error))
+            self._queue.append(ev.Executed(block.digest, False, str(error)))
+        else:
+            self._queue.append(ev.Executed(block.digest, True))
+
+    def _candidate(self, block: Block) -> _Candidate:
+        known = self._candidates.get(block.digest)
+        if known is None or known.block.encoded != block.encoded:
+            outcome = self.ledger.execute(block, self.mempool.lookup)
+            wires = [wire for _, group in block.member_txs for wire in group] + list(block.consortium_txs)
+            parsed = [self.mempool.lookup(wire) for wire in wires]
+            complete = [tx for tx in parsed if tx is not None]
+            transactions = complete if len(complete) == len(wires) else transactions_of(block)
+            known = self._candidates[block.digest] = _Candidate(block, outcome, transactions)
+        return known
+
+    def _build(self, height: int, round_number: int) -> None:
+        """Fill a block from the pool, oldest first, within the consortium's sizes."""
+        parent = self.ledger.parent
+        at = max(self._now, parent.header.time + 1)
+        room = int(parent.parameters.get("max_block_bytes", DEFAULT_MAX_BLOCK_BYTES)) - BLOCK_OVERHEAD
+        most = int(parent.parameters.get("max_block_txs", DEFAULT_MAX_BLOCK_TXS))
+        chosen: dict[str, list[Transaction]] = {}
+        count = 0
+        for transaction in self.mempool.candidates():
+            size = len(transaction.wire) + 8
+            if count >= most or size > room:
+                break
+            if includable(parent, at, transaction) is None:
+                chosen.setdefault(transaction.chain, []).append(transaction)
+                room -= size
+                count += 1
+        own = chosen.pop(CONSORTIUM, [])
+        block, outcome = self.ledger.build(proposer=self.member, time=at, member_txs=chosen, consortium_txs=own)
+        ordered = [tx for chain in sorted(chosen) for tx in chosen[chain]] + own
+        self._candidates[block.digest] = _Candidate(block, outcome, ordered)
+        self._queue.append(ev.BlockBuilt(height, round_number, block))
+
+    def _decide(self, block: Any, certificate: Certificate) -> None:
+        """R5: one synced batch, the journal's note, the next height, and only then whoever waits."""
+        try:
+            candidate = self._candidate(block)
+        except InvalidBlockError as error:
+            # R13: a quorum certified what this node's own execution contradicts.
+            raise HaltError(f"block {block.height} is certified, but re-execution here says {error}") from None
+        self.ledger.commit(block, certificate, candidate.outcome, candidate.transactions)
+        self._signer.decided(block.height, block.digest)
+        self._candidates.clear()
+        self.mempool.remove(candidate.transactions)
+        self.mempool.expire(self.ledger.head.time)
+        pending = self._has_pending()
+        self._told_pending = self.ledger.height if pending else self.ledger.height - 1
+        self._queue.append(ev.Committed(self.head(), pending=pending))
+        self.committed.set()
+        self.committed = trio.Event()
+
+    def _has_pending(self) -> bool:
+        return len(self.mempool) > 0
+
+    def _send_decided(self, peer: str, height: int) -> None:
+        certificate = self.ledger.certificate(height)
+        if certificate is not None and height >= 1:
+            message: Message = Decided(self.ledger.block(height), certificate)
+            self._network.send(peer, "votes", encode(message))
+

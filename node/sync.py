@@ -1,0 +1,132 @@
+"""Catch-up of blocks after a pause (R9): ask one peer, check everything, change peers on a stall.
+
+A peer's claimed height only decides whom to ask. What counts: contiguous parents, a quorum certificate under the
+validator set from this node's own state, and re-execution to the same roots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from chain.block import Block, BlockError
+from chain.certificate import Certificate, CertificateError
+from chain.ledger import Ledger, PrunedError
+from consensus.events import CertifiedAhead
+from node.driver import Driver, Log
+from node.exchange import MAX_BLOCKS, Blocks, GetBlocks, pack
+
+STALL_S: Final = 2.0
+REPLY_BYTES: Final = 2 * 1024 * 1024
+"""A reply ends after the block that passes this."""
+
+
+class BlockSync:
+    """Asks for, checks and appends missing blocks; answers others' requests."""
+
+    def __init__(self, ledger: Ledger, send: Callable[[str, bytes], bool], log: Log) -> None:
+        self._ledger = ledger
+        self._send = send
+        self._log = log
+        self._claims: dict[str, int] = {}
+        self._asked: str | None = None
+        self._turn = 0
+        self._wake = trio.Event()
+        self._answered = trio.Event()
+
+    def claimed(self, peer: str, height: int) -> None:
+        """A peer says it is at a height; one number a peer is kept."""
+        self._claims[peer] = max(height, self._claims.get(peer, 0))
+        self._wake.set()
+
+    def forget(self, peer: str) -> None:
+        """The connection broke: its claim is worth nothing now."""
+        self._claims.pop(peer, None)
+
+    async def run(self, driver: Driver) -> None:
+        """Keep asking while some peer claims more than the head."""
+        while True:
+            ahead = sorted(peer for peer, height in self._claims.items() if height > self._ledger.height)
+            if not ahead:
+                self._wake = trio.Event()
+                await self._wake.wait()
+                # A peer one block ahead usually sends its DECIDED first: give it the chance.
+                await trio.sleep(0.05)
+                continue
+            peer = self._next_peer(ahead)
+            self._asked = peer
+            self._answered = trio.Event()
+            before = self._ledger.height
+            self._send(peer, pack(GetBlocks(before + 1)))
+            with trio.move_on_after(STALL_S):
+                await self._answered.wait()
+            if self._ledger.height == before:
+                # A claim that brings nothing is dropped; a true one is made again with the next STATUS.
+                self._claims.pop(peer, None)
+                await trio.sleep(0.05)
+            self._asked = None
+            if driver.halted is not None:
+                return
+
+    async def take(self, driver: Driver, peer: str, reply: Blocks) -> None:
+        """Append the blocks of a reply, each checked in full. A wrong one ends the reply and the peer's claim."""
+        if peer != self._asked:
+            return
+        try:
+            pairs = [(Block.decode(block), Certificate.decode(seal)) for block, seal in reply.blocks]
+            self._note_ahead(driver, pairs)
+            for block, certificate in pairs:
+                if block.height <= self._ledger.height:
+                    continue
+                self._check(block, certificate)
+                driver.append_certified_block(block, certificate)
+                await trio.lowlevel.checkpoint()
+        except (BlockError, CertificateError) as error:
+            self._log.warning("a peer sent a block that does not stand", member=peer, reason=str(error))
+            self._claims.pop(peer, None)
+        self._answered.set()
+
+    def answer(self, peer: str, request: GetBlocks) -> None:
+        """Send contiguous blocks from the store, as many as fit a reply."""
+        blocks: list[tuple[bytes, bytes]] = []
+        size = 0
+        height = max(1, request.start)
+        while height <= self._ledger.height and len(blocks) < MAX_BLOCKS and size < REPLY_BYTES:
+            certificate = self._ledger.certificate(height)
+            try:
+                block = self._ledger.block_bytes(height)
+            except PrunedError:
+                break
+            if certificate is None:
+                break
+            blocks.append((block, certificate.encode()))
+            size += len(block)
+            height += 1
+        self._send(peer, pack(Blocks(request.start, self._ledger.height, tuple(blocks))))
+
+    def _check(self, block: Block, certificate: Certificate) -> None:
+        ledger = self._ledger
+        if block.height != ledger.height + 1 or block.header.parent_hash != ledger.head.digest:
+            raise BlockError(f"block {block.height} does not stand on block {ledger.height}")
+        if certificate.digest != block.digest or certificate.height != block.height:
+            raise CertificateError(f"the certificate is not of block {block.height}")
+        certificate.check(ledger.validators(), ledger.network_id)
+
+    def _note_ahead(self, driver: Driver, pairs: list[tuple[Block, Certificate]]) -> None:
+        """R9: a verified certificate above head + 1 means: catching up, so not voting."""
+        if len(pairs) < 2:
+            return
+        block, certificate = pairs[-1]
+        validators = self._ledger.validators()
+        if certificate.epoch != validators.epoch or certificate.digest != block.digest:
+            return
+        certificate.check(validators, self._ledger.network_id)
+        if certificate.height == block.height > self._ledger.height + 1:
+            driver.feed(CertifiedAhead(block.height))
+
+    def _next_peer(self, ahead: list[str]) -> str:
+        """Those who claim more take turns."""
+        self._turn += 1
+        return ahead[self._turn % len(ahead)]
