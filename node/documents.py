@@ -79,7 +79,7 @@ class DocumentStore:
             raise DocumentError(f"document {digest.hex()} is not in {self._url}: take the file in again")
         if sha256(data).digest() != digest:
             raise DocumentError(
-                f"document {digest.hex()} in {self._url} is damaged: restore it from a backup or take the file in again"
+                f"document {digest.hex()} in {self._url} is damaged: restore a backup or take the file in again"
             )
         return data
 

@@ -11,6 +11,7 @@ from chain.crypto import sha256
 from contracts import record as records
 from contracts.errors import ContractError
 from contracts.record import FieldValue
+from contracts.template import check_fields
 from node.connectors.draft import RecordDraft
 from node.connectors.errors import ConnectorError
 from node.connectors.formats import Connector
@@ -56,14 +57,15 @@ def to_record(
 
     A field that the template does not name is sealed: what nobody decided to show stays hidden. secret: the
     member's, at least 32 bytes; corrects: the id of the record this one supersedes. Raises ConnectorError where
-    the template has no such kind or the record breaks a limit of contracts/record.py.
+    the template has no such kind, an open field does not fit it, or the record breaks a limit of
+    contracts/record.py: what the records contract would refuse is refused here, before anything is sent.
     """
     template = lookup(draft.kind)
-    rules = kind_rules(draft.kind, template)["fields"]
+    rules = kind_rules(draft.kind, template)
     shown: dict[str, FieldValue] = {}
     hidden: dict[str, FieldValue] = {}
     for name, value in draft.fields.items():
-        (shown if rules.get(name, {}).get("open", False) else hidden)[name] = value
+        (shown if name in rules.rules else hidden)[name] = value
     sealed = seal(hidden, (draft.kind, draft.issuer, draft.number), secret) if hidden else None
     record: list[Any] = [
         records.TAG,
@@ -85,6 +87,7 @@ def to_record(
     try:
         records.parse(record)
         records.moment(draft.occurred_at)
+        check_fields(rules, shown)
     except ContractError as error:
         raise ConnectorError("BAD_VALUE", error.message, "correct the document and take it in again") from None
     encoded = encode(record)

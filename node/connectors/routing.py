@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from contracts.errors import ContractError
+from contracts.template import Kind, compiled
 from node.connectors.errors import ConnectorError, shown
 
 
@@ -15,21 +17,24 @@ class Member(NamedTuple):
     role: str
 
 
-def kind_rules(kind: str, template: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The template's rules of a kind. Raises ConnectorError UNKNOWN_TEMPLATE where it has none."""
-    rules = template.get("kinds", {}).get(kind)
+def kind_rules(kind: str, template: Mapping[str, Any]) -> Kind:
+    """The template's rules of a kind. Raises ConnectorError UNKNOWN_TEMPLATE where it has none or is wrong."""
+    try:
+        rules = compiled(dict(template)).kinds.get(kind)
+    except (ContractError, KeyError) as error:
+        raise ConnectorError("UNKNOWN_TEMPLATE", f"the template is wrong ({error})", "use a consortium's") from None
     if rules is None:
         raise ConnectorError(
             "UNKNOWN_TEMPLATE",
-            f"template {shown(str(template.get('id', '')))} has no kind {shown(kind)}",
+            f"template {shown(str(template['id']))} has no kind {shown(kind)}",
             "choose a template of the consortium that has it",
         )
-    return rules  # type: ignore[no-any-return]  # the template came from JSON; contracts check it before it is sealed
+    return rules
 
 
 def uploaders(kind: str, template: Mapping[str, Any]) -> tuple[str, ...]:
     """The roles that may submit a kind, in the template's order. Raises ConnectorError."""
-    return tuple(kind_rules(kind, template)["uploaders"])
+    return kind_rules(kind, template).uploaders
 
 
 def route(kind: str, template: Mapping[str, Any], members: Iterable[Member], own: str | None = None) -> str:

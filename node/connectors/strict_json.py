@@ -19,7 +19,7 @@ class Number(str):
     __slots__ = ()
 
 
-Json: TypeAlias = "None | bool | Number | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | Number | str | list[Json] | dict[str, Json] | None"
 
 _STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 

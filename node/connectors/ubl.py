@@ -151,17 +151,14 @@ def optional_party(element: etree._Element, paths: Sequence[str], what: str) -> 
 
 
 def _party(element: etree._Element, what: str) -> Party:
-    """Legal entity number → party identification → tax number → name: the first that the file has."""
-    ranked = [
-        scoped(found)
-        for path in (
-            "cac:PartyLegalEntity/cbc:CompanyID",
-            "cac:PartyIdentification/cbc:ID",
-            "cac:PartyTaxScheme/cbc:CompanyID",
-        )
-        for found in all_of(element, path)
-    ]
-    known = list(dict.fromkeys(filter(None, ranked)))
+    """The first that the file has: legal entity number → party identification with a scheme → tax number →
+    party identification without one (somebody's own customer number) → name."""
+    legal = [scoped(found) for found in all_of(element, "cac:PartyLegalEntity/cbc:CompanyID")]
+    tax = [scoped(found) for found in all_of(element, "cac:PartyTaxScheme/cbc:CompanyID")]
+    given = all_of(element, "cac:PartyIdentification/cbc:ID")
+    with_scheme = [scoped(found) for found in given if found.get("schemeID")]
+    bare = [scoped(found) for found in given if not found.get("schemeID")]
+    known = list(dict.fromkeys(filter(None, [*legal, *with_scheme, *tax, *bare])))
     name = party_name(element)
     chosen = identifier(known[0] if known else name, f"the {what}'s identifier or name")
     return Party(chosen, name, tuple(found for found in known if found != chosen))

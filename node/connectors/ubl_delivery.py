@@ -18,7 +18,7 @@ _DELIVERY = "cac:Shipment/cac:Delivery"
 
 
 def read_despatch(root: etree._Element) -> list[RecordDraft]:
-    """The draft of a DespatchAdvice. It occurred at the actual despatch where the file tells, else when issued."""
+    """The draft of a DespatchAdvice. It occurred at the actual despatch, where the file tells, else when issued."""
     reading = ubl.Reading(root)
     buyer = ubl.party(root, _BUYER, "buyer or delivery customer")
     seller = ubl.party(root, _SELLER, "seller or despatch supplier")
@@ -49,7 +49,7 @@ def read_despatch(root: etree._Element) -> list[RecordDraft]:
 
 
 def read_receipt(root: etree._Element) -> list[RecordDraft]:
-    """The draft of a ReceiptAdvice. It occurred when the goods were received where the file tells, else when issued."""
+    """The draft of a ReceiptAdvice. It occurred when the goods came, where the file tells, else when issued."""
     reading = ubl.Reading(root)
     buyer = ubl.party(root, _BUYER, "buyer or delivery customer")
     seller = ubl.party(root, _SELLER, "seller or despatch supplier")

@@ -151,9 +151,7 @@ def _offset(zone: str) -> timezone:
 
 
 def _bad_date(what: str, raw: str) -> ConnectorError:
-    return ConnectorError(
-        "BAD_VALUE", f"{what} is {shown(raw)}", "write a real date as YYYY-MM-DD, a time as HH:MM:SSZ"
-    )
+    return ConnectorError("BAD_VALUE", f"{what} is {shown(raw)}", "write a date as YYYY-MM-DD, a time as HH:MM:SSZ")
 
 
 def _encodable(text: str) -> bool:
