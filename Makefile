@@ -30,7 +30,7 @@ lint:
 	@.venv/bin/ruff check .
 
 imports:
-	@.venv/bin/lint-imports
+	@.venv/bin/lint-imports --no-logo
 
 types:
 	@.venv/bin/mypy --strict $(FOLDERS) tests

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from chain import keys
 from genesis import dev
@@ -154,3 +156,21 @@ def test_the_passphrase_comes_from_the_environment_first(tmp_path: Path) -> None
     with pytest.raises(config.ConfigError, match="cannot read the passphrase file"):
         config.passphrase(found, {})
     assert config.passphrase(loaded(tmp_path, MINIMAL), {}) is None
+
+
+def test_the_documentation_lists_every_setting_and_its_default() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text()
+    rows = dict(re.findall(r"^\| `([a-z0-9_.]+)` \| ([^|]+) \|", page, flags=re.MULTILINE))
+    settings = {}
+    for name, field in config.Config.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            settings.update({f"{name}.{part}": inner for part, inner in section.model_fields.items()})
+        else:
+            settings[name] = field
+    assert sorted(rows) == sorted(settings)
+    for name, field in settings.items():
+        if field.is_required():
+            assert rows[name] == "required", name
+        elif isinstance(field.default, bool | int | str):
+            assert rows[name] == str(field.default).lower(), name
