@@ -96,8 +96,14 @@ class EvmRpc:
         """The newest block's number."""
         return quantity(await self.call("eth_blockNumber"))
 
-    async def finalized(self) -> int:
-        """The number of the newest block under the ``finalized`` tag. Raises EvmDataError where there is none."""
+    async def final_height(self, confirmations: int | None) -> int:
+        """The number of the newest block that counts as final; negative where there is none yet.
+
+        confirmations: blocks up to the newest, both counted; None takes the ``finalized`` tag. Raises
+        EvmDataError where the node knows no finalized block.
+        """
+        if confirmations is not None:
+            return await self.head() - confirmations + 1
         block = await self.call("eth_getBlockByNumber", "finalized", False)
         if block is None:
             raise EvmDataError(f"{self.name} knows no finalized block: configure a number of confirmations")
