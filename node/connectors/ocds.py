@@ -168,7 +168,7 @@ def _party(reference: Object, parties: dict[str, Object], what: str) -> Party:
     known += [_scoped(item) for item in _objects(full.get("additionalIdentifiers"), "additionalIdentifiers")]
     name = _text(full, "name") or _text(reference, "name")
     ranked = list(dict.fromkeys(filter(None, [*known, own])))
-    chosen = identifier(ranked[0] if ranked else name, f"the {what}'s identifier or name")
+    chosen = identifier(ranked[0] if ranked else name, f"an identifier or name of the {what}")
     return Party(chosen, name, tuple(item for item in ranked if item != chosen))
 
 

@@ -160,7 +160,7 @@ def _party(element: etree._Element, what: str) -> Party:
     bare = [scoped(found) for found in given if not found.get("schemeID")]
     known = list(dict.fromkeys(filter(None, [*legal, *with_scheme, *tax, *bare])))
     name = party_name(element)
-    chosen = identifier(known[0] if known else name, f"the {what}'s identifier or name")
+    chosen = identifier(known[0] if known else name, f"an identifier or name of the {what}")
     return Party(chosen, name, tuple(found for found in known if found != chosen))
 
 
@@ -300,4 +300,4 @@ def _content(element: etree._Element | None) -> str:
 
 
 def _label(path: str) -> str:
-    return path.rpartition("/")[2]
+    return path.rpartition(":")[2]
