@@ -1,0 +1,155 @@
+"""The signed messages of one height, verified, one per validator, kind and kept round: O(n) memory (R10).
+
+No limit on how far ahead a round may be is needed, and none is wanted: with one, nodes that drifted apart never
+meet again (besu#1822, #7642). The limit is on slots. A validator has one slot for its newest ROUND-CHANGE and
+``KEPT_ROUNDS`` for each other kind; a liar that fills its slots with huge rounds displaces only its own messages,
+and moves nobody, because f+1 validators must agree before a round is joined (FISCO-BCOS#2211).
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from consensus.justification import Electorate, round_change_fault, round_change_is_proved
+from consensus.messages import Commit, MessageKind, Prepare, PrePrepare, RoundChange, SignedMessage
+
+KEPT_ROUNDS: Final = 8
+"""Rounds per validator and kind: its highest ones (R5)."""
+
+
+class Added(NamedTuple):
+    """What became of a message: counted for the first time, or in conflict with one counted earlier (R13).
+
+    A conflict is told once per validator and kind: one pair is proof enough, and a flood of them fills no disk.
+    """
+
+    is_new: bool
+    conflict: SignedMessage | None = None
+
+
+_IGNORED: Final = Added(False)
+
+
+class VoteStore:
+    """Votes at ``height`` under ``electorate``."""
+
+    def __init__(self, height: int, electorate: Electorate) -> None:
+        self.height = height
+        self.electorate = electorate
+        self._votes: dict[tuple[str, MessageKind], dict[int, SignedMessage]] = {}
+        self._accused: set[tuple[str, MessageKind]] = set()
+
+    def add(self, message: SignedMessage, *, own: bool = False) -> Added:
+        """Verify and keep ``message``; ``own`` ones come from the signer and need no check.
+
+        The same message again costs no signature check. Of two that exclude each other the first counts.
+        """
+        if message.height != self.height or message.sender not in self.electorate.validators.keys:
+            return _IGNORED
+        slots = self._votes.setdefault((message.sender, message.kind), {})
+        known = slots.get(message.round)
+        if known is not None and known.content == message.content:
+            return _IGNORED
+        limit = 1 if message.kind is MessageKind.ROUND_CHANGE else KEPT_ROUNDS
+        if known is None and len(slots) >= limit and message.round < min(slots):
+            return _IGNORED
+        if not own and not self._is_valid(message):
+            return _IGNORED
+        if known is not None:
+            is_first = (message.sender, message.kind) not in self._accused
+            self._accused.add((message.sender, message.kind))
+            return Added(False, known) if is_first else _IGNORED
+        if len(slots) >= limit:
+            del slots[min(slots)]
+        slots[message.round] = message.bare() if isinstance(message, PrePrepare) else message
+        return Added(True)
+
+    def _is_valid(self, message: SignedMessage) -> bool:
+        if isinstance(message, RoundChange) and round_change_fault(message) is not None:
+            return False
+        if not self.electorate.has_signed(message):
+            return False
+        # A prepared claim without its certificate is worth nothing: it is not even kept (R2).
+        return not isinstance(message, RoundChange) or round_change_is_proved(self.electorate, message)
+
+    def holds(self, message: SignedMessage) -> bool:
+        """Whether exactly this claim was verified and kept."""
+        kept = self._at(message.sender, message.kind, message.round)
+        return kept is not None and kept.content == message.content
+
+    def prepares(self, round_number: int, digest: bytes) -> list[Prepare]:
+        """PREPAREs for (round, digest), one a validator, in id order."""
+        found = (self._at(member, MessageKind.PREPARE, round_number) for member in self._members)
+        return [vote for vote in found if isinstance(vote, Prepare) and vote.digest == digest]
+
+    def commits(self, round_number: int, digest: bytes) -> list[Commit]:
+        """COMMITs for (round, digest), one a validator, in id order."""
+        found = (self._at(member, MessageKind.COMMIT, round_number) for member in self._members)
+        return [vote for vote in found if isinstance(vote, Commit) and vote.digest == digest]
+
+    def certified(self) -> list[Commit] | None:
+        """R5: ≥ Q COMMITs for one (round, digest) in any kept round, past ones too; None where there are none."""
+        pairs = {
+            (vote.round, vote.digest): None
+            for member in self._members
+            for vote in self._votes.get((member, MessageKind.COMMIT), {}).values()
+            if isinstance(vote, Commit)
+        }
+        for round_number, digest in pairs:
+            commits = self.commits(round_number, digest)
+            if len(commits) >= self.electorate.validators.quorum:
+                return commits
+        return None
+
+    def round_changes(self, round_number: int) -> list[RoundChange]:
+        """ROUND-CHANGEs of the validators whose newest one is for exactly this round, in id order."""
+        found = (self._at(member, MessageKind.ROUND_CHANGE, round_number) for member in self._members)
+        return [message for message in found if isinstance(message, RoundChange)]
+
+    def round_to_join(self, current: int) -> int | None:
+        """R6: the smallest of the rounds above ``current`` that f+1 validators changed to; else None.
+
+        f liars alone cannot reach f+1, so one liar's huge round moves nobody (FISCO-BCOS#2312).
+        """
+        rounds = [max(self._votes.get((member, MessageKind.ROUND_CHANGE), {0: None})) for member in self._members]
+        above = [round_number for round_number in rounds if round_number > current]
+        return min(above) if len(above) > self.electorate.validators.faults else None
+
+    def reached(self, round_number: int, oneself: str) -> int:
+        """How many validators, ``oneself`` included, have signed anything at this round or above."""
+        return sum(
+            member == oneself
+            or any(
+                kept >= round_number
+                for kind in MessageKind
+                for kept in self._votes.get((member, kind), ())
+            )
+            for member in self._members
+        )
+
+    def has_prepared(self, member: str, round_number: int) -> bool:
+        """Whether ``member`` sent a PREPARE at this round: then it has the proposal."""
+        return self._at(member, MessageKind.PREPARE, round_number) is not None
+
+    def supporters(self, digest: bytes) -> list[str]:
+        """Validators that voted for ``digest`` or prepared it, in id order: they should have the block."""
+        return [
+            member
+            for member in self._members
+            if any(
+                digest in vote.content
+                for kind in MessageKind
+                for vote in self._votes.get((member, kind), {}).values()
+            )
+        ]
+
+    def __len__(self) -> int:
+        """Messages kept; at most n x (3 x KEPT_ROUNDS + 1) (R10)."""
+        return sum(len(slots) for slots in self._votes.values())
+
+    @property
+    def _members(self) -> tuple[str, ...]:
+        return self.electorate.validators.ids
+
+    def _at(self, member: str, kind: MessageKind, round_number: int) -> SignedMessage | None:
+        return self._votes.get((member, kind), {}).get(round_number)
