@@ -30,7 +30,7 @@ ready() { # the stamp holds the fingerprint, then the extras; an environment to 
 
 find_python() { # prints the first interpreter that is new enough
     local candidate
-    for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3.12 python3.13 python3; do
+    for candidate in ${PYTHON:-python3.11 python3.12 python3.13 python3}; do
         if "$candidate" -c "import sys; sys.exit(sys.version_info < (${oldest/./, }))" 2>/dev/null; then
             command -v "$candidate"
             return
@@ -67,7 +67,7 @@ install_packages() {
     local output
     export DEBIAN_FRONTEND=noninteractive
     if ! output=$({ apt-get update -q && apt-get install -q -y --no-install-recommends $packages; } 2>&1); then
-        printf '%s\n' "$output" | tail -n 15 >&2
+        printf '%s\n' "$output" | tail -n 5 >&2
         fail "apt-get failed (above): check the network and the package sources, then run: apt-get install -y $packages"
     fi
 }
@@ -86,9 +86,12 @@ main() {
     flock 9 # two makes at once wait for each other
     ready && return
     local packages python
+    if [[ ${PYTHON:-} ]] && ! find_python >/dev/null; then
+        fail "PYTHON=$PYTHON is not Python $oldest or newer: name another, or leave it out"
+    fi
     packages=$(missing_packages | xargs)
     [[ -z $packages ]] || install_packages "$packages"
-    python=$(find_python) || fail "Python $oldest or newer is needed: install it, or name it with PYTHON=/path/to/python"
+    python=$(find_python) || fail "Python $oldest or newer is needed: install it, or name it with PYTHON=python3.x"
     "$python" -c 'import ensurepip, venv' 2>/dev/null ||
         fail "$python cannot make virtual environments: install its venv package, or name another with PYTHON=/path/to/python"
     can_compile "$python" ||
