@@ -30,17 +30,19 @@ _CODE: Final = re.compile(r"(?!\s)[^\x00-\x1f\x7f]{1,128}(?<!\s)", re.ASCII)
 _CELL: Final = re.compile(r"(?:(?!\s)[^\x00-\x1f\x7f]+(?<!\s))?", re.ASCII)
 _LINE_NUMBERS: Final = tuple(LINE_COLUMNS.index(name) for name in ("quantity", "price", "amount"))
 _LINE_TEXTS: Final = tuple(LINE_COLUMNS.index(name) for name in ("line_id", "item_id", "unit"))
+_POWERS: Final = tuple(10**places for places in range(decimal_text.MAX_DIGITS + 1))
 
 Matcher = Callable[[str], object]
 
 
 class Range(NamedTuple):
-    """Valid range [low, high] of a field, or of one column of a lines field; None is open."""
+    """Valid range [low, high] of a field, or of one column of a lines field, in units of 10**-scale; None is open."""
 
     field: str
     column: int | None
-    low: Scaled | None
-    high: Scaled | None
+    scale: int
+    low: int | None
+    high: int | None
 
 
 class Kind(NamedTuple):
@@ -132,23 +134,28 @@ def within_ranges(kind: Kind, fields: dict[str, FieldValue]) -> bool | None:
     fields: as `check_fields` has accepted them. Absent values are conformity's matter, not accuracy's.
     """
     judged = False
-    for name, column, low, high in kind.ranges:
+    for name, column, scale, low, high in kind.ranges:
         value = fields.get(name)
         if value is None:
             continue
         for text in (value,) if isinstance(value, str) else [row[column or 0] for row in value]:
-            if not text:
-                continue
-            judged = True
-            number = decimal_text.parse(text)
-            if (low is not None and _less(number, low)) or (high is not None and _less(high, number)):
-                return False
+            if text:
+                judged = True
+                if not _is_within(text, scale, low, high):
+                    return False
     return True if judged else None
 
 
-def _less(left: Scaled, right: Scaled) -> bool:
-    scale = max(left.scale, right.scale)
-    return decimal_text.at_scale(left, scale) < decimal_text.at_scale(right, scale)
+def _is_within(text: str, scale: int, low: int | None, high: int | None) -> bool:
+    """Whether decimal text lies in [low, high] * 10**-scale; exact, whichever side has more decimal places."""
+    whole, _, fraction = text.partition(".")
+    number = int(whole + fraction)
+    places = len(fraction)
+    if places <= scale:
+        number *= _POWERS[scale - places]
+        return (low is None or low <= number) and (high is None or number <= high)
+    unit = _POWERS[places - scale]
+    return (low is None or low * unit <= number) and (high is None or number <= high * unit)
 
 
 def _check_lines(name: str, rows: FieldValue) -> None:
@@ -277,9 +284,11 @@ def _range(field: str, column: int | None, where: str, rule: Value) -> Range:
     if type(rule) is not dict:
         raise _wrong(f"{where} is a map")
     low, high = (_bound(where, rule.get(end)) for end in ("min", "max"))
-    if low is not None and high is not None and _less(high, low):
+    scale = max(0 if bound is None else bound.scale for bound in (low, high))
+    lowest, highest = (None if bound is None else decimal_text.at_scale(bound, scale) for bound in (low, high))
+    if lowest is not None and highest is not None and highest < lowest:
         raise _wrong(f"min of {where} is above its max")
-    return Range(field, column, low, high)
+    return Range(field, column, scale, lowest, highest)
 
 
 def _bound(where: str, text: Value) -> Scaled | None:
