@@ -35,7 +35,7 @@ def genesis_validators(document: Mapping[str, Any]) -> ValidatorSet:
 
 def genesis_statement(document: Mapping[str, Any]) -> list[Any]:
     """What every member signs: validators and document hash. The network id is its hash."""
-    document_hash = sha256(encode(document))
+    document_hash = sha256(encode(dict(document)))
     return [TAG_GENESIS, VERSION, genesis_validators(document).to_value(), document_hash]
 
 

@@ -19,6 +19,7 @@ from chain.codec import decode, encode
 from chain.crypto import ZERO_HASH, verify
 from chain.execution import BlockScope, Overlay, TransactionContext
 from chain.identity import genesis_hash, genesis_validators
+from chain.index import index_rows
 from chain.merkle import EMPTY_ROOT
 from chain.state import StateTree
 from chain.store import KeyValue, StoreError
@@ -80,7 +81,7 @@ class Ledger:
 
     @classmethod
     def create(
-        cls, store: KeyValue, document: dict[str, Any], signature_check: SignatureCheck = verify
+        cls, store: KeyValue, document: Mapping[str, Any], signature_check: SignatureCheck = verify
     ) -> Ledger:
         """Write the genesis state of a document (see ``genesis_hash``) into an empty store and open it."""
         if store.get(META_NETWORK) is not None:
@@ -91,7 +92,7 @@ class Ledger:
             [
                 (META_FORMAT, encode(rows.FORMAT)),
                 (META_NETWORK, network_id),
-                (META_GENESIS, encode(document)),
+                (META_GENESIS, encode(dict(document))),
                 *state_rows,
                 (rows.by_height(b"h", 0), header.encoded),
                 (rows.by_height(b"k", 0), encode([head.leaf() for head in heads])),
@@ -344,6 +345,7 @@ class Ledger:
             batch.append((b"t" + transaction.id, encode([height, transaction.chain, index])))
         for chain, execution in outcome.executions.items():
             batch.extend(self._states[chain].rows(height, outcome.trees[chain], execution.writes))
+        batch.extend(index_rows(outcome))
         heads = [outcome.heads[chain].leaf() for chain in sorted(outcome.heads)]
         batch.append((rows.by_height(b"k", height), encode(heads)))
         batch.append((META_HEAD, encode(height)))
@@ -362,7 +364,7 @@ class Ledger:
 
 
 def genesis_state(
-    document: dict[str, Any],
+    document: Mapping[str, Any],
 ) -> tuple[Header, list[tuple[bytes, bytes | None]], list[Head]]:
     """The header of height 0, its state rows and the empty member heads: a function of the document alone."""
     network_id = genesis_hash(document)
@@ -376,7 +378,7 @@ def genesis_state(
         if contract.genesis is None or document["contracts"].get(name) != version:
             continue
         context = TransactionContext(scope, CONSORTIUM, name, overlay, {}, heads, GENESIS_CHARGE)
-        contract.genesis(context, document)
+        contract.genesis(context, dict(document))
         context.seal()
     tree = empty.tree.updated(overlay.writes.items())
     written = encode(["gov", "validators"])

@@ -12,6 +12,7 @@ from chain.block import CONSORTIUM, Block, Head, Header
 from chain.codec import encode
 from chain.crypto import sha256
 from chain.identity import genesis_statement
+from chain.index import by_id
 from chain.ledger import Ledger, LedgerError
 from chain.transaction import Transaction, parse
 from chain.transition import GOV_VALIDATORS, validators_at
@@ -55,6 +56,14 @@ def prove_record(ledger: Ledger, tx_id: bytes, record_id: bytes) -> bytes:
     path = merkle.prove(transaction.records, index)
     claim["record"] = [transaction.records[index], index, path]
     return _bundle(ledger, height, {"kind": "record", **claim})
+
+
+def prove_record_by_id(ledger: Ledger, record_id: bytes) -> bytes:
+    """As ``prove_record``, the transaction looked up."""
+    place = by_id(ledger.store, record_id)
+    if place is None:
+        raise ProofUnavailableError(f"no record {record_id.hex()} is sealed here: check the id")
+    return prove_record(ledger, place.tx_id, record_id)
 
 
 def transactions_of(block: Block) -> list[Transaction]:

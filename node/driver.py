@@ -82,7 +82,7 @@ class Driver:
         member: str,
         core: Core,
         ledger: Ledger,
-        signer: Signer,
+        signer: Signer | None,
         mempool: Mempool,
         network: Wire,
         log: Log,
@@ -108,13 +108,14 @@ class Driver:
         self.committed = trio.Event()
         """Set and replaced at each commit: waiters look again."""
         self.evidence: list[tuple[Any, Any]] = []
-        self.halted: str | None = None
+        self.malformed = 0
 
     # -- in -------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Feed the first event: the stored head and the journal's votes (R8)."""
-        self.feed(ev.Start(self.head(), self._signer.restored(), pending=self._has_pending()))
+        restored = None if self._signer is None else self._signer.restored()
+        self.feed(ev.Start(self.head(), restored, pending=self._has_pending()))
 
     def head(self) -> ev.Head:
         """The ledger's head as agreement sees it (R11)."""
@@ -147,6 +148,7 @@ class Driver:
         try:
             message = decode(frame, Block.decode)
         except MessageError as error:
+            self.malformed += 1
             self._log.warning("malformed message", member=member, reason=str(error))
             return
         self.feed(ev.MessageReceived(member, message))
@@ -194,7 +196,7 @@ class Driver:
                 self._network.broadcast("votes", encode(message))
             case ev.SendTo(peer, message):
                 self._network.send(peer, "votes", encode(message))
-            case ev.Sign():
+            case ev.Sign() if self._signer is not None:
                 self._queue.append(self._signer.sign(effect))
             case ev.SetTimer(timer, height, round_number, delay):
                 fired = ev.TimerFired(timer, height, round_number)
@@ -270,7 +272,8 @@ class Driver:
             # R13: a quorum certified what this node's own execution contradicts.
             raise HaltError(f"block {block.height} is certified, but re-execution here says {error}") from None
         self.ledger.commit(block, certificate, candidate.outcome, candidate.transactions)
-        self._signer.decided(block.height, block.digest)
+        if self._signer is not None:
+            self._signer.decided(block.height, block.digest)
         self._candidates.clear()
         self.mempool.remove(candidate.transactions)
         self.mempool.expire(self.ledger.head.time)

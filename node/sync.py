@@ -45,7 +45,7 @@ class BlockSync:
         """The connection broke: its claim is worth nothing now."""
         self._claims.pop(peer, None)
 
-    async def run(self, driver: Driver) -> None:
+    async def run(self) -> None:
         """Keep asking while some peer claims more than the head."""
         while True:
             ahead = sorted(peer for peer, height in self._claims.items() if height > self._ledger.height)
@@ -67,8 +67,6 @@ class BlockSync:
                 self._claims.pop(peer, None)
                 await trio.sleep(0.05)
             self._asked = None
-            if driver.halted is not None:
-                return
 
     async def take(self, driver: Driver, peer: str, reply: Blocks) -> None:
         """Append the blocks of a reply, each checked in full. A wrong one ends the reply and the peer's claim."""

@@ -1,0 +1,282 @@
+"""The HTTP API of a node, version 1: submit, wait, read, prove. Thin: every answer is the ledger's or the pool's.
+
+Bodies and answers are JSON, bytes as lower-case hex, except where canonical bytes are asked for or given
+(``application/octet-stream``): transactions, proofs and documents. An error is
+``{"error": {"code": UPPER_SNAKE, "message": one line}}``. The API has no login of its own: keep it on loopback or
+behind a proxy (docs/operations.md).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import trio
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+
+from chain import proof as proofs
+from chain.block import CONSORTIUM
+from chain.codec import CodecError, decode
+from chain.crypto import HASH_SIZE
+from chain.ledger import LedgerError, PrunedError
+from chain.transaction import TransactionError, check_signatures, parse
+from node.documents import DocumentError
+from node.driver import wall_clock
+from node.metrics import metrics_text
+from node.views import block_view, find_record, hexed, receipt_view, record_key, transaction_state
+
+if TYPE_CHECKING:
+    from node.peer import Peer
+
+MAX_WAIT_S: Final = 30.0
+MAX_SUBMIT: Final = 2000
+ADMIT_AT_ONCE: Final = 16
+OCTETS: Final = "application/octet-stream"
+
+
+class ApiError(Exception):
+    """An answer other than success."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+
+
+def make_api(peer: Peer) -> FastAPI:
+    """The application for one node."""
+    app = FastAPI(title="Tallystick node", version="1", docs_url=None, redoc_url=None)
+    _add_errors(app)
+    _add_status(app, peer)
+    _add_transactions(app, peer)
+    _add_ledger(app, peer)
+    _add_proofs(app, peer)
+    _add_documents(app, peer)
+    _add_anchors(app, peer)
+    return app
+
+
+def _add_errors(app: FastAPI) -> None:
+    def answer(status: int, code: str, message: str) -> JSONResponse:
+        return JSONResponse({"error": {"code": code, "message": message}}, status_code=status)
+
+    @app.exception_handler(ApiError)
+    async def _api(_request: Request, error: ApiError) -> JSONResponse:
+        return answer(error.status, error.code, error.message)
+
+    @app.exception_handler(PrunedError)
+    async def _pruned(_request: Request, error: PrunedError) -> JSONResponse:
+        return answer(404, "NOT_KEPT", str(error))
+
+    @app.exception_handler(proofs.ProofUnavailableError)
+    async def _unprovable(_request: Request, error: proofs.ProofUnavailableError) -> JSONResponse:
+        return answer(404, "NOT_PROVABLE", str(error))
+
+    @app.exception_handler(LedgerError)
+    async def _ledger(_request: Request, error: LedgerError) -> JSONResponse:
+        return answer(404, "NOT_FOUND", str(error))
+
+    @app.exception_handler(DocumentError)
+    async def _document(_request: Request, error: DocumentError) -> JSONResponse:
+        return answer(400, "DOCUMENT", str(error))
+
+
+def _add_status(app: FastAPI, peer: Peer) -> None:
+    @app.get("/v1/status")
+    async def status() -> dict[str, Any]:
+        """Where this node stands. Time in ms."""
+        ledger, stats = peer.ledger, peer.network.stats()
+        validators = ledger.validators()
+        return {
+            "network_id": ledger.network_id.hex(),
+            "member": peer.member,
+            "height": ledger.height,
+            "head": ledger.head.digest.hex(),
+            "time": ledger.head.time,
+            "epoch": validators.epoch,
+            "validators": list(validators.ids),
+            "validator": peer.member in validators.keys,
+            "connected": sorted(peer.network.connected()),
+            "pending": len(peer.mempool),
+            "denied_strangers": stats.denied,
+            "malformed": peer.malformed,
+            "evidence": len(peer.driver.evidence),
+            "parameters": dict(ledger.parameters),
+        }
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def metrics() -> str:
+        """Prometheus text."""
+        return metrics_text(peer)
+
+
+def _add_transactions(app: FastAPI, peer: Peer) -> None:
+    @app.post("/v1/transactions", status_code=202)
+    async def submit(request: Request) -> list[dict[str, str]]:
+        """Submit canonical ``[wire bytes, …]``. Answers one admission each, in order."""
+        limit = peer.config.api.max_request_bytes
+        body = await _body(request, limit)
+        try:
+            wires = decode(body, max_size=limit, max_depth=2)
+        except CodecError as error:
+            raise ApiError(400, "NOT_CANONICAL", f"the body is not canonical: {error}") from None
+        if type(wires) is not list or len(wires) > MAX_SUBMIT or not all(type(wire) is bytes for wire in wires):
+            raise ApiError(400, "MALFORMED", f"the body is not a list of at most {MAX_SUBMIT} transactions")
+        answers = []
+        for count, wire in enumerate(wires, 1):
+            done = peer.submit(wire)
+            answers.append(
+                {"id": done.tx_id.hex(), "state": done.state, "code": done.code, "message": done.message}
+            )
+            if count % ADMIT_AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+        return answers
+
+    @app.get("/v1/transactions/{tx_id}")
+    async def transaction(tx_id: str, wait: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 0.0) -> dict[str, Any]:
+        """The state of a transaction: unknown, pending or committed (with its receipt). Waits up to ``wait`` s."""
+        wanted = _hash(tx_id)
+        with trio.move_on_after(wait):
+            while peer.ledger.locate(wanted) is None:
+                await peer.driver.committed.wait()
+        return transaction_state(peer, wanted)
+
+    @app.post("/v1/simulate")
+    async def simulate(request: Request) -> dict[str, Any]:
+        """What one transaction (wire bytes) would do on the head; nothing is written."""
+        try:
+            parsed = parse(await _body(request, peer.config.api.max_request_bytes))
+            check_signatures(parsed)
+        except TransactionError as error:
+            raise ApiError(400, error.code, str(error)) from None
+        if parsed.chain != CONSORTIUM and parsed.chain not in peer.ledger.chains:
+            raise ApiError(400, "UNKNOWN_CHAIN", f"there is no chain {parsed.chain!r}")
+        return receipt_view(peer.ledger.simulate(parsed, wall_clock()))
+
+    @app.get("/v1/feed")
+    async def feed(
+        after: Annotated[int, Query(ge=0)], wait: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 0.0
+    ) -> list[dict[str, Any]]:
+        """The committed blocks above a height (at most 16), with their transaction ids. Waits for one."""
+        with trio.move_on_after(wait):
+            while peer.ledger.height <= after:
+                await peer.driver.committed.wait()
+        last = min(peer.ledger.height, after + 16)
+        return [block_view(peer.ledger, height, ids_only=True) for height in range(after + 1, last + 1)]
+
+
+def _add_ledger(app: FastAPI, peer: Peer) -> None:
+    ledger = peer.ledger
+
+    @app.get("/v1/blocks/{height}")
+    async def block(height: int) -> dict[str, Any]:
+        """A consortium block: header, certificate, member blocks, transactions with outcomes."""
+        return block_view(ledger, height)
+
+    @app.get("/v1/chains")
+    async def chains() -> list[dict[str, Any]]:
+        """The head of each business chain."""
+        return [
+            {"chain": head.chain, "height": head.height, "hash": head.hash.hex(), "state_root": head.state_root.hex()}
+            for head in ledger.heads(ledger.height)
+        ]
+
+    @app.get("/v1/members")
+    async def members() -> list[Any]:
+        """The registered members."""
+        ids = ledger.state(CONSORTIUM, record_key("registry", "members")) or []
+        return [hexed(ledger.state(CONSORTIUM, record_key("registry", "member", member))) for member in ids]
+
+    @app.get("/v1/state/{chain}")
+    async def state(chain: str, key: str, at: int | None = None) -> dict[str, Any]:
+        """The value at an encoded state key (hex), at the head or a height."""
+        height = ledger.height if at is None else at
+        value = ledger.state_bytes(chain, _hex(key), height)
+        return {"chain": chain, "height": height, "value": None if value is None else value.hex()}
+
+    @app.get("/v1/records")
+    async def record(
+        kind: str, number: str, issuer: str | None = None, at: int | None = None
+    ) -> list[dict[str, Any]]:
+        """The records with a natural key, on every chain that has one. Without issuer: of any issuer known here."""
+        return find_record(ledger, kind, number, issuer, at)
+
+    @app.get("/v1/genesis")
+    async def genesis() -> Any:
+        """The genesis document."""
+        return hexed(ledger.document)
+
+
+def _add_proofs(app: FastAPI, peer: Peer) -> None:
+    @app.get("/v1/proofs/state/{chain}")
+    async def state_proof(chain: str, key: str, at: int | None = None) -> Response:
+        """A proof of the value, or absence, of an encoded state key (hex)."""
+        return Response(proofs.prove_state(peer.ledger, chain, _hex(key), at), media_type=OCTETS)
+
+    @app.get("/v1/proofs/transaction/{tx_id}")
+    async def transaction_proof(tx_id: str) -> Response:
+        """A proof that a transaction was ordered, and of its outcome."""
+        return Response(proofs.prove_transaction(peer.ledger, _hash(tx_id)), media_type=OCTETS)
+
+    @app.get("/v1/proofs/record/{record_id}")
+    async def record_proof(record_id: str) -> Response:
+        """A proof of one sealed record."""
+        return Response(proofs.prove_record_by_id(peer.ledger, _hash(record_id)), media_type=OCTETS)
+
+
+def _add_documents(app: FastAPI, peer: Peer) -> None:
+    @app.put("/v1/documents", status_code=201)
+    async def put_document(request: Request) -> dict[str, str]:
+        """Store a raw document; answers its SHA-256."""
+        data = await _body(request, peer.config.limits.document_bytes)
+        digest = await trio.to_thread.run_sync(peer.documents.put, data)
+        return {"sha256": digest.hex()}
+
+    @app.get("/v1/documents/{digest}")
+    async def get_document(digest: str) -> Response:
+        """A raw document by its SHA-256."""
+        wanted = _hash(digest)
+        if not await trio.to_thread.run_sync(peer.documents.has, wanted):
+            raise ApiError(404, "NOT_FOUND", "no such document at this node: ask the member that took it in")
+        return Response(await trio.to_thread.run_sync(peer.documents.get, wanted), media_type=OCTETS)
+
+
+def _add_anchors(app: FastAPI, peer: Peer) -> None:
+    @app.get("/v1/anchors/status")
+    async def anchor_status() -> dict[str, Any]:
+        """Anchoring of this node."""
+        return _anchorer(peer).status()  # type: ignore[no-any-return]  # the anchorer is optional, so untyped there
+
+    @app.post("/v1/anchors/now", status_code=202)
+    async def anchor_now() -> dict[str, Any]:
+        """Anchor at the next round."""
+        return {"requested": _anchorer(peer).request()}
+
+
+def _anchorer(peer: Peer) -> Any:
+    if peer.anchorer is None:
+        raise ApiError(404, "NO_ANCHORING", "this node does not anchor: set [anchor] in its node.toml")
+    return peer.anchorer
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The request body, refused as soon as it grows past the limit."""
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > limit:
+            raise ApiError(413, "TOO_LARGE", f"the body is larger than {limit} bytes: send less at once")
+    return bytes(data)
+
+
+def _hex(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise ApiError(400, "NOT_HEX", f"{text[:80]!r} is not hexadecimal") from None
+
+
+def _hash(text: str) -> bytes:
+    value = _hex(text)
+    if len(value) != HASH_SIZE:
+        raise ApiError(400, "NOT_A_HASH", f"{text[:80]!r} is not 64 hexadecimal digits")
+    return value

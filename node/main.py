@@ -1,0 +1,98 @@
+"""Running one node as a process: everything fatal becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from chain.keys import KeyFileError
+from chain.ledger import LedgerError
+from chain.state import StateError
+from chain.store import StoreError
+from genesis.strict_json import GenesisError
+from node import config as configuration
+from node import logs
+from node.config import Config, ConfigError
+from node.documents import DocumentError
+from node.driver import HaltError
+from node.journal import JournalError, JournalWriteError
+from node.peer import Peer, PeerError, load_keys
+from node.service import ServiceError
+from node.sockets import NetworkError
+
+EXIT_STOPPED: Final = 0
+EXIT_USAGE: Final = 2
+EXIT_FATAL: Final = 1
+
+_AT_START: Final = (
+    ConfigError, KeyFileError, GenesisError, LedgerError, JournalError, PeerError, DocumentError, NetworkError,
+    ServiceError,
+)  # fmt: skip
+_WHILE_RUNNING: Final = (StoreError, StateError, HaltError, JournalWriteError)
+
+
+def run(path: Path, passphrase: str | None = None) -> int:
+    """Run the node of a node.toml until SIGINT or SIGTERM. Returns the exit code; says why on standard error."""
+    try:
+        config = configuration.load(path)
+        given = passphrase if passphrase is not None else configuration.passphrase(config)
+        if given is None:
+            raise ConfigError(
+                f"{path}: no passphrase for the keys: set passphrase_file there, or TALLY_PASSPHRASE_FILE"
+            )
+        node_keys = load_keys(config, given)
+        log = logs.configure(config.log.level, config.log.format, config.log.file, config.member)
+        peer = Peer(config, node_keys, log)
+    except _AT_START as error:
+        return _say(str(error), EXIT_USAGE)
+    except _WHILE_RUNNING as error:
+        return _say(str(error), EXIT_FATAL)
+    except OSError as error:
+        return _say(f"cannot start: {error.strerror}: {error.filename or path}", EXIT_USAGE)
+    try:
+        trio.run(_until_stopped, peer)
+    except BaseExceptionGroup as group:
+        return _fatal(group, peer.config)
+    finally:
+        peer.close()
+    return EXIT_STOPPED
+
+
+async def _until_stopped(peer: Peer) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(peer.run)
+            async for _ in signals:
+                peer.log.info("stopping", height=peer.ledger.height)
+                nursery.cancel_scope.cancel()
+                return
+
+
+def _fatal(group: BaseExceptionGroup[BaseException], config: Config) -> int:
+    """One line for the first known cause; anything else is a bug and keeps its trace."""
+    for error in _leaves(group):
+        if isinstance(error, HaltError):
+            dump = config.data / "halted.txt"
+            dump.write_text(f"{error}\n")
+            return _say(f"halted: {error}; the data is left as it is, see {dump}", EXIT_FATAL)
+        if isinstance(error, (*_AT_START, *_WHILE_RUNNING)):
+            return _say(str(error), EXIT_FATAL if isinstance(error, _WHILE_RUNNING) else EXIT_USAGE)
+    raise group
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _say(message: str, code: int) -> int:
+    print(f"tally: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,33 @@
+"""Prometheus text for ``/metrics``: what an operator watches."""
+
+from __future__ import annotations
+
+import resource
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+if TYPE_CHECKING:
+    from node.peer import Peer
+
+
+def metrics_text(peer: Peer) -> str:
+    """The current values; made anew at each scrape, so nothing can go stale."""
+    registry = CollectorRegistry()
+    ledger, stats = peer.ledger, peer.network.stats()
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    values: dict[str, tuple[str, float]] = {
+        "tally_height": ("Height of the newest committed block", ledger.height),
+        "tally_head_time_seconds": ("Block time of the head, Unix seconds", ledger.head.time / 1000),
+        "tally_connected_peers": ("Members a link stands to", len(peer.network.connected())),
+        "tally_pending_transactions": ("Transactions that wait", len(peer.mempool)),
+        "tally_pending_bytes": ("Bytes of transactions that wait", peer.mempool.size),
+        "tally_denied_strangers_total": ("Connections refused to strangers", stats.denied),
+        "tally_malformed_messages_total": ("Malformed messages from members", peer.malformed),
+        "tally_evidence_total": ("Conflicting signatures kept as evidence (R13)", len(peer.driver.evidence)),
+        "tally_cpu_seconds_total": ("CPU time of the process", usage.ru_utime + usage.ru_stime),
+        "tally_max_rss_bytes": ("Most resident memory", usage.ru_maxrss * 1024),
+    }
+    for name, (text, value) in values.items():
+        Gauge(name, text, registry=registry).set(value)
+    return generate_latest(registry).decode()

@@ -1,0 +1,126 @@
+"""Ledger objects as JSON for the API: bytes as hex, nothing left out, nothing computed anew."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from chain import index
+from chain.block import CONSORTIUM, Receipt
+from chain.codec import encode
+from chain.ledger import Ledger
+from chain.proof import transactions_of
+from chain.transaction import Transaction
+
+if TYPE_CHECKING:
+    from node.peer import Peer
+
+
+def hexed(value: Any) -> Any:
+    """A decoded value with its byte strings as hex."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {key: hexed(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [hexed(item) for item in value]
+    return value
+
+
+def record_key(contract: str, *parts: str | int | bytes) -> bytes:
+    """The encoded state key of a contract's entry."""
+    return encode([contract, *parts])
+
+
+def receipt_view(receipt: Receipt) -> dict[str, Any]:
+    """A receipt. status 0 done, 1 failed."""
+    return {
+        "id": receipt.tx_id.hex(),
+        "status": receipt.status,
+        "code": receipt.code,
+        "message": receipt.message,
+        "result": hexed(receipt.result),
+        "events": hexed(receipt.events),
+        "charged": receipt.charged,
+    }
+
+
+def transaction_view(transaction: Transaction) -> dict[str, Any]:
+    """A transaction's signed content."""
+    return {
+        "id": transaction.id.hex(),
+        "chain": transaction.chain,
+        "contract": transaction.contract,
+        "method": transaction.method,
+        "args": hexed(transaction.args),
+        "signers": [key.hex() for key in transaction.signers],
+        "valid_until": transaction.valid_until,
+        "records": len(transaction.records),
+    }
+
+
+def block_view(ledger: Ledger, height: int, *, ids_only: bool = False) -> dict[str, Any]:
+    """A block; with ``ids_only`` just height, time, digest and the ids of its transactions with their status."""
+    header = ledger.header(height)
+    view: dict[str, Any] = {"height": height, "time": header.time, "digest": header.digest.hex()}
+    if height == 0:
+        return {**view, "header": hexed(header.to_value())}
+    receipts = ledger.receipts(height)
+    if ids_only:
+        view["transactions"] = [
+            [receipt.tx_id.hex(), receipt.status]
+            for chain, listed in receipts.items()
+            for receipt in (listed[1:] if chain == CONSORTIUM else listed)
+        ]
+        return view
+    block = ledger.block(height)
+    certificate = ledger.certificate(height)
+    outcomes = {receipt.tx_id: receipt for listed in receipts.values() for receipt in listed}
+    view["header"] = hexed(header.to_value())
+    view["proposer"] = header.proposer
+    view["certificate"] = None if certificate is None else hexed(certificate.to_value())
+    view["hooks"] = receipt_view(receipts[CONSORTIUM][0])
+    view["chains"] = [
+        {"chain": head.chain, "height": head.height, "hash": head.hash.hex(), "state_root": head.state_root.hex()}
+        for head in ledger.heads(height)
+    ]
+    view["transactions"] = [
+        {**transaction_view(transaction), "receipt": receipt_view(outcomes[transaction.id])}
+        for transaction in transactions_of(block)
+    ]
+    return view
+
+
+def transaction_state(peer: Peer, tx_id: bytes) -> dict[str, Any]:
+    """Unknown, pending, or committed with place and receipt."""
+    ledger = peer.ledger
+    place = ledger.locate(tx_id)
+    if place is None:
+        waiting = peer.mempool.get(tx_id)
+        return {"id": tx_id.hex(), "state": "unknown" if waiting is None else "pending"}
+    offset = 1 if place.chain == CONSORTIUM else 0
+    receipt = ledger.receipts(place.height)[place.chain][place.index + offset]
+    listed = [tx for tx in transactions_of(ledger.block(place.height)) if tx.chain == place.chain]
+    return {
+        "id": tx_id.hex(),
+        "state": "committed",
+        "height": place.height,
+        "chain": place.chain,
+        "index": place.index,
+        "time": ledger.header(place.height).time,
+        "transaction": transaction_view(listed[place.index]),
+        "receipt": receipt_view(receipt),
+    }
+
+
+def find_record(
+    ledger: Ledger, kind: str, number: str, issuer: str | None, at: int | None
+) -> list[dict[str, Any]]:
+    """The records with a natural key on every business chain, as of a height."""
+    found = []
+    for chain in ledger.chains:
+        issuers = {entry.issuer for entry in index.by_number(ledger.store, chain, kind, number)}
+        for who in sorted(issuers if issuer is None else issuers & {issuer}):
+            entry = ledger.state(chain, record_key("records", "record", kind, who, number), at)
+            if entry is not None:
+                found.append({"chain": chain, "kind": kind, "issuer": who, "number": number, **hexed(entry)})
+    return found
