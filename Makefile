@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-PYTHON := .venv/bin/python
+PY := .venv/bin/python
 FOLDERS := contracts chain consensus genesis node cli tallystick
 SEEDS ?= 200
 
@@ -36,13 +36,13 @@ types:
 	@.venv/bin/mypy --strict $(FOLDERS) tests
 
 fast:
-	@$(PYTHON) -m pytest -q -m "not slow"
+	@$(PY) -m pytest -q -m "not slow"
 
 slow: env-dev ## the tests that need processes or minutes
-	@$(PYTHON) -m pytest -q -m slow
+	@$(PY) -m pytest -q -m slow
 
 sim: env-dev ## the agreement under faults: SEEDS=n runs (default 200)
-	@$(PYTHON) -m sim --seeds $(SEEDS)
+	@$(PY) -m sim --seeds $(SEEDS)
 
 bench: env ## throughput and latency of four validators on this machine
 	@.venv/bin/tally bench
