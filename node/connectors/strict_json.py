@@ -21,7 +21,8 @@ class Number(str):
 
 Json: TypeAlias = "bool | Number | str | list[Json] | dict[str, Json] | None"
 
-_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+# Possessive, and content with an unclosed string, so that no text makes the scan start over: linear always.
+_STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def looks_like_json(data: bytes) -> bool:

@@ -90,7 +90,9 @@ def _syntax_error(error: etree.XMLSyntaxError) -> ConnectorError:
     message = error.msg or "it is no XML"
     if "Entity" in message and "not defined" in message:
         return ConnectorError("BAD_XML", "it uses an entity", "write the text itself: entities are refused")
-    return ConnectorError("BAD_XML", f"not well-formed XML ({message})", "get a whole copy from its sender")
+    return ConnectorError(
+        "BAD_XML", f"not well-formed XML ({shown(message, quote=False)})", "get a whole copy from its sender"
+    )
 
 
 def _check_shape(root: etree._Element) -> None:

@@ -278,7 +278,7 @@ def _unit_price(reading: Reading, element: etree._Element, own: str, unit: str) 
     base_unit = values.clean(measure.get("unitCode", "")) if measure is not None else ""
     if base_unit and unit and base_unit != unit:
         reading.notes.append(
-            f"line {shown(own)}: its price is per {base_unit}, its quantity in {unit}: price left out"
+            f"line {shown(own)}: priced per {shown(base_unit)}, counted in {shown(unit)}: price left out"
         )
         return ""
     if values.is_one(base):

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from connector_samples import NO_SAMPLES, SHARED
 
 from node.connectors import ConnectorError, read
+from tests.connector_samples import NO_SAMPLES, SHARED
 
 FOLDER = SHARED / "ocds-fictional"
 needs_samples = pytest.mark.skipif(not FOLDER.is_dir(), reason=NO_SAMPLES)

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from connector_samples import EXAMPLE, invoice
 
 from chain.codec import decode
 from chain.crypto import hash_value, sha256
 from contracts import documents, record, template, truth
 from contracts.matching import Book
 from genesis import library
-from node.connectors import ConnectorError, Prepared, Provenance, detect, read, route, to_record, uploaders
+from node.connectors import FORMATS, ConnectorError, Prepared, Provenance, detect, read, route, to_record, uploaders
 from node.connectors.routing import Member
 from node.connectors.sealing import SealingError, decode_body, seal
+from tests.connector_samples import EXAMPLE, ROOT, invoice
 
 TEMPLATE = library.template("general-trade")
 SECRET = bytes(range(32))
@@ -221,3 +221,13 @@ def test_file_names_mean_nothing(tmp_path: Path) -> None:
         renamed = tmp_path / f"{number}.dat"
         renamed.write_bytes(path.read_bytes())
         assert read(renamed.read_bytes(), renamed.name) == read(path.read_bytes(), path.name)
+
+
+def test_the_documentation_names_every_format() -> None:
+    table = (ROOT / "docs" / "data-exchange.md").read_text()
+    for connector in FORMATS:
+        row = next(
+            line for line in table.splitlines() if line.startswith(f"| `{connector.name}` | {connector.format} |")
+        )
+        assert all(f"`{kind}`" in row for kind in connector.kinds)
+    assert table.count("\n| `") == len(FORMATS)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from connector_samples import NO_SAMPLES, SHARED, company, invoice, party, ubl
 
 from node.connectors import ConnectorError, RecordDraft, detect, read
+from tests.connector_samples import NO_SAMPLES, SHARED, company, invoice, party, ubl
 
 needs_samples = pytest.mark.skipif(not (SHARED / "ubl").is_dir(), reason=NO_SAMPLES)
 
@@ -205,9 +205,9 @@ def test_every_other_ubl_sample_is_refused_by_name() -> None:
         "OrderCancellation", "OrderChange", "OrderResponse", "OrderResponseSimple", "OrderResponseSimple",
         "RemittanceAdvice", "Statement", "TransportationStatus", "Waybill",
     ]  # fmt: skip
-    for name, error in refused.items():
-        assert error.code == "NOT_SUPPORTED"
-        assert str(error).startswith(
+    for name, refusal in refused.items():
+        assert refusal.code == "NOT_SUPPORTED"
+        assert str(refusal).startswith(
             f"{name}: UBL '{name.split('-')[1]}' is not supported yet: take in one of Order, "
         )
 
@@ -245,8 +245,7 @@ def test_a_price_for_a_base_quantity_is_divided_only_where_that_is_exact() -> No
             f'<cbc:BaseQuantity unitCode="{unit}">{base}</cbc:BaseQuantity></cac:Price>'
         )
         (draft,) = read(invoice(line=line), "x")
-        (row,) = draft.fields["lines"]
-        return row[4], len(draft.notes)
+        return draft.fields["lines"][0][4], len(draft.notes)
 
     assert price("250.00", "100") == ("2.5", 0)
     assert price("250.00", "1.00") == ("250.00", 0)
