@@ -222,13 +222,13 @@ class Link:
                 try:
                     for at in range(0, len(data), WRITE_BYTES):
                         await stream.write(data[at : at + WRITE_BYTES])
+                        if rate:
+                            await trio.sleep(min(WRITE_BYTES, len(data) - at) / rate)
                 except LinkBrokenError:
                     self.stats.dropped_out += frames
                     raise
                 self.stats.frames_out += frames
                 self.stats.bytes_out += len(data)
-                if rate:
-                    await trio.sleep(len(data) / rate)
                 if outbox.bytes < WRITE_BYTES:
                     break
             if self._flush_s:
@@ -273,6 +273,7 @@ class Link:
     def _come_up(self) -> None:
         self.stats.connected = True
         self.stats.connects += 1
+        self._log.info("link up", member=self.member)
         self._inbox.put_event(PeerUp(self.member))
 
     def _go_down(self) -> None:
@@ -306,6 +307,7 @@ class Peer:
         self.link = link
         self.dials = dials
         self.keeper = trio.CancelScope()
+        """The scope of the task that keeps the link; a fresh one each time libp2p is started."""
         self._serving: trio.CancelScope | None = None
         self._arrived: Connection | None = None
         self._arrival = trio.Event()

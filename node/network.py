@@ -66,6 +66,7 @@ STEADY_S = 5.0
 """A link that stood this long begins again at the shortest backoff."""
 RESTARTS_A_MINUTE = 5
 LOG_INTERVAL_S = 60.0
+LIBP2P_LOG = logging.getLogger("libp2p")
 NOWHERE = Multiaddr("/ip4/0.0.0.0/tcp/0")  # libp2p only writes the listen address into its log
 
 
@@ -148,7 +149,7 @@ class _Stream:
             try:
                 await self._stream.reset()
             except Exception as error:
-                logging.getLogger("libp2p").debug("reset failed: %s", error)
+                LIBP2P_LOG.debug("reset failed: %s", error)
 
 
 class _Connection:
@@ -359,7 +360,7 @@ class Network:
     async def _keep(self, peer: Peer) -> None:
         """Keep a link to the member: dial or wait, serve, back off, again."""
         backoff_s = self._limits.backoff_min_s
-        with peer.keeper:
+        with trio.CancelScope() as peer.keeper:
             while True:
                 began = trio.current_time()
                 try:
@@ -368,7 +369,7 @@ class Network:
                     else:
                         await peer.serve(await peer.arrival())
                 except LinkBrokenError as reason:
-                    self._say(f"down {peer.member}", "no link", member=peer.member, reason=str(reason))
+                    self._say(f"down {peer.member} {reason}", "no link", member=peer.member, reason=str(reason))
                 if trio.current_time() - began > STEADY_S + self._limits.dial_s:
                     backoff_s = self._limits.backoff_min_s
                 if peer.dials:
@@ -458,7 +459,7 @@ class Network:
                     f"malformed {peer.member}", "stream reset: malformed frame", member=peer.member, reason=str(error)
                 )
         except Exception as error:
-            logging.getLogger("libp2p").debug("inbound stream ended: %s", error)
+            LIBP2P_LOG.debug("inbound stream ended: %s", error)
         finally:
             await _Stream(stream).reset()
 
@@ -505,23 +506,24 @@ def _cause(error: BaseException, kind: type[Exception]) -> Exception | None:
 
 
 def _reason(error: BaseException) -> str:
-    """One line for an error whose own text may be empty or long: the innermost that says something."""
-    texts: list[str] = []
-    seen: BaseException | None = error
-    while seen is not None:
-        while isinstance(seen, BaseExceptionGroup):
-            seen = seen.exceptions[0]
-        known = os.strerror(seen.errno).lower() if isinstance(seen, OSError) and seen.errno else str(seen)
-        text = known.strip().splitlines()
-        texts.append(f"{type(seen).__name__}: {text[0][:160]}" if text else type(seen).__name__)
-        seen = seen.__cause__
-    return texts[-1]
+    """One line for an error whose own text may be empty or long: the innermost cause."""
+    while error.__cause__ is not None or isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__ or error
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:160]}" if text else type(error).__name__
 
 
 def _quiet_libp2p() -> None:
-    """Keep libp2p's own log out of ours: it logs strangers' doings at ERROR, and some of its modules
-    log on the root logger, which then would configure itself."""
-    logging.getLogger("libp2p").setLevel(logging.CRITICAL)
+    """Keep libp2p's own log out of ours, unless LIBP2P_DEBUG asks for it: it logs what strangers do at ERROR,
+    one module sets its own level, and another logs on the root logger, which then would configure itself."""
+    if os.environ.get("LIBP2P_DEBUG"):
+        return
+    LIBP2P_LOG.setLevel(logging.CRITICAL)
+    for name in list(logging.Logger.manager.loggerDict):
+        if name.startswith("libp2p."):
+            logging.getLogger(name).setLevel(logging.NOTSET)
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(logging.NullHandler())

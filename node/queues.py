@@ -128,6 +128,7 @@ class _Waiting:
     def __init__(self) -> None:
         self.frames: deque[bytes] = deque()
         self.bytes = 0
+        self.in_turn = False  # stands among its channel's turns
         self.room = trio.lowlevel.ParkingLot()
 
     def pop(self) -> bytes:
@@ -203,7 +204,8 @@ class Inbox(trio.abc.ReceiveChannel[Item]):
         member = turns.popleft()
         waiting = self._waiting[channel][member]
         frame = waiting.pop()
-        if waiting.frames:
+        waiting.in_turn = bool(waiting.frames)
+        if waiting.in_turn:
             turns.append(member)
         return Inbound(member, channel, frame)
 
@@ -238,7 +240,8 @@ class Inbox(trio.abc.ReceiveChannel[Item]):
     def _append(self, channel: Channel, member: str, waiting: _Waiting, frame: bytes) -> None:
         if self._waiting[channel].get(member) is not waiting:
             return  # the member was removed while its frame waited for room
-        if not waiting.frames:
+        if not waiting.in_turn:
+            waiting.in_turn = True
             self._turns[channel].append(member)
         waiting.frames.append(frame)
         waiting.bytes += len(frame)
