@@ -1,0 +1,293 @@
+"""A client for a node's HTTP API: sign, submit, wait, query, fetch proofs.
+
+The outcome of a submission is one of four, each its own error or none: done, rejected before ordering, ordered but
+failed, unknown (the node was lost in between: ask again with the transaction's id, which is known before sending).
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+
+from chain.codec import CodecError, decode, encode
+from chain.crypto import SigningKey
+from chain.transaction import NONCE_SIZE, Transaction, batch_args, make_body, sign
+
+DEFAULT_VALID_MS: Final = 600_000
+"""How long a transaction stays includable unless told otherwise; the consortium allows an hour by default."""
+WAIT_ONCE_S: Final = 20.0
+SUBMIT_BYTES: Final = 4 * 1024 * 1024
+SUBMIT_COUNT: Final = 1000
+
+
+class ClientError(RuntimeError):
+    """A request that did not succeed; one line that says what to do. ``code`` is stable for programs."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class NodeUnreachableError(ClientError):
+    """No answer from the node."""
+
+
+class RejectedError(ClientError):
+    """Refused before ordering: nothing happened."""
+
+
+class TransactionFailedError(ClientError):
+    """Ordered, but the contract refused: a failed receipt is on the chain, nothing else changed."""
+
+    def __init__(self, code: str, message: str, state: dict[str, Any]) -> None:
+        super().__init__(code, message)
+        self.state = state
+
+
+class OutcomeUnknownError(ClientError):
+    """Sent, but no outcome came back in time: ask again with ``tally tx wait ID``."""
+
+    def __init__(self, tx_id: bytes) -> None:
+        super().__init__(
+            "OUTCOME_UNKNOWN", f"the outcome of {tx_id.hex()} is not known yet: `tally tx wait {tx_id.hex()}`"
+        )
+        self.tx_id = tx_id
+
+
+class Client:
+    """One node's API. Not thread-safe. Use as a context manager or call ``close``."""
+
+    def __init__(self, url: str, *, timeout_s: float = 30.0) -> None:
+        """``url``: the node's API address, for example ``http://127.0.0.1:27101``."""
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(base_url=self.url, timeout=timeout_s, trust_env=False)
+        self._network_id: bytes | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    @property
+    def network_id(self) -> bytes:
+        """The network this node says it serves. What you *verify* against must come from elsewhere."""
+        if self._network_id is None:
+            self._network_id = bytes.fromhex(self.status()["network_id"])
+        return self._network_id
+
+    # -- writing ----------------------------------------------------------------------------------------
+
+    def sign(
+        self,
+        *keys: SigningKey,
+        chain: str,
+        contract: str,
+        method: str,
+        args: dict[str, Any] | None = None,
+        records: Sequence[bytes] = (),
+        valid_for_ms: int = DEFAULT_VALID_MS,
+    ) -> Transaction:
+        """A transaction signed by all ``keys``; with ``records``, its args commit to them as a batch."""
+        body = make_body(
+            network_id=self.network_id,
+            chain=chain,
+            contract=contract,
+            method=method,
+            args=batch_args(list(records)) if records else args or {},
+            signers=[key.public for key in keys],
+            nonce=secrets.token_bytes(NONCE_SIZE),
+            valid_until=time.time_ns() // 1_000_000 + valid_for_ms,
+        )
+        return sign(body, list(keys), list(records))
+
+    def submit(self, *transactions: Transaction) -> list[dict[str, str]]:
+        """Send transactions; answers one admission each ({id, state, code, message}), in order."""
+        answers: list[dict[str, str]] = []
+        for chunk in _chunks(transactions):
+            response = self._request("POST", "/v1/transactions", content=encode([tx.wire for tx in chunk]))
+            answers.extend(response.json())
+        return answers
+
+    def submit_and_wait(self, transaction: Transaction, *, timeout_s: float = 30.0) -> dict[str, Any]:
+        """Send one transaction and return its committed state with the receipt.
+
+        Raises RejectedError, TransactionFailedError, OutcomeUnknownError, NodeUnreachableError (nothing was sent).
+        """
+        try:
+            answer = self.submit(transaction)[0]
+        except NodeUnreachableError as error:
+            if error.code == "NO_ANSWER":  # it may have arrived
+                raise OutcomeUnknownError(transaction.id) from None
+            raise
+        if answer["state"] == "rejected":
+            raise RejectedError(answer["code"], answer["message"])
+        return self.wait(transaction.id, timeout_s=timeout_s)
+
+    def wait(self, tx_id: bytes, *, timeout_s: float = 30.0) -> dict[str, Any]:
+        """Wait until a transaction is in a block. Raises TransactionFailedError, OutcomeUnknownError."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                state = self.transaction(tx_id, wait_s=max(0.0, min(left, WAIT_ONCE_S)))
+            except NodeUnreachableError:
+                state = {"state": "unknown"}
+                time.sleep(min(0.2, max(0.0, left)))
+            if state["state"] == "committed":
+                receipt = state["receipt"]
+                if receipt["status"] != 0:
+                    raise TransactionFailedError(receipt["code"], receipt["message"], state)
+                return state
+            if time.monotonic() >= deadline:
+                raise OutcomeUnknownError(tx_id)
+
+    def simulate(self, transaction: Transaction) -> dict[str, Any]:
+        """The receipt a transaction would get on the head now."""
+        return self._json("POST", "/v1/simulate", content=transaction.wire)
+
+    def put_document(self, data: bytes) -> bytes:
+        """Store a raw document at the node; its SHA-256."""
+        return bytes.fromhex(self._json("PUT", "/v1/documents", content=data)["sha256"])
+
+    # -- reading ----------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """Where the node stands."""
+        return self._json("GET", "/v1/status")
+
+    def transaction(self, tx_id: bytes, *, wait_s: float = 0.0) -> dict[str, Any]:
+        """{state: unknown | pending | committed, …}."""
+        return self._json("GET", f"/v1/transactions/{tx_id.hex()}", params={"wait": round(wait_s, 3)})
+
+    def feed(self, after: int, *, wait_s: float = 0.0) -> list[dict[str, Any]]:
+        """Committed blocks above a height, ids only."""
+        found: list[dict[str, Any]] = self._json("GET", "/v1/feed", params={"after": after, "wait": wait_s})
+        return found
+
+    def block(self, height: int) -> dict[str, Any]:
+        """A consortium block."""
+        return self._json("GET", f"/v1/blocks/{height}")
+
+    def chains(self) -> list[dict[str, Any]]:
+        """The heads of the business chains."""
+        found: list[dict[str, Any]] = self._json("GET", "/v1/chains")
+        return found
+
+    def members(self) -> list[dict[str, Any]]:
+        """The registered members."""
+        found: list[dict[str, Any]] = self._json("GET", "/v1/members")
+        return found
+
+    def state(self, chain: str, contract: str, *key: str | int | bytes, at: int | None = None) -> Any:
+        """The decoded value of a contract's entry, None where absent."""
+        raw = self._json("GET", f"/v1/state/{chain}", params=_at({"key": _key(contract, key)}, at))["value"]
+        try:
+            return None if raw is None else decode(bytes.fromhex(raw))
+        except CodecError as error:
+            raise ClientError("BAD_ANSWER", f"{self.url} sent a value that is not canonical: {error}") from None
+
+    def records(
+        self, kind: str, number: str, *, issuer: str | None = None, at: int | None = None
+    ) -> list[dict[str, Any]]:
+        """The records with a natural key, on every chain that has one."""
+        params = _at({"kind": kind, "number": number}, at)
+        if issuer is not None:
+            params["issuer"] = issuer
+        found: list[dict[str, Any]] = self._json("GET", "/v1/records", params=params)
+        return found
+
+    def document(self, digest: bytes) -> bytes:
+        """A raw document by its SHA-256."""
+        return self._request("GET", f"/v1/documents/{digest.hex()}").content
+
+    def genesis(self) -> dict[str, Any]:
+        """The genesis document, bytes as hex."""
+        return self._json("GET", "/v1/genesis")
+
+    def anchor_status(self) -> dict[str, Any]:
+        """Anchoring of this node."""
+        return self._json("GET", "/v1/anchors/status")
+
+    def anchor_now(self) -> dict[str, Any]:
+        """Anchor at the next round."""
+        return self._json("POST", "/v1/anchors/now")
+
+    # -- proofs -----------------------------------------------------------------------------------------
+
+    def prove_state(self, chain: str, contract: str, *key: str | int | bytes, at: int | None = None) -> bytes:
+        """Proof bytes of a contract's entry, or of its absence."""
+        params = _at({"key": _key(contract, key)}, at)
+        return self._request("GET", f"/v1/proofs/state/{chain}", params=params).content
+
+    def prove_transaction(self, tx_id: bytes) -> bytes:
+        """Proof bytes of a transaction and its outcome."""
+        return self._request("GET", f"/v1/proofs/transaction/{tx_id.hex()}").content
+
+    def prove_record(self, record_id: bytes) -> bytes:
+        """Proof bytes of a sealed record."""
+        return self._request("GET", f"/v1/proofs/record/{record_id.hex()}").content
+
+    # -- inside -----------------------------------------------------------------------------------------
+
+    def _json(self, method: str, path: str, **options: Any) -> Any:
+        response = self._request(method, path, **options)
+        try:
+            return response.json()
+        except ValueError:
+            raise ClientError("BAD_ANSWER", f"{self.url}{path} did not answer in JSON: is it a tally node?") from None
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, **options)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
+            raise NodeUnreachableError(
+                "UNREACHABLE", f"no node answers at {self.url} ({error}): start it, or correct --node"
+            ) from None
+        except httpx.HTTPError as error:
+            raise NodeUnreachableError(
+                "NO_ANSWER", f"{self.url} did not answer ({error or type(error).__name__}): try again"
+            ) from None
+        if response.is_success:
+            return response
+        raise _answered(response)
+
+
+def _answered(response: httpx.Response) -> ClientError:
+    try:
+        problem = response.json()["error"]
+        return RejectedError(problem["code"], problem["message"])
+    except (ValueError, KeyError, TypeError):
+        detail = response.text[:200].replace("\n", " ")
+        return RejectedError(f"HTTP_{response.status_code}", f"the node answered {response.status_code}: {detail}")
+
+
+def _key(contract: str, key: Sequence[str | int | bytes]) -> str:
+    return encode([contract, *key]).hex()
+
+
+def _at(params: dict[str, Any], at: int | None) -> dict[str, Any]:
+    return params if at is None else {**params, "at": at}
+
+
+def _chunks(transactions: Sequence[Transaction]) -> list[list[Transaction]]:
+    chunks: list[list[Transaction]] = []
+    size = 0
+    for transaction in transactions:
+        size += len(transaction.wire)
+        if not chunks or size > SUBMIT_BYTES or len(chunks[-1]) >= SUBMIT_COUNT:
+            chunks.append([])
+            size = len(transaction.wire)
+        chunks[-1].append(transaction)
+    return chunks
