@@ -65,7 +65,8 @@ class Genesis:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a draft says beside its members. `time` in ms UTC; `parameters` override the defaults."""
+    """What a draft says beside its members. `time` in ms UTC; `parameters` override the defaults, `contracts` (name
+    to version) the newest versions."""
 
     name: str
     time: int
@@ -86,7 +87,7 @@ def draft(settings: Settings, members: Iterable[Mapping[str, Any]]) -> Genesis:
         "parameters": {**documents.default_parameters(), **(settings.parameters or {})},
         "templates": list(settings.templates),
         "model": dict(settings.model),
-        "contracts": dict(settings.contracts or dict.fromkeys(documents.CONTRACTS, 1)),
+        "contracts": dict(settings.contracts or documents.CONTRACTS),
     }
     return Genesis(documents.from_json(whole))
 

@@ -27,6 +27,7 @@ from chain.codec import CodecError, encode
 from chain.crypto import PUBLIC_KEY_SIZE
 from chain.identity import genesis_hash, genesis_statement
 from chain.keys import is_usable_public_key
+from contracts import catalog
 from contracts.access import CONSORTIUM, METHOD_ROLES, ROLES
 from contracts.errors import ContractError
 from contracts.model import parse as parse_model
@@ -39,7 +40,8 @@ MAX_SIZE: Final = 4 * 1024 * 1024
 MAX_VALIDATORS: Final = 16
 """The largest n that the agreement is simulated with."""
 
-CONTRACTS: Final = ("anchor", "credit", "gov", "notary", "records", "registry")
+CONTRACTS: Final[Mapping[str, int]] = dict(sorted(catalog.CONTRACTS))
+"""The newest version of each contract, by name."""
 
 # name: (default, least, most). Milliseconds, bytes, counts.
 PARAMETERS: Final[Mapping[str, tuple[int, int, int]]] = {
@@ -218,7 +220,7 @@ class _Document(_Model):
     parameters: dict[str, int]
     templates: Annotated[list[dict[str, Any]], Field(min_length=1)]
     model: dict[str, Any]
-    contracts: dict[str, Annotated[int, Field(ge=1)]]
+    contracts: dict[str, int]
 
     @field_validator("parameters")
     @classmethod
@@ -236,8 +238,11 @@ class _Document(_Model):
     @field_validator("contracts")
     @classmethod
     def _known_contracts(cls, contracts: dict[str, int]) -> dict[str, int]:
-        if sorted(contracts) != list(CONTRACTS):
+        if contracts.keys() != CONTRACTS.keys():
             raise ValueError(f"must give the version of each of {', '.join(CONTRACTS)}, and of nothing else")
+        for name, version in contracts.items():
+            if (name, version) not in catalog.CONTRACTS:
+                raise ValueError(f"contract {name!r} has no version {version}: this program has {CONTRACTS[name]}")
         return contracts
 
     @field_validator("templates")
