@@ -155,7 +155,7 @@ class Client:
 
     def simulate(self, transaction: Transaction) -> dict[str, Any]:
         """The receipt a transaction would get on the head now."""
-        return self._json("POST", "/v1/simulate", content=transaction.wire)
+        return self._object("POST", "/v1/simulate", content=transaction.wire)
 
     def put_document(self, data: bytes) -> bytes:
         """Store a raw document at the node; its SHA-256."""
@@ -165,11 +165,11 @@ class Client:
 
     def status(self) -> dict[str, Any]:
         """Where the node stands."""
-        return self._json("GET", "/v1/status")
+        return self._object("GET", "/v1/status")
 
     def transaction(self, tx_id: bytes, *, wait_s: float = 0.0) -> dict[str, Any]:
         """{state: unknown | pending | committed, …}."""
-        return self._json("GET", f"/v1/transactions/{tx_id.hex()}", params={"wait": round(wait_s, 3)})
+        return self._object("GET", f"/v1/transactions/{tx_id.hex()}", params={"wait": round(wait_s, 3)})
 
     def feed(self, after: int, *, wait_s: float = 0.0) -> list[dict[str, Any]]:
         """Committed blocks above a height, ids only."""
@@ -178,7 +178,7 @@ class Client:
 
     def block(self, height: int) -> dict[str, Any]:
         """A consortium block."""
-        return self._json("GET", f"/v1/blocks/{height}")
+        return self._object("GET", f"/v1/blocks/{height}")
 
     def chains(self) -> list[dict[str, Any]]:
         """The heads of the business chains."""
@@ -214,15 +214,15 @@ class Client:
 
     def genesis(self) -> dict[str, Any]:
         """The genesis document, bytes as hex."""
-        return self._json("GET", "/v1/genesis")
+        return self._object("GET", "/v1/genesis")
 
     def anchor_status(self) -> dict[str, Any]:
         """Anchoring of this node."""
-        return self._json("GET", "/v1/anchors/status")
+        return self._object("GET", "/v1/anchors/status")
 
     def anchor_now(self) -> dict[str, Any]:
         """Anchor at the next round."""
-        return self._json("POST", "/v1/anchors/now")
+        return self._object("POST", "/v1/anchors/now")
 
     # -- proofs -----------------------------------------------------------------------------------------
 
@@ -240,6 +240,12 @@ class Client:
         return self._request("GET", f"/v1/proofs/record/{record_id.hex()}").content
 
     # -- inside -----------------------------------------------------------------------------------------
+
+    def _object(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        value = self._json(method, path, **options)
+        if not isinstance(value, dict):
+            raise ClientError("BAD_ANSWER", f"{self.url}{path} did not answer with an object: is it a tally node?")
+        return value
 
     def _json(self, method: str, path: str, **options: Any) -> Any:
         response = self._request(method, path, **options)
