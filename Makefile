@@ -24,7 +24,7 @@ demo: env ## four validators and the whole story on real documents; INPUT=DIR ta
 test: check slow ## everything CI checks, at most 15 minutes on two cores
 
 check: env-dev ## the fast part, at most a minute: style, types, import direction, quick tests
-	@$(MAKE) -j2 --output-sync=target lint imports types fast
+	@$(MAKE) -k -j2 --output-sync=target lint imports types fast
 
 lint:
 	@.venv/bin/ruff check .
