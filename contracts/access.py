@@ -38,6 +38,7 @@ METHOD_ROLES: Final[dict[str, tuple[str, ...]]] = {
     "anchor.sign_head": ROLES,
     "anchor.confirm": _ACTIVE,
     "credit.apply": (*_DATA, PARTY),
+    "credit.confirm": (*_ACTIVE, PARTY),
     "credit.assess": _DATA,
     "credit.decide": ("lender",),
     "credit.disburse": ("lender",),
