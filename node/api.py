@@ -124,9 +124,7 @@ def _add_transactions(app: FastAPI, peer: Peer) -> None:
         answers = []
         for count, wire in enumerate(wires, 1):
             done = peer.submit(wire)
-            answers.append(
-                {"id": done.tx_id.hex(), "state": done.state, "code": done.code, "message": done.message}
-            )
+            answers.append({"id": done.tx_id.hex(), "state": done.state, "code": done.code, "message": done.message})
             if count % ADMIT_AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
         return answers

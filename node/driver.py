@@ -291,4 +291,3 @@ class Driver:
         if certificate is not None and height >= 1:
             message: Message = Decided(self.ledger.block(height), certificate)
             self._network.send(peer, "votes", encode(message))
-

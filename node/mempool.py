@@ -117,7 +117,9 @@ class Mempool:
             raise TransactionError("EXPIRED", "valid_until has passed: sign again with a later one")
         window = int(ledger.parameters.get("tx_window_ms", DEFAULT_TX_WINDOW_MS))
         if transaction.valid_until > now + window:
-            raise TransactionError("VALID_TOO_LONG", f"valid_until lies more than {window // 1000} s ahead: sign again")
+            raise TransactionError(
+                "VALID_TOO_LONG", f"valid_until lies more than {window // 1000} s ahead: sign again"
+            )
         for key in transaction.signers:
             if not self._known_key(key):
                 raise TransactionError(

@@ -265,9 +265,7 @@ class Peer:
         return self._disk_low
 
 
-def open_store(
-    config: Config, node_keys: Keys, document: Mapping[str, Any]
-) -> tuple[Signer | None, Ledger]:
+def open_store(config: Config, node_keys: Keys, document: Mapping[str, Any]) -> tuple[Signer | None, Ledger]:
     """Open, or at the very first start create, journal and ledger (R7, R8, and PROTOCOL.md, Storage)."""
     config.data.mkdir(parents=True, exist_ok=True)
     folder = config.data / LEDGER_FOLDER

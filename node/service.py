@@ -32,9 +32,7 @@ async def serve(peer: Peer, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> N
     settings.keep_alive_timeout = 75
     settings.graceful_timeout = 1
     app: Any = make_api(peer)
-    await hypercorn_serve(
-        app, settings, shutdown_trigger=trio.sleep_forever, task_status=task_status, mode="asgi"
-    )
+    await hypercorn_serve(app, settings, shutdown_trigger=trio.sleep_forever, task_status=task_status, mode="asgi")
 
 
 def _probe(host: str, port: int) -> None:

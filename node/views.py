@@ -112,9 +112,7 @@ def transaction_state(peer: Peer, tx_id: bytes) -> dict[str, Any]:
     }
 
 
-def find_record(
-    ledger: Ledger, kind: str, number: str, issuer: str | None, at: int | None
-) -> list[dict[str, Any]]:
+def find_record(ledger: Ledger, kind: str, number: str, issuer: str | None, at: int | None) -> list[dict[str, Any]]:
     """The records with a natural key on every business chain, as of a height."""
     found = []
     for chain in ledger.chains:
