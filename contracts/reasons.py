@@ -26,6 +26,7 @@ ACCURACY = "ACCURACY"
 TRUTH = "TRUTH"
 QUALIFICATION_MISSING = "QUALIFICATION_MISSING"
 QUALIFICATION_UNCORROBORATED = "QUALIFICATION_UNCORROBORATED"
+QUALIFICATION_INCOMPLETE = "QUALIFICATION_INCOMPLETE"
 CONTRACT_BELOW_FLOOR = "CONTRACT_BELOW_FLOOR"
 CONTRACT_NOT_ACTIVE = "CONTRACT_NOT_ACTIVE"
 CONTRACT_WITHOUT_VALUE = "CONTRACT_WITHOUT_VALUE"
@@ -53,11 +54,11 @@ class Reason(NamedTuple):
     severity: Severity
     weight: int
     code: str
-    value: int | None
-    threshold: int | None
-    evidence: tuple[bytes, ...]
-    next_band: dict[str, Any] | None
     text: str
+    evidence: tuple[bytes, ...] = ()
+    value: int | None = None
+    threshold: int | None = None
+    next_band: dict[str, Any] | None = None
 
     def entry(self) -> dict[str, Any]:
         """As it is stored with the assessment."""

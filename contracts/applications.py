@@ -1,0 +1,105 @@
+"""Applications for credit: finding them, their enterprise and their contract, and who may act on them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from contracts import access, arguments
+from contracts.access import MEMBER, PARTY, Actor
+from contracts.context import Context, Value
+from contracts.documents import Document, name
+from contracts.errors import ContractError
+from contracts.evidence import Enterprise, Reader
+from contracts.record import NaturalKey
+
+CONTRACT_KINDS: Final = ("contract", "order")  # an order is a contract where no framework stands behind it
+MAX_ASSESSMENTS: Final = 64  # ids kept by enterprise and by application; every assessment stays by its id
+
+APPLIED, ASSESSED, APPROVED, DECLINED, DISBURSED = "applied", "assessed", "approved", "declined", "disbursed"
+
+
+def application(ctx: Context, application_id: Value) -> dict[str, Any]:
+    """An application by id. Raises ContractError UNKNOWN_APPLICATION."""
+    wanted = arguments.binary(application_id, "application")
+    found: dict[str, Any] | None = ctx.get("application", wanted)
+    if found is None:
+        raise ContractError("UNKNOWN_APPLICATION", f"no application {wanted.hex()}: use an id that credit.apply gave")
+    return found
+
+
+def enterprise(reader: Reader, identifier: str) -> Enterprise:
+    """A registered enterprise. Raises ContractError UNKNOWN_ENTERPRISE."""
+    found = reader.enterprise(identifier)
+    if not found.registered:
+        raise ContractError(
+            "UNKNOWN_ENTERPRISE", f"{identifier[:80]!r} is no registered party: use registry.register_party first"
+        )
+    return found
+
+
+def contract_key(value: Value) -> NaturalKey:
+    """[issuer, number] of a contract, or [kind, issuer, number] with kind contract or order."""
+    parts = arguments.sequence(value, "contract", 2, 3)
+    found = natural_key(parts if len(parts) == 3 else ["contract", *parts])
+    if found[0] not in CONTRACT_KINDS:
+        raise ContractError("WRONG_ARGUMENT", f"contract must be of kind {' or '.join(CONTRACT_KINDS)}")
+    return found
+
+
+def natural_key(parts: list[Value]) -> NaturalKey:
+    """(kind, issuer, number) of three texts."""
+    kind, issuer, number = parts
+    return arguments.text(kind, "kind", 32), arguments.text(issuer, "issuer"), arguments.text(number, "number")
+
+
+def contract(reader: Reader, key: NaturalKey) -> Document:
+    """The contract record, from the chain that sealed it first. Raises ContractError CONTRACT_NOT_SEALED."""
+    copies = reader.find(key)
+    if not copies:
+        raise ContractError(
+            "CONTRACT_NOT_SEALED", f"no chain has {key[0]} {key[2]!r} of {key[1]!r}: have procurement ingest it"
+        )
+    return min(copies, key=lambda doc: (doc.height, doc.chain))
+
+
+def require_may_apply(ctx: Context, actor: Actor, of: Enterprise) -> None:
+    """The enterprise applies with its own key; a member does it only while the enterprise has none."""
+    if actor.owner == PARTY:
+        if actor.id != of.id:
+            raise ContractError("NOT_YOUR_APPLICATION", f"{actor.id} cannot apply for {of.id}: that is for {of.id}")
+        return
+    if actor.role not in ("procurement", "erp"):
+        raise ContractError(
+            "ROLE_NOT_ALLOWED", f"{actor.id} is {actor.role}: a procurement or erp member applies for an enterprise"
+        )
+    keys = ctx.read(access.CONSORTIUM, "registry", "keys", PARTY, of.id) or []
+    entries = (ctx.read(access.CONSORTIUM, "registry", "key", key) for key in keys)
+    if any(entry["purpose"] == "signer" and access.is_valid_at(entry, ctx.height) for entry in entries):
+        raise ContractError("PARTY_HAS_KEY", f"{of.id} has a key of its own: it applies with that")
+
+
+def require_independent(reader: Reader, actor: Actor, doc: Document) -> None:
+    """A confirmation comes from someone else than who sealed the record and whom it favours."""
+    if actor.owner == MEMBER:
+        if actor.id == doc.chain:
+            raise ContractError("NOT_INDEPENDENT", f"{actor.id} sealed {name(doc)} itself: ask another member")
+        return
+    enterprise_id = reader.enterprise(doc.record.enterprise).id
+    if actor.id == enterprise_id:
+        raise ContractError("NOT_INDEPENDENT", f"{name(doc)} is {actor.id}'s own: its counterparty confirms it")
+    if not doc.record.counterparty or reader.enterprise(doc.record.counterparty).id != actor.id:
+        raise ContractError("NOT_INVOLVED", f"{name(doc)} does not name {actor.id} as counterparty")
+
+
+def require_involved(reader: Reader, actor: Actor, of: Enterprise, deal: Document) -> None:
+    """Members may assess; of the parties, the enterprise and its contract's counterparty."""
+    if actor.owner == MEMBER or actor.id == of.id:
+        return
+    if not deal.record.counterparty or reader.enterprise(deal.record.counterparty).id != actor.id:
+        raise ContractError("NOT_INVOLVED", f"{actor.id} is no party to this application")
+
+
+def require_lender(actor: Actor, of: dict[str, Any]) -> None:
+    """Only the lender that was asked decides and disburses."""
+    if actor.id != of["lender"]:
+        raise ContractError("NOT_YOUR_APPLICATION", f"the application is to {of['lender']}, not to {actor.id}")

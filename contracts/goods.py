@@ -1,0 +1,265 @@
+"""The goods of one trade, counted: ordered, despatched, received, and billed so far (DOMAIN 3, Truth).
+
+Quantities are cumulative: the bills of a trade in event order, less its credit notes, against all that was
+ordered, despatched and received. So billing the same goods twice under two numbers contradicts the second.
+A line stands for an item of the order by its item id, else by its line id.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from contracts import decimal_text
+from contracts.decimal_text import NOTHING, Scaled, add, exceeds, render, subtract
+from contracts.documents import Document, Line, line_total, lines, name, names
+from contracts.findings import Finding, Tolerances, contradiction, doubt, tolerances
+from contracts.matching import Trade
+
+
+class Goods(NamedTuple):
+    """One item of the orders, summed over its lines. quantity, amount None: a line gives none."""
+
+    quantity: Scaled | None
+    unit: str
+    prices: tuple[Scaled, ...]
+    amount: Scaled | None
+    item_id: str
+    lines: tuple[str, ...]
+
+
+class Shipped(NamedTuple):
+    """What documents of one kind say of each item. counted: at least one of them has lines."""
+
+    docs: tuple[Document, ...]
+    quantities: dict[str, Scaled]
+    counted: bool
+
+
+class Count:
+    """Goods of one trade that has at least one order. Bills are taken one by one, in event order."""
+
+    def __init__(self, trade: Trade) -> None:
+        self._orders = trade.orders
+        self._ordered: dict[str, Goods] = {}
+        self._by_line: dict[str, str] = {}
+        self._order_amount: Scaled | None = NOTHING
+        for order in trade.orders:
+            for line in lines(order):
+                self._add_ordered(line)
+            self._order_amount = _sum(self._order_amount, _order_amount(order))
+        bound = tolerances(trade.orders[0].template)
+        self._order_findings = [found for order in trade.orders for found in _arithmetic(order, bound)]
+        self._despatched = self._ship(trade.despatches)
+        self._received = self._ship(trade.receipts)
+        credited = self._ship(trade.credit_notes).quantities
+        self._billed = {key: subtract(NOTHING, quantity) for key, quantity in credited.items()}
+        self._amount = NOTHING
+        for credit_note in trade.credit_notes:
+            self._amount = subtract(self._amount, _net(credit_note) or NOTHING)
+        self._bills: list[Document] = []
+
+    def take(self, bill: Document) -> list[Finding]:
+        """Count one more bill, and say what does not fit."""
+        self._bills.append(bill)
+        bound = tolerances(bill.template)
+        findings = self._amounts(bill, bound)
+        rows = lines(bill)
+        if not rows or not self._ordered:
+            side = bill if not rows else self._orders[0]
+            return [*findings, doubt("LINES", f"lines: {name(side)} has none to compare", "", "", bill, side)]
+        findings += [*_arithmetic(bill, bound), *self._order_findings]
+        items: dict[str, list[Line]] = {}
+        for line in rows:
+            key = self._key_of(line)
+            if key is None:
+                findings.append(self._unknown_item(bill, line))
+            else:
+                items.setdefault(key, []).append(line)
+        for key, item_lines in items.items():
+            findings += self._item(bill, key, item_lines, bound)
+        return findings
+
+    def _add_ordered(self, line: Line) -> None:
+        key = line.item_id or f"line {line.line_id}"
+        self._by_line.setdefault(line.line_id, key)
+        known = self._ordered.get(key)
+        prices = () if line.price is None else (line.price,)
+        if known is None:
+            goods = Goods(line.quantity, line.unit, prices, line.amount, line.item_id, (line.line_id,))
+        else:
+            goods = Goods(
+                _sum(known.quantity, line.quantity),
+                known.unit,
+                known.prices + prices,
+                _sum(known.amount, line.amount),
+                line.item_id,
+                (*known.lines, line.line_id),
+            )
+        self._ordered[key] = goods
+
+    def _key_of(self, line: Line) -> str | None:
+        return line.item_id if line.item_id in self._ordered else self._by_line.get(line.line_id)
+
+    def _ship(self, docs: tuple[Document, ...]) -> Shipped:
+        quantities: dict[str, Scaled] = {}
+        counted = False
+        for doc in docs:
+            for line in lines(doc):
+                counted = True
+                key = self._key_of(line)
+                if key is not None and line.quantity is not None:
+                    quantities[key] = add(quantities.get(key, NOTHING), line.quantity)
+        return Shipped(docs, quantities, counted)
+
+    def _item(self, bill: Document, key: str, item_lines: list[Line], bound: Tolerances) -> list[Finding]:
+        ordered = self._ordered[key]
+        findings: list[Finding] = []
+        own = NOTHING
+        comparable = True
+        for line in item_lines:
+            findings += self._item_id(bill, ordered, line)
+            findings += self._price(bill, line, ordered, bound)
+            where = f"{name(bill)} line {line.line_id}"
+            if line.quantity is None or ordered.quantity is None:
+                text = f"quantity: {where} or its order gives none"
+                findings.append(doubt("QUANTITY", text, "", "", bill, *self._orders))
+                comparable = False
+            elif line.unit and ordered.unit and line.unit != ordered.unit:
+                text = f"unit: {where} counts in {line.unit}, {names(self._orders)} in {ordered.unit}"
+                findings.append(doubt("UNIT", text, line.unit, ordered.unit, bill, *self._orders))
+                comparable = False
+            own = add(own, line.quantity or NOTHING)
+        self._billed[key] = add(self._billed.get(key, NOTHING), own)
+        if comparable:
+            findings += self._quantities(bill, key, own, item_lines, bound) + self._shipments(bill, key, bound)
+        return findings
+
+    def _item_id(self, bill: Document, ordered: Goods, line: Line) -> list[Finding]:
+        """A line found by its number alone, though both sides name their item."""
+        if not line.item_id or not ordered.item_id or line.item_id == ordered.item_id:
+            return []
+        said = f"item: {name(bill)} line {line.line_id} says {line.item_id}"
+        text = f"{said}, {names(self._orders)} line {ordered.lines[0]} says {ordered.item_id}"
+        make = contradiction if _scheme(line.item_id) == _scheme(ordered.item_id) else doubt
+        return [make("ITEM", text, line.item_id, ordered.item_id, bill, *self._orders)]
+
+    def _unknown_item(self, bill: Document, line: Line) -> Finding:
+        what = line.item_id or f"line {line.line_id}"
+        text = f"item: {name(bill)} line {line.line_id} bills {what}, {names(self._orders)} has no such item"
+        return contradiction("ITEM", text, what, "", bill, *self._orders)
+
+    def _price(self, bill: Document, line: Line, ordered: Goods, bound: Tolerances) -> list[Finding]:
+        if line.price is None or not ordered.prices:
+            text = f"price: {name(bill)} line {line.line_id} or its order gives none"
+            return [doubt("PRICE", text, "", "", bill, *self._orders)]
+        if not all(decimal_text.differs(line.price, price, bound.price_bp) for price in ordered.prices):
+            return []
+        ours, theirs = render(line.price), render(ordered.prices[0])
+        text = f"price: {name(bill)} line {line.line_id} says {ours}, {names(self._orders)} says {theirs}"
+        return [contradiction("PRICE", text, ours, theirs, bill, *self._orders)]
+
+    def _quantities(
+        self, bill: Document, key: str, own: Scaled, item_lines: list[Line], bound: Tolerances
+    ) -> list[Finding]:
+        """All billed so far against all ordered, despatched, received."""
+        billed = self._billed[key]
+        if not decimal_text.differs(billed, own, 0):
+            said = f"{name(bill)} line {', '.join(line.line_id for line in item_lines)} says {render(billed)}"
+        else:
+            said = f"{names(self._bills)} less credit notes together say {render(billed)} of {key}"
+        sides: list[tuple[str, tuple[Document, ...], Scaled | None]]
+        sides = [("QUANTITY_ORDERED", self._orders, self._ordered[key].quantity)]
+        for rule, shipped in (("QUANTITY_DESPATCHED", self._despatched), ("QUANTITY_RECEIVED", self._received)):
+            if shipped.counted:
+                sides.append((rule, shipped.docs, shipped.quantities.get(key, NOTHING)))
+        findings = []
+        for rule, docs, quantity in sides:
+            if quantity is not None and exceeds(billed, quantity, bound.quantity_bp):
+                text = f"quantity: {said}, {names(docs)} says {render(quantity)}"
+                findings.append(contradiction(rule, text, render(billed), render(quantity), bill, *docs))
+        return findings
+
+    def _shipments(self, bill: Document, key: str, bound: Tolerances) -> list[Finding]:
+        """More received than sent is false; more sent than ordered happens, and is a doubt."""
+        sent, got = self._despatched.quantities.get(key), self._received.quantities.get(key)
+        ordered = self._ordered[key].quantity
+        findings = []
+        if sent is not None and got is not None and exceeds(got, sent, bound.quantity_bp):
+            docs = (*self._received.docs, *self._despatched.docs)
+            said = f"quantity: {names(self._received.docs)} says {render(got)} of {key}"
+            text = f"{said}, {names(self._despatched.docs)} says {render(sent)}"
+            findings.append(contradiction("RECEIVED_DESPATCHED", text, render(got), render(sent), bill, *docs))
+        if sent is not None and ordered is not None and exceeds(sent, ordered, bound.quantity_bp):
+            docs = (*self._despatched.docs, *self._orders)
+            said = f"quantity: {names(self._despatched.docs)} says {render(sent)} of {key}"
+            text = f"{said}, {names(self._orders)} says {render(ordered)}"
+            findings.append(doubt("DESPATCHED_ORDERED", text, render(sent), render(ordered), bill, *docs))
+        return findings
+
+    def _amounts(self, bill: Document, bound: Tolerances) -> list[Finding]:
+        """All that was billed without tax, less credits, against all that was ordered."""
+        findings = _tax_sum(bill, bound)
+        net, ordered = _net(bill), self._order_amount
+        if net is None or ordered is None:
+            text = f"amount: {name(bill)} or its order gives none"
+            return [*findings, doubt("AMOUNT", text, "", "", bill, *self._orders)]
+        self._amount = add(self._amount, net)
+        if exceeds(self._amount, ordered, bound.amount_bp, bound.amount_slack):
+            alone = not decimal_text.differs(self._amount, net, 0)
+            said = f"{name(bill)} says" if alone else f"{names(self._bills)} less credit notes together say"
+            ours, theirs = render(self._amount), render(ordered)
+            text = f"amount: {said} {ours}, {names(self._orders)} says {theirs}"
+            findings.append(contradiction("AMOUNT", text, ours, theirs, bill, *self._orders))
+        return findings
+
+
+def _arithmetic(doc: Document, bound: Tolerances) -> list[Finding]:
+    """quantity * price = amount on each line: else a figure was altered, or there is a discount nobody sees."""
+    findings = []
+    for line in lines(doc):
+        if line.quantity is None or line.price is None or line.amount is None:
+            continue
+        product = decimal_text.multiply(line.quantity, line.price)
+        if decimal_text.differs(line.amount, product, bound.amount_bp, bound.amount_slack):
+            said = f"arithmetic: {name(doc)} line {line.line_id} says {render(line.amount)}"
+            text = f"{said}, {render(line.quantity)} at {render(line.price)} is {render(product)}"
+            findings.append(doubt("ARITHMETIC", text, render(line.amount), render(product), doc))
+    return findings
+
+
+def _tax_sum(bill: Document, bound: Tolerances) -> list[Finding]:
+    """A total above net plus tax asks for more than the bill accounts for; below it is a prepayment or rounding."""
+    net, tax, total = (bill.decimal(field) for field in ("total_excl_tax", "tax", "total"))
+    if net is None or tax is None or total is None:
+        return []
+    expected = add(net, tax)
+    if not exceeds(total, expected, bound.amount_bp, bound.amount_slack):
+        return []
+    text = f"amount: {name(bill)} says {render(total)} in all, without tax and tax are {render(expected)}"
+    return [doubt("AMOUNT_SUM", text, render(total), render(expected), bill)]
+
+
+def _net(bill: Document) -> Scaled | None:
+    """What a bill asks for without tax: total_excl_tax, else its lines, else its total."""
+    for value in (bill.decimal("total_excl_tax"), line_total(bill), bill.decimal("total")):
+        if value is not None:
+            return value
+    return None
+
+
+def _order_amount(order: Document) -> Scaled | None:
+    """An order's total, or its lines' where that is more: the total may be before tax or after it."""
+    total, summed = order.decimal("total"), line_total(order)
+    if total is None or summed is None:
+        return summed if total is None else total
+    return total if exceeds(total, summed, 0) else summed
+
+
+def _sum(left: Scaled | None, right: Scaled | None) -> Scaled | None:
+    return None if left is None or right is None else add(left, right)
+
+
+def _scheme(identifier: str) -> str:
+    """"GTIN" of "GTIN:123"; identifiers of different schemes cannot be compared."""
+    scheme, colon, _ = identifier.partition(":")
+    return scheme if colon else ""
