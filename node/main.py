@@ -96,3 +96,7 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 def _say(message: str, code: int) -> int:
     print(f"tally: {message}", file=sys.stderr)
     return code
+
+
+if __name__ == "__main__":
+    sys.exit(run(Path(sys.argv[1])))
