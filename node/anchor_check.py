@@ -50,7 +50,7 @@ def confirmation(anchor: Anchor, found: EvmAnchor) -> dict[str, Any]:
         "block_number": found.block_number,
         "block_hash": found.block_hash,
         "block_time": found.time,
-        "transaction": found.transaction_hash,
+        "tx_hash": found.transaction_hash,
         "sender": found.sender,
         "proof": anchor.proof.encode(),
     }

@@ -4,9 +4,8 @@ The runner ties together the log (``chain.checkpoint``), the jobs on disk (``nod
 chain (``node.anchor_evm``) and the re-check of the others' anchors (``node.anchor_check``). It runs beside
 agreement and never in its way: an outage of the public chain queues, and shows as the anchor's age.
 
-Whose turn: interval k belongs to validator ``k mod n``; each following validator takes over when the one before
-it is late by ``takeover_seconds``. Two anchors of one checkpoint do no harm. One queued checkpoint is enough: the
-newest covers all before it, because the log only grows.
+Whose turn it is says ``node.anchor_duty``; two anchors of one checkpoint do no harm. One queued checkpoint is
+enough: the newest covers all before it, because the log only grows.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +25,7 @@ from chain.anchor import Anchor
 from chain.checkpoint import Checkpoint, Log, leaf
 from chain.evm import DEVELOPMENT_CHAINS, DEVELOPMENT_NOTE, EvmProof, decode_header, decode_transaction
 from node.anchor_check import BACKEND, Check, check, confirmation
+from node.anchor_duty import Standing, Turn
 from node.anchor_evm import EvmBackend, Fees
 from node.anchor_journal import AnchorJournal, Book, Job, State, write_synced
 from node.anchor_key import AnchorKeyError, EvmKey
@@ -49,16 +49,14 @@ class AnchorConfig:
 
     urls: JSON-RPC endpoints; the first sends, the others must agree before FINAL. chain_id: None takes what the
     endpoint says at first contact. key: None takes no duty and only re-checks. senders: the 20-byte accounts
-    whose anchors count. interval_blocks: consortium blocks between anchors; max_age_seconds: the longest time
-    without one while there are new blocks. confirmations: see ``EvmRpc.final_height``.
+    whose anchors count. takeover_seconds: how late one validator is before the next takes its turn.
+    confirmations: see ``EvmRpc.final_height``. stuck_seconds: unmined for so long, fees are raised.
     """
 
     urls: tuple[str, ...]
     chain_id: int | None = None
     key: EvmKey | None = None
     senders: frozenset[bytes] = frozenset()
-    interval_blocks: int = 100
-    max_age_seconds: int = 600
     takeover_seconds: int = 300
     confirmations: int | None = 3
     poll_seconds: float = 5.0
@@ -75,8 +73,7 @@ class Anchorer:
     """The runner. ``run`` is its one task; ``status``, ``request``, ``check`` may be called beside it.
 
     source: see ``Source``; submit_confirmation: takes the ``anchor.confirm`` arguments to the consortium chain;
-    duty: (this validator's index, number of validators), or None where it is none; anchored: (largest size
-    confirmed on the consortium chain, block time of that in ms), (0, 0) before the first; now: ms since 1970.
+    standing: what that chain's state says now, see ``node.anchor_duty``; now: ms since 1970.
     """
 
     def __init__(
@@ -87,8 +84,7 @@ class Anchorer:
         source: Source,
         submit_confirmation: Callable[[dict[str, Any]], Awaitable[object]],
         *,
-        duty: Callable[[], tuple[int, int] | None],
-        anchored: Callable[[], tuple[int, int]],
+        standing: Callable[[], Standing],
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         """Raises AnchorJournalError for a damaged journal, ValueError without an endpoint."""
@@ -99,17 +95,15 @@ class Anchorer:
         self._network_id = network_id
         self._source = source
         self._submit_confirmation = submit_confirmation
-        self._duty = duty
-        self._anchored = anchored
+        self._standing = standing
+        self._turn = Turn(config.takeover_seconds)
         self._now = now
-        self._started = now()
         self._log = Log()
         self._journal = AnchorJournal(directory / "anchors.journal")
         self._rpc, *self._others = (EvmRpc(url) for url in config.urls)
         self._client = ""
         self._problem: str | None = None
         self._requested = False
-        self._due_since: tuple[tuple[int, int], int] = ((-1, -1), 0)
         self._sent_at: dict[int, int] = {}
         self._reported_at: dict[int, int] = {}
         self._refusals: dict[int, str] = {}
@@ -117,14 +111,19 @@ class Anchorer:
 
     async def run(self) -> None:
         """Anchor until cancelled. Raises AnchorKeyError where another process uses the same account."""
-        async with AsyncExitStack() as stack:
-            if self._config.key is not None:
-                stack.enter_context(self._config.key.locked())
+        with nullcontext() if self._config.key is None else self._config.key.locked():
+            try:
+                while True:
+                    await self.step()
+                    await trio.sleep(self._config.poll_seconds)
+            finally:
+                await self.close()
+
+    async def close(self) -> None:
+        """Give the connections up; nothing can be asked of the public chain afterwards."""
+        with trio.CancelScope(shield=True):
             for rpc in (self._rpc, *self._others):
-                await stack.enter_async_context(rpc)
-            while True:
-                await self.step()
-                await trio.sleep(self._config.poll_seconds)
+                await rpc.close()
 
     async def step(self) -> None:
         """One round: read new blocks, queue what is due, move every job as far as it goes, report finals."""
@@ -173,7 +172,7 @@ class Anchorer:
 
     def status(self) -> dict[str, Any]:
         """What ``tally anchor status`` shows. age_seconds: since the newest confirmed anchor, None without one."""
-        size, confirmed_at = self._anchored()
+        view = self._standing()
         key, book, last = self._config.key, self._journal.book, self._last_final
         return {
             "backend": BACKEND,
@@ -184,8 +183,8 @@ class Anchorer:
             "address": None if key is None else f"0x{key.address.hex()}",
             "problem": self._problem,
             "log_size": len(self._log),
-            "anchored": size,
-            "age_seconds": (self._now() - confirmed_at) // 1000 if size else None,
+            "anchored": view.anchored,
+            "age_seconds": max(0, self._now() - view.anchored_at) // 1000 if view.anchored else None,
             "last_final": None if last is None else _summary(last),
             "queue": [_show(job) for job in book.jobs],
         }
@@ -219,36 +218,17 @@ class Anchorer:
         _log.info("anchor queued", size=size)
 
     def _due_size(self) -> int | None:
-        """The size to anchor now, or None: nothing new, not due, or another validator's turn."""
-        tip, interval = len(self._log), self._config.interval_blocks
-        confirmed, confirmed_at = self._anchored()
+        """The size to anchor now, or None."""
         covered = self._covered()
-        if self._config.key is None or tip <= covered:
+        if self._config.key is None:
             return None
         if self._requested:
-            return tip
-        aged = self._now() - max(confirmed_at, self._started) >= self._config.max_age_seconds * 1000
-        size = tip // interval * interval
-        if size <= covered:
-            size = tip
-            if not aged:
-                return None
-        return size if self._is_my_turn(size // interval, confirmed) else None
+            return len(self._log) if len(self._log) > covered else None
+        return self._turn.due(self._standing(), len(self._log), covered, self._now())
 
     def _covered(self) -> int:
         """The largest size that is anchored or on its way from here."""
-        return max([self._anchored()[0], *(job.size for job in self._journal.book.jobs)])
-
-    def _is_my_turn(self, number: int, confirmed: int) -> bool:
-        """Whether interval ``number`` is this validator's, by rotation or because those before it are late."""
-        duty = self._duty()
-        if duty is None:
-            return False
-        if self._due_since[0] != (number, confirmed):
-            self._due_since = ((number, confirmed), self._now())
-        index, count = duty
-        rank = (index - number) % count
-        return self._now() - self._due_since[1] >= rank * self._config.takeover_seconds * 1000
+        return max([self._standing().anchored, *(job.size for job in self._journal.book.jobs)])
 
     async def _check_chain(self) -> None:
         """See that the endpoint serves the chain anchored on, before anything is sent. Raises WrongChainError."""
@@ -359,8 +339,7 @@ class Anchorer:
 
     async def _report(self) -> None:
         """Take final anchors to the consortium chain, until it has one at least as large."""
-        confirmed, _ = self._anchored()
-        now = self._now()
+        confirmed, now = self._standing().anchored, self._now()
         for job in self._journal.book.jobs:
             if job.state is not State.FINAL:
                 continue

@@ -9,7 +9,10 @@ It answers the methods that anchoring and its checks use, over the blocks of ``n
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -223,11 +226,37 @@ _METHODS: Final[Mapping[str, Callable[..., Any]]] = {
 
 
 class _Http(ThreadingHTTPServer):
-    """The listening socket, told how to answer."""
+    """The listening socket, told how to answer. Closing it ends the connections too, as an outage does."""
 
-    daemon_threads = True
-    block_on_close = False
+    daemon_threads = False
     answer: Callable[[bytes], dict[str, Any]]
+
+    def __init__(self, *arguments: Any) -> None:
+        self._connections: set[socket.socket] = set()
+        super().__init__(*arguments)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection, and remember it."""
+        connection, address = super().get_request()
+        self._connections.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget a connection, and close it."""
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Close everything and wait for the connections' threads."""
+        for connection in tuple(self._connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        super().server_close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A connection that broke off is its client's affair; anything else is a defect worth seeing."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -235,6 +264,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     timeout = IDLE_SECONDS
+    disable_nagle_algorithm = True  # head and body are two writes; else each answer waits 40 ms for an ACK
     server: _Http
 
     def do_POST(self) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -37,7 +36,7 @@ class RpcRefusedError(RpcError):
 
 
 class EvmRpc:
-    """One JSON-RPC endpoint. An async context manager; the connection pool is closed on the way out."""
+    """One JSON-RPC endpoint, with its connection pool. Whoever makes it closes it."""
 
     def __init__(self, url: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
         self.name = urlsplit(url).hostname or "the public node"
@@ -47,12 +46,8 @@ class EvmRpc:
         # A proxy from the environment leads out of the machine, never back to its own loopback.
         self._client = httpx.AsyncClient(timeout=timeout, trust_env=self.name not in _LOOPBACK)
 
-    async def __aenter__(self) -> EvmRpc:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
+        """Close the connections; no call may follow."""
         await self._client.aclose()
 
     async def call(self, method: str, *params: Any) -> Any:

@@ -9,7 +9,7 @@ import rlp as reference_rlp
 from eth_account import Account
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trie import HexaryTrie
+from trie.hexary import HexaryTrie
 
 from chain import rlp
 from chain.anchor import Anchor
@@ -350,6 +350,7 @@ def test_the_anchor_document_goes_there_and_back() -> None:
     ):
         with pytest.raises(VerificationError):
             Anchor.from_json({**document, name: value})
-    for wrong in ([], None, {}, {"format": "tally/anchor/1"}):
+    wrongs: list[object] = [[], None, {}, {"format": "tally/anchor/1"}]
+    for wrong in wrongs:
         with pytest.raises(VerificationError):
             Anchor.from_json(wrong)

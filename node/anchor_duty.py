@@ -1,0 +1,73 @@
+"""Whose turn it is to anchor, and what: read from the consortium chain's state, the same on every node.
+
+The ``anchor`` contract closes an interval after so many blocks or so much time, and names the validator on duty
+for it: number ``interval mod n``. Each following validator takes over when the one before it is late. What is
+anchored is the log up to the block that closed the interval; so all of them would anchor the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from chain.codec import Value
+
+Read = Callable[..., Value]
+"""``(contract, *key parts)`` → the value in the consortium chain's state as of the newest block, or None."""
+
+
+class Standing(NamedTuple):
+    """What the consortium chain says of anchoring.
+
+    interval: index of the last closed one (0 before the first); height: the block that closed it; anchored: the
+    largest confirmed size; anchored_at: block time of that confirmation in ms, 0 before the first; rank: how many
+    validators come before this one, 0 on duty, None where this member is no validator.
+    """
+
+    interval: int
+    height: int
+    anchored: int
+    anchored_at: int
+    rank: int | None
+
+
+def standing(read: Read, member: str) -> Standing:
+    """Read the standing from state, as the contracts ``anchor`` and ``gov`` keep it."""
+    interval: Any = read("anchor", "interval")
+    count: Any = read("anchor", "anchor_count") or 0
+    size: Any = read("anchor", "anchored") or 0
+    validators: Any = read("gov", "validators")
+    members = [row[0] for row in validators["set"]]
+    index = interval["index"]
+    rank = (members.index(member) - index) % len(members) if member in members else None
+    return Standing(index, interval["height"], size, _confirmed_at(read, count, size), rank)
+
+
+def _confirmed_at(read: Read, count: int, size: int) -> int:
+    """Block time of the newest confirmation of ``size``; a smaller one may have come after it."""
+    for number in range(count - 1, -1, -1):
+        anchor: Any = read("anchor", "anchor", number)
+        if anchor["size"] == size:
+            return int(anchor["time"])
+    return 0
+
+
+class Turn:
+    """Remembers since when an interval is due here, to tell when those before this validator are late."""
+
+    def __init__(self, takeover_seconds: int) -> None:
+        self._takeover = takeover_seconds * 1000
+        self._interval = -1
+        self._since = 0
+
+    def due(self, view: Standing, log_size: int, covered: int, now: int) -> int | None:
+        """The size to anchor now, or None.
+
+        covered: the largest size anchored or on its way from here; now: ms. None where nothing is due, the log
+        does not reach the interval's end yet, or it is another validator's turn.
+        """
+        if view.interval != self._interval:
+            self._interval, self._since = view.interval, now
+        if view.rank is None or not covered < view.height <= log_size:
+            return None
+        return view.height if now - self._since >= view.rank * self._takeover else None

@@ -1,0 +1,627 @@
+"""Anchoring against public-chain nodes that really run: the development chain, and anvil (marked slow).
+
+Every test of the writer runs on both. Blocks are made by hand, and the writer's clock is the test's, so that
+nothing waits for time to pass.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trio
+from eth_account import Account
+
+from chain.anchor import Anchor
+from chain.evm import DEVELOPMENT_NOTE, UnanchoredError, VerificationError
+from node.anchor_check import Check, Verdict
+from node.anchor_duty import Standing
+from node.anchor_evm import GWEI, Fees
+from node.anchor_journal import AnchorJournal, AnchorJournalError, State
+from node.anchor_key import AnchorKeyError, EvmKey
+from node.anchoring import AnchorConfig, Anchorer
+from node.devchain import DevServer
+from node.devchain_blocks import DevChain
+from node.evm_rpc import EvmRpc
+from node.public_chain import PublicChainError, anvil_command, find_anvil, install_anvil
+
+NETWORK = bytes(range(32))
+ANVIL_HOME = Path(__file__).resolve().parents[2] / ".anvil"
+START = 1_800_000_000_000
+
+
+def block(height: int) -> tuple[int, bytes, bytes]:
+    return height, sha256(b"block %d" % height).digest(), sha256(b"certificate %d" % height).digest()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class PublicNode:
+    """A public-chain node under the test's hand."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def call(self, method: str, *params: Any) -> Any:
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        answer = httpx.post(self.url, json=request, trust_env=False, timeout=30).json()
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def sent_by(self, key: EvmKey) -> int:
+        return int(self.call("eth_getTransactionCount", f"0x{key.address.hex()}", "latest"), 16)
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def mine(self, count: int = 1) -> None: ...
+
+    def reorganise(self, depth: int) -> None: ...
+
+
+class Devchain(PublicNode):
+    """The development chain; its blocks outlive a stop, as a public chain's do an outage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chain = DevChain()
+        self.server: DevServer | None = None
+
+    def start(self) -> None:
+        self.server = DevServer(self.chain, port=self.port, block_time=3600)
+        self.server.__enter__()
+
+    def stop(self) -> None:
+        if self.server is not None:
+            self.server.__exit__(None, None, None)
+            self.server = None
+
+    def mine(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.chain.mine()
+
+    def reorganise(self, depth: int) -> None:
+        self.call("tally_rewind", hex(depth))
+
+
+class Anvil(PublicNode):
+    """Foundry's node; one that is started again begins a new chain."""
+
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = anvil_command(find_anvil(ANVIL_HOME) or install_anvil(ANVIL_HOME), self.port)
+        timed = command.index("--block-time")
+        command[timed : timed + 2] = ["--no-mining"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(500):
+            try:
+                self.call("eth_chainId")
+                return
+            except httpx.HTTPError:
+                time.sleep(0.02)
+        raise AssertionError("anvil did not start")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def mine(self, count: int = 1) -> None:
+        self.call("anvil_mine", hex(count))
+
+    def reorganise(self, depth: int) -> None:
+        self.call("anvil_reorg", depth, [])
+
+
+def _has_anvil() -> bool:
+    return find_anvil(ANVIL_HOME) is not None or shutil.which("npm") is not None
+
+
+NODES = [
+    Devchain,
+    pytest.param(
+        Anvil,
+        marks=[
+            pytest.mark.slow,
+            pytest.mark.skipif(not _has_anvil(), reason="neither anvil nor npm to fetch it on this machine"),
+        ],
+    ),
+]
+
+
+@pytest.fixture(params=NODES)
+def public(request: pytest.FixtureRequest) -> Iterator[PublicNode]:
+    node: PublicNode = request.param()
+    node.start()
+    yield node
+    node.stop()
+
+
+class Loop:
+    """One event loop for the length of a test, in a thread, so that connections live from call to call."""
+
+    def __init__(self) -> None:
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=trio.run, args=(self._main,))
+        self._thread.start()
+        assert self._ready.wait(10)
+
+    async def _main(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        self._stop = trio.Event()
+        self._ready.set()
+        await self._stop.wait()
+
+    def run(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+        return trio.from_thread.run(function, *arguments, trio_token=self._token)
+
+    def stop(self) -> None:
+        trio.from_thread.run_sync(self._stop.set, trio_token=self._token)
+        self._thread.join()
+
+
+class Bench:
+    """A consortium's side of the anchor: blocks, clock, what was confirmed."""
+
+    def __init__(self, folder: Path, loop: Loop) -> None:
+        self.loop = loop
+        self.made: list[Anchorer] = []
+        self.folder = folder
+        self.key = EvmKey.development(0, folder)
+        self.tip = 10
+        self.interval = (1, 8)
+        self.rank: int | None = 0
+        self.now = START
+        self.confirmed: list[dict[str, Any]] = []
+
+    def standing(self) -> Standing:
+        size = max((claim["size"] for claim in self.confirmed), default=0)
+        return Standing(*self.interval, size, START if size else 0, self.rank)
+
+    def source(self, first: int, limit: int) -> list[tuple[int, bytes, bytes]]:
+        return [block(height) for height in range(first, min(first + limit, self.tip + 1))]
+
+    async def confirm(self, claim: dict[str, Any]) -> None:
+        self.confirmed.append(claim)
+
+    def anchorer(self, *urls: str, **changes: Any) -> Anchorer:
+        settings = {"key": self.key, "senders": frozenset({self.key.address}), "confirmations": 3, **changes}
+        anchorer = Anchorer(
+            AnchorConfig(urls, **settings),
+            self.folder,
+            NETWORK,
+            self.source,
+            self.confirm,
+            standing=self.standing,
+            now=lambda: self.now,
+        )
+        self.made.append(anchorer)
+        return anchorer
+
+    def rounds(self, anchorer: Anchorer, count: int = 1) -> None:
+        for _ in range(count):
+            self.loop.run(anchorer.step)
+
+    def check(self, anchorer: Anchorer, claim: dict[str, Any]) -> Check:
+        checked: Check = self.loop.run(anchorer.check, claim)
+        return checked
+
+    def job(self, size: int = 8) -> Any:
+        """The job as the disk has it."""
+        jobs = AnchorJournal(self.folder / "anchors.journal").book.jobs
+        return next((job for job in jobs if job.size == size), None)
+
+    def export(self, size: int = 8) -> Anchor:
+        return Anchor.from_json(json.loads((self.folder / f"final/{size:012}.json").read_bytes()))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    loop = Loop()
+    bench = Bench(tmp_path, loop)
+    yield bench
+    for anchorer in bench.made:
+        loop.run(anchorer.close)
+    loop.stop()
+
+
+def anchor(bench: Bench, public: PublicNode, **changes: Any) -> Anchorer:
+    """One anchor from beginning to end."""
+    anchorer = bench.anchorer(public.url, **changes)
+    bench.rounds(anchorer)
+    public.mine(3)
+    bench.rounds(anchorer)
+    assert bench.job().state is State.FINAL
+    return anchorer
+
+
+def test_from_due_to_final_and_confirmed(bench: Bench, public: PublicNode) -> None:
+    anchorer = bench.anchorer(public.url)
+    bench.rounds(anchorer)
+    assert bench.job().state is State.SENT
+    public.mine()
+    bench.rounds(anchorer)
+    assert bench.job().state is State.MINED
+    public.mine()
+    bench.rounds(anchorer)
+    assert bench.job().state is State.MINED
+    assert not bench.confirmed
+    public.mine()
+    bench.rounds(anchorer)
+    assert bench.job().state is State.FINAL
+    [claim] = bench.confirmed
+    bench.rounds(anchorer)
+    assert bench.job() is None
+    status = anchorer.status()
+    assert (status["queue"], status["problem"], status["anchored"]) == ([], None, 8)
+    assert status["last_final"]["size"] == 8
+    assert public.sent_by(bench.key) == 1
+    receipt = public.call("eth_getTransactionReceipt", f"0x{claim['tx_hash'].hex()}")
+    assert int(receipt["gasUsed"], 16) < 24_000
+    assert bench.check(anchorer, claim).verdict is Verdict.MATCH
+
+
+def test_the_export_is_verified_offline_and_marked(bench: Bench, public: PublicNode) -> None:
+    anchorer = anchor(bench, public)
+    public.stop()
+    document, trusted = bench.export(), bench.confirmed[0]["block_hash"]
+    assert document.note == DEVELOPMENT_NOTE
+    found = document.verify(NETWORK, trusted_block_hash=trusted, senders={bench.key.address})
+    assert (found.block_hash, found.note) == (trusted, DEVELOPMENT_NOTE)
+    assert document.covers(*block(3), anchorer.prove(3, 8))
+    assert not document.covers(3, *block(4)[1:], anchorer.prove(3, 8))
+    assert not document.covers(*block(3), anchorer.prove(4, 8))
+    with pytest.raises(UnanchoredError):
+        document.verify(NETWORK, trusted_block_hash=None, senders={bench.key.address})
+    with pytest.raises(VerificationError, match="senders"):
+        document.verify(NETWORK, trusted_block_hash=trusted, senders={bytes(20)})
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+@pytest.mark.parametrize("sent", [False, True], ids=["before the send", "after the send"])
+def test_a_crash_around_the_send_anchors_once(
+    bench: Bench, public: PublicNode, sent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broadcast = EvmRpc.send
+
+    async def crash(rpc: EvmRpc, raw: bytes) -> bytes:
+        if sent:
+            await broadcast(rpc, raw)
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EvmRpc, "send", crash)
+        with pytest.raises(Crash):
+            bench.rounds(bench.anchorer(public.url))
+    before = bench.job()
+    assert before.state is State.PREPARED
+    again = bench.anchorer(public.url)
+    bench.rounds(again)
+    assert bench.job().candidates == before.candidates
+    public.mine(3)
+    bench.rounds(again)
+    assert bench.confirmed[0]["tx_hash"] == before.candidates[0].hash
+    assert public.sent_by(bench.key) == 1
+
+
+def test_a_crash_after_the_transaction_was_mined_anchors_once(bench: Bench, public: PublicNode) -> None:
+    bench.rounds(bench.anchorer(public.url))
+    public.mine(3)
+    bench.rounds(bench.anchorer(public.url))
+    assert bench.job().state is State.FINAL
+    assert public.sent_by(bench.key) == 1
+
+
+def test_a_reorganisation_takes_it_back_to_sent(bench: Bench, public: PublicNode) -> None:
+    anchorer = bench.anchorer(public.url)
+    bench.rounds(anchorer)
+    public.mine(2)
+    bench.rounds(anchorer)
+    dropped = bench.job().block_hash
+    assert bench.job().state is State.MINED
+    public.reorganise(2)
+    bench.rounds(anchorer)
+    if bench.job().state is State.MINED:  # a node may mine what it dropped at once, in another block
+        assert bench.job().block_hash != dropped
+    else:
+        assert bench.job().state is State.SENT
+    bench.now += 61_000
+    bench.rounds(anchorer)
+    public.mine(3)
+    bench.rounds(anchorer)
+    [claim] = bench.confirmed
+    assert claim["block_hash"] != dropped
+    assert bench.check(anchorer, claim).verdict is Verdict.MATCH
+    assert public.sent_by(bench.key) == 1
+
+
+def test_an_outage_queues_the_newest_and_recovers(bench: Bench, public: PublicNode) -> None:
+    public.stop()
+    anchorer = bench.anchorer(public.url)
+    bench.rounds(anchorer)
+    assert bench.job(8).state is State.QUEUED
+    assert "does not answer" in anchorer.status()["problem"]
+    bench.tip, bench.interval = 20, (2, 16)
+    bench.rounds(anchorer)
+    assert [job["size"] for job in anchorer.status()["queue"]] == [16]
+    public.start()
+    bench.rounds(anchorer)
+    public.mine(3)
+    bench.rounds(anchorer)
+    assert [claim["size"] for claim in bench.confirmed] == [16]
+    assert anchorer.status()["problem"] is None
+
+
+def test_an_outage_after_the_send(bench: Bench, public: PublicNode) -> None:
+    anchorer = bench.anchorer(public.url)
+    bench.rounds(anchorer)
+    public.stop()
+    bench.rounds(anchorer)
+    assert bench.job().state is State.SENT
+    assert "does not answer" in anchorer.status()["problem"]
+    public.start()  # anvil forgot its pool, and if its first block differs, it is another chain
+    bench.now += 61_000
+    bench.rounds(anchorer)
+    public.mine(3)
+    bench.rounds(anchorer)
+    assert [claim["size"] for claim in bench.confirmed] == [8]
+    assert public.sent_by(bench.key) == 1
+
+
+def test_a_stuck_transaction_is_replaced_with_every_candidate_kept(bench: Bench, public: PublicNode) -> None:
+    fees = Fees(max_fee=8 * GWEI // 10, tip=GWEI // 10, fee_cap=2 * GWEI)
+    anchorer = bench.anchorer(public.url, fees=fees, stuck_seconds=600)
+    bench.rounds(anchorer)
+    public.mine()
+    bench.rounds(anchorer)
+    assert bench.job().state is State.SENT
+    seen = 1
+    for _ in range(12):
+        bench.now += 601_000
+        bench.rounds(anchorer)
+        public.mine()
+        bench.rounds(anchorer)
+        job = bench.job()
+        if job.state is not State.SENT:
+            break
+        assert len(job.candidates) == seen + 1
+        old, new = job.candidates[-2:]
+        assert new.max_fee * 8 >= old.max_fee * 9
+        assert new.tip * 8 >= old.tip * 9
+        seen += 1
+    job = bench.job()
+    assert job.state is State.MINED
+    assert len({candidate.hash for candidate in job.candidates}) == len(job.candidates) >= 2
+    public.mine(2)
+    bench.rounds(anchorer)
+    assert bench.confirmed[0]["tx_hash"] in {candidate.hash for candidate in job.candidates}
+    assert public.sent_by(bench.key) == 1
+
+
+def test_fees_stop_at_the_cap(bench: Bench, public: PublicNode) -> None:
+    fees = Fees(max_fee=GWEI // 4, tip=GWEI // 10, fee_cap=GWEI * 3 // 10)
+    anchorer = bench.anchorer(public.url, fees=fees)
+    for _ in range(5):
+        bench.rounds(anchorer)
+        bench.now += 601_000
+    assert len(bench.job().candidates) == 2
+    assert max(candidate.max_fee for candidate in bench.job().candidates) <= fees.fee_cap
+
+
+def test_a_nonce_spent_elsewhere_is_given_up_only_when_that_is_final(bench: Bench, public: PublicNode) -> None:
+    fees = Fees(max_fee=GWEI // 4, tip=GWEI // 10, fee_cap=GWEI // 4)
+    bench.rounds(bench.anchorer(public.url, fees=fees))
+    foreign = {
+        "chainId": int(public.call("eth_chainId"), 16),
+        "nonce": bench.job().nonce,
+        "to": bench.key.address,
+        "value": 0,
+        "gas": 30_000,
+        "maxFeePerGas": 10 * GWEI,
+        "maxPriorityFeePerGas": GWEI,
+    }
+    raw, _ = bench.key.sign(foreign)
+    public.call("eth_sendRawTransaction", f"0x{raw.hex()}")
+    public.mine(2)
+    anchorer = bench.anchorer(public.url)
+    bench.rounds(anchorer)
+    assert bench.job().state is State.SENT
+    public.mine()
+    bench.rounds(anchorer)
+    assert bench.job().state is State.QUEUED
+    bench.rounds(anchorer)
+    assert (bench.job().state, bench.job().nonce) == (State.SENT, 1)
+    public.mine(3)
+    bench.rounds(anchorer)
+    assert bench.confirmed[0]["size"] == 8
+
+
+def test_two_under_way_take_two_nonces(bench: Bench, public: PublicNode) -> None:
+    anchorer = bench.anchorer(public.url)
+    bench.rounds(anchorer)
+    bench.tip, bench.interval = 20, (2, 16)
+    bench.rounds(anchorer)
+    assert [(bench.job(size).state, bench.job(size).nonce) for size in (8, 16)] == [
+        (State.SENT, 0),
+        (State.SENT, 1),
+    ]
+    public.mine(3)
+    bench.rounds(anchorer)
+    assert [claim["size"] for claim in bench.confirmed] == [8, 16]
+    bench.rounds(anchorer)
+    assert bench.job(8) is None is bench.job(16)
+
+
+def test_another_chain_id_is_refused_and_nothing_sent(bench: Bench, public: PublicNode) -> None:
+    anchorer = bench.anchorer(public.url, chain_id=1)
+    bench.rounds(anchorer)
+    assert "not 1: correct the URL" in anchorer.status()["problem"]
+    assert bench.job().state is State.QUEUED
+    public.mine()
+    assert public.sent_by(bench.key) == 0
+
+
+def test_a_second_endpoint_that_disagrees_keeps_it_from_final(bench: Bench, public: PublicNode) -> None:
+    other = Devchain()
+    other.start()
+    try:
+        anchorer = bench.anchorer(public.url, other.url)
+        bench.rounds(anchorer)
+        public.mine(3)
+        bench.rounds(anchorer)
+        assert bench.job().state is State.MINED  # the other has no such block yet
+        other.mine(3)
+        bench.rounds(anchorer)
+        assert bench.job().state is State.MINED
+        assert "disagree about public block" in anchorer.status()["problem"]
+        assert not bench.confirmed
+    finally:
+        other.stop()
+
+
+def test_altered_confirmations_raise_the_alarm(bench: Bench, public: PublicNode) -> None:
+    anchorer = anchor(bench, public)
+    [claim] = bench.confirmed
+    proof = Anchor.from_json(bench.export().to_json()).proof
+    shifted = type(proof)(proof.chain_id, proof.header, proof.index + 1, proof.nodes)
+    cut = type(proof)(proof.chain_id, proof.header, proof.index, proof.nodes[:-1])
+    forged: list[dict[str, Any]] = [
+        {"root": bytes(32)},
+        {"size": 7},
+        {"size": 0},
+        {"proof": b"\xc0"},
+        {"proof": shifted.encode()},
+        {"proof": cut.encode()},
+        {"tx_hash": bytes(32)},
+        {"block_hash": bytes(32)},
+        {"block_number": claim["block_number"] + 1},
+        {"block_time": claim["block_time"] - 1},
+        {"sender": bytes(20)},
+        {"chain_id": 1},
+    ]
+    for change in forged:
+        result = bench.check(anchorer, {**claim, **change})
+        assert result.verdict is Verdict.MISMATCH, (change, result)
+    other_senders = bench.anchorer(public.url, senders=frozenset({bytes(20)}))
+    assert bench.check(other_senders, claim).verdict is Verdict.MISMATCH
+    bench.tip = 5
+    assert bench.check(bench.anchorer(public.url), claim).verdict is Verdict.UNKNOWN
+    bench.tip = 10
+    public.reorganise(3)
+    assert bench.check(anchorer, claim).verdict is not Verdict.MATCH
+    public.stop()
+    assert bench.check(anchorer, claim).verdict is Verdict.UNKNOWN
+
+
+def test_the_finalized_tag_counts_where_no_number_is_configured(bench: Bench, public: PublicNode) -> None:
+    anchorer = bench.anchorer(public.url, confirmations=None)
+    bench.rounds(anchorer)
+    public.mine(2)
+    bench.rounds(anchorer)
+    assert bench.job().state is State.MINED
+    public.mine(70)  # anvil: two epochs of 32
+    bench.rounds(anchorer)
+    assert bench.job().state is State.FINAL
+
+
+def test_the_turn_goes_to_the_next_when_one_is_late(bench: Bench) -> None:
+    node = Devchain()
+    bench.rank = 2
+    anchorer = bench.anchorer(node.url, takeover_seconds=300)
+    bench.rounds(anchorer)
+    bench.now += 599_000
+    bench.rounds(anchorer)
+    assert bench.job() is None
+    bench.now += 1_000
+    bench.rounds(anchorer)
+    assert bench.job().state is State.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("rank", "interval", "tip"),
+    [(None, (1, 8), 10), (0, (0, 0), 10), (0, (2, 12), 10)],
+    ids=["no validator", "nothing due", "the log is behind"],
+)
+def test_nothing_is_anchored(bench: Bench, rank: int | None, interval: tuple[int, int], tip: int) -> None:
+    bench.rank, bench.interval, bench.tip = rank, interval, tip
+    anchorer = bench.anchorer("http://127.0.0.1:1")
+    bench.rounds(anchorer)
+    assert anchorer.status()["queue"] == []
+
+
+def test_on_request_what_there_is_gets_anchored(bench: Bench) -> None:
+    bench.rank = 3
+    anchorer = bench.anchorer("http://127.0.0.1:1")
+    bench.rounds(anchorer)
+    assert anchorer.request()
+    bench.rounds(anchorer)
+    assert bench.job(10).state is State.QUEUED
+    assert not anchorer.request()
+    with pytest.raises(AnchorKeyError):
+        bench.anchorer("http://127.0.0.1:1", key=None).request()
+
+
+def test_one_writer_for_a_key(bench: Bench) -> None:
+    async def run() -> None:
+        with trio.move_on_after(5):
+            await bench.anchorer("http://127.0.0.1:1").run()
+
+    with bench.key.locked(), pytest.raises(AnchorKeyError, match="another process anchors with 0x"):
+        trio.run(run)
+    with bench.key.locked():
+        pass
+
+
+def test_a_damaged_journal_is_named(bench: Bench) -> None:
+    bench.rounds(bench.anchorer("http://127.0.0.1:1"))
+    path = bench.folder / "anchors.journal"
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:-1], whole[:40] + bytes([whole[40] ^ 1]) + whole[41:]):
+        path.write_bytes(damaged)
+        with pytest.raises(AnchorJournalError, match="damaged"):
+            bench.anchorer("http://127.0.0.1:1")
+
+
+def test_a_keystore_opens_with_its_passphrase_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encrypt: Callable[..., Any] = Account.encrypt
+    monkeypatch.setattr(Account, "encrypt", lambda key, word: encrypt(key, word, kdf="pbkdf2", iterations=10))
+    path = tmp_path / "anchor.json"
+    made = EvmKey.create(path, "right")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert EvmKey.open(path, "right").address == made.address
+    with pytest.raises(AnchorKeyError, match="wrong passphrase"):
+        EvmKey.open(path, "wrong")
+    with pytest.raises(AnchorKeyError, match="never overwritten"):
+        EvmKey.create(path, "right")
+    path.write_text("[]")
+    with pytest.raises(AnchorKeyError, match="not an Ethereum keystore"):
+        EvmKey.open(path, "right")
+    with pytest.raises(AnchorKeyError, match="cannot read"):
+        EvmKey.open(tmp_path / "none", "right")
+
+
+def test_npm_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(PublicChainError, match="install nodejs and npm, or set TALLY_ANVIL"):
+        install_anvil(tmp_path)
