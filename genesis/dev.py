@@ -226,7 +226,9 @@ def _node_toml(
         f"listen = {_quoted(place.api)}",
     ]
     if anchor_rpc_url:
-        lines += ["", "[anchor]", f"rpc_url = {_quoted(anchor_rpc_url)}", "development = true"]
+        lines += ["", "[anchor]", f"rpc_urls = [{_quoted(anchor_rpc_url)}]"]
+        if votes:  # a development chain funds ten accounts; beyond them validators share
+            lines.append(f"development_account = {places.index(place) % 10}")
     return "\n".join(lines) + "\n"
 
 

@@ -73,6 +73,12 @@ def _path(value: Any) -> Path:
     return Path(value)
 
 
+def _ethereum_address(text: str) -> str:
+    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
+        raise ValueError(f"{text!r} is no Ethereum address: write 0x and 40 hex digits")
+    return text.lower()
+
+
 _Id = Annotated[str, AfterValidator(_member_id)]
 _Path = Annotated[Path, BeforeValidator(_path)]
 _Address = Annotated[Address, BeforeValidator(parse_address)]
@@ -107,23 +113,39 @@ class Api(_Section):
 
 
 class Anchor(_Section):
-    """Public-chain anchoring over Ethereum JSON-RPC; without `rpc_url` this node takes no anchoring duty."""
+    """Public-chain anchoring over Ethereum JSON-RPC; without `rpc_urls` this node neither anchors nor re-checks.
 
-    rpc_url: _Url | None = None
+    The consortium's parameters say how often an anchor is due; `node.anchoring` says what each value does.
+    """
+
+    rpc_urls: list[_Url] = []
+    """The first sends; the others are independent endpoints that must agree before an anchor is final."""
     key: _Path | None = None
-    """Ethereum keystore (version 3) file of a dedicated, low-balance account; same passphrase as the node's."""
+    """Ethereum keystore (version 3) file of a dedicated, low-balance account, under the node's passphrase."""
+    development_account: Annotated[int, Field(ge=0, le=9)] | None = None
+    """Instead of a key: an account that development chains fund. Its key is public, its anchors prove nothing."""
     chain_id: _Positive | None = None
-    """Refuse another chain than this one; None takes what the endpoint says at first contact."""
-    confirmations: Annotated[int, Field(ge=1, le=1_000)] = 3
+    """Refuse an endpoint of another chain; None takes what the first endpoint says."""
+    senders: list[Annotated[str, AfterValidator(_ethereum_address)]] = []
+    """The other members' anchoring accounts, whose anchors count beside this node's own."""
+    confirmations: Annotated[int, Field(ge=0, le=1_000)] = 3
+    """Blocks from the anchor's to the newest, both counted; 0 waits for the chain's own `finalized` block."""
+    takeover_s: Annotated[int, Field(ge=1)] = 300
     poll_s: Annotated[int, Field(ge=1, le=3_600)] = 5
-    max_fee_gwei: Annotated[int, Field(ge=1, le=100_000)] = 200
-    development: bool = False
-    """The endpoint is a development chain: its own account pays, and every anchor is marked as proving nothing."""
+    resend_s: Annotated[int, Field(ge=1)] = 60
+    stuck_s: Annotated[int, Field(ge=1)] = 600
+    max_fee_gwei: _Positive = 50
+    tip_gwei: _Positive = 1
+    fee_cap_gwei: _Positive = 200
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if self.rpc_url and not self.key and not self.development:
-            raise ValueError("rpc_url needs a key: give an Ethereum keystore file, or set development = true")
+        if self.key and self.development_account is not None:
+            raise ValueError("key and development_account are both given: keep one")
+        if not self.rpc_urls and (self.key or self.development_account is not None):
+            raise ValueError("there is an account but no endpoint: add rpc_urls")
+        if not self.tip_gwei <= self.max_fee_gwei <= self.fee_cap_gwei:
+            raise ValueError("tip_gwei, max_fee_gwei and fee_cap_gwei must not fall: raise the later ones")
         return self
 
 

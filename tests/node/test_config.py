@@ -39,7 +39,7 @@ def test_a_small_file_is_enough_and_paths_start_at_its_folder(tmp_path: Path) ->
     assert found.keys == config.Keys(network=tmp_path / "keys/network.json")
     assert found.keys.validator is None
     assert found.p2p.listen == config.Address("127.0.0.1", 27_100)
-    assert (found.anchor.rpc_url, found.log.level, found.clock.warn_skew_ms) == (None, "info", 500)
+    assert (found.anchor.rpc_urls, found.log.level, found.clock.warn_skew_ms) == ([], "info", 500)
 
 
 def test_every_setting_is_read(tmp_path: Path) -> None:
@@ -49,12 +49,18 @@ max_request_bytes = 4096
 lender = "lender.example:27100"
 guarantor = "[2001:db8::7]:27100"
 [anchor]
-rpc_url = "http://127.0.0.1:8545"
+rpc_urls = ["http://127.0.0.1:8545", "https://rpc.example/v1"]
 key = "keys/anchor.json"
 chain_id = 1
-confirmations = 12
+senders = ["0xAbCdEf0123456789abcdef0123456789abcdef01"]
+confirmations = 0
+takeover_s = 30
 poll_s = 60
+resend_s = 10
+stuck_s = 100
 max_fee_gwei = 50
+tip_gwei = 2
+fee_cap_gwei = 50
 [limits]
 mempool_bytes = 2097152
 mempool_transactions = 10
@@ -76,7 +82,9 @@ file = "node.log"
     assert found.p2p.peers["guarantor"] == ("2001:db8::7", 27_100)
     assert str(found.p2p.peers["guarantor"]) == "[2001:db8::7]:27100"
     assert found.anchor.key == tmp_path / "keys/anchor.json"
-    assert (found.anchor.confirmations, found.anchor.max_fee_gwei) == (12, 50)
+    assert found.anchor.rpc_urls == ["http://127.0.0.1:8545", "https://rpc.example/v1"]
+    assert found.anchor.senders == ["0xabcdef0123456789abcdef0123456789abcdef01"]
+    assert (found.anchor.confirmations, found.anchor.tip_gwei, found.anchor.fee_cap_gwei) == (0, 2, 50)
     assert (found.limits.sender_transactions, found.limits.min_free_disk_bytes) == (5, 0)
     assert found.log.file == tmp_path / "node.log"
     assert found.api.max_request_bytes == 4_096
@@ -84,6 +92,7 @@ file = "node.log"
 
 def test_the_files_of_a_development_consortium_load_and_open_their_keys(tmp_path: Path) -> None:
     network = dev.make_dev(tmp_path / "dev", anchor_rpc_url="http://127.0.0.1:8545")
+    voting = ["procurement", "erp", "guarantor", "lender"]
     for member in network.members:
         found = config.load(member.folder / dev.CONFIG_FILE)
         assert found.member == member.id
@@ -92,7 +101,8 @@ def test_the_files_of_a_development_consortium_load_and_open_their_keys(tmp_path
             other.id: other.p2p for other in network.members if other.id != member.id
         }
         assert (found.keys.validator is None) == (member.role == "observer")
-        assert found.anchor.development
+        assert found.anchor.rpc_urls == ["http://127.0.0.1:8545"]
+        assert found.anchor.development_account == (None if member.role == "observer" else voting.index(member.id))
         secret = config.passphrase(found, {})
         assert secret
         assert keys.load(found.keys.network, secret, purpose="network").public
@@ -117,9 +127,13 @@ def test_the_files_of_a_development_consortium_load_and_open_their_keys(tmp_path
         ("127.0.0.1:27101", "127.0.0.1:27100", "p2p.listen and api.listen are both 127.0.0.1:27100"),
         ("[api]", '[p2p.peers]\nerp = "a:1"\n[api]', "p2p.peers names this member itself .erp"),
         ("[api]", '[p2p.peers]\nlender = "a"\n[api]', "p2p.peers.lender: 'a' is no address"),
-        ("[api]", '[anchor]\nrpc_url = "ftp://x"\n[api]', "anchor.rpc_url: 'ftp://x' is no http address"),
-        ("[api]", '[anchor]\nrpc_url = "http://x"\n[api]', "anchor: rpc_url needs a key"),
-        ("[api]", "[anchor]\nconfirmations = 0\n[api]", "anchor.confirmations: .*greater than or equal to 1"),
+        ("[api]", '[anchor]\nrpc_urls = ["ftp://x"]\n[api]', r"anchor.rpc_urls\[0\]: 'ftp://x' is no http address"),
+        ("[api]", '[anchor]\nkey = "k"\n[api]', "anchor: there is an account but no endpoint: add rpc_urls"),
+        ("[api]", '[anchor]\nkey = "k"\ndevelopment_account = 0\n[api]', "both given: keep one"),
+        ("[api]", "[anchor]\ndevelopment_account = 10\n[api]", "anchor.development_account: .*equal to 9"),
+        ("[api]", "[anchor]\nconfirmations = -1\n[api]", "anchor.confirmations: .*greater than or equal to 0"),
+        ("[api]", "[anchor]\ntip_gwei = 60\n[api]", "tip_gwei, max_fee_gwei and fee_cap_gwei must not fall"),
+        ("[api]", '[anchor]\nsenders = ["0x12"]\n[api]', "'0x12' is no Ethereum address"),
         ("[api]", '[limits]\nmempool_bytes = "64 MiB"\n[api]', "limits.mempool_bytes: .*valid integer"),
         ("[api]", '[log]\nlevel = "loud"\n[api]', "log.level: .*'debug', 'info', 'warning' or 'error'"),
         ("[keys]\n", "[keys]\nroot = 1\n", "keys.root: .*: take that setting out"),
