@@ -1,0 +1,289 @@
+"""The adversary: one mind behind all Byzantine validators of a run, that hears everything and holds their keys.
+
+equivocate  two instances with one key, each talking to its own part of the others
+silent      says nothing
+withhold    says things to some only
+lie         other digests, claims of locks without proof, repeated signers, huge rounds, forged decisions; and as a
+            leader, proposals that no justification allows (``strike``)
+
+A Byzantine validator runs the real core too, so that its lies stand among things that make sense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from chain.block import Block
+from chain.certificate import Certificate, quorum
+from consensus.messages import (
+    BlockView,
+    Commit,
+    Decided,
+    Message,
+    Prepare,
+    PrePrepare,
+    RoundChange,
+    SignedMessage,
+    Status,
+)
+from sim.network import place
+
+if TYPE_CHECKING:
+    from sim.node import SimNode
+    from sim.world import World
+
+LIE_CHANCE: Final = 0.35
+STRIKE_CHANCE: Final = 0.5
+HUGE_ROUND: Final = 1_000_000
+M = TypeVar("M", PrePrepare, Prepare, Commit, RoundChange)
+
+
+class Adversary:
+    """Hears every honest broadcast; decides what its validators say."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._blocks: dict[int, dict[bytes, BlockView]] = {}
+        self._prepares: dict[tuple[int, int, bytes], dict[str, Prepare]] = {}
+        self._changes: dict[tuple[int, int], dict[str, RoundChange]] = {}
+        self._audience: dict[tuple[object, ...], int] = {}
+        self._alternatives: dict[tuple[str, int, int], Block] = {}
+
+    # ------------------------------------------------------------------------------------ hearing
+
+    def hear(self, message: Message) -> None:
+        """Remember what can be used; a ROUND-CHANGE towards a round that a liar leads may provoke it."""
+        if not self._world.plan.byzantine:
+            return
+        match message:
+            case PrePrepare(height=height, block=block) if block is not None:
+                self._blocks.setdefault(height, {})[block.digest] = block
+            case Prepare(height, round_number, digest, sender):
+                self._prepares.setdefault((height, round_number, digest), {})[sender] = message
+            case RoundChange(height=height, round=round_number, sender=sender):
+                for prepare in message.prepares:
+                    self.hear(prepare)
+                self._changes.setdefault((height, round_number), {})[sender] = message
+                self._provoke(height, round_number)
+
+    def _provoke(self, height: int, round_number: int) -> None:
+        world = self._world
+        leader = world.consortium.validators.leader(height, round_number)
+        if world.plan.byzantine.get(leader) in ("lie", "equivocate") and world.random.random() < STRIKE_CHANCE:
+            node = world.slots[leader][0]
+            world.after(world.random.randrange(1, 60), node, self._strike, node, height, round_number)
+
+    # ------------------------------------------------------------------------------------ speaking
+
+    def outgoing(self, source: SimNode, target: SimNode, message: Message) -> Sequence[Message]:
+        """What ``target`` is really sent in the place of ``message``."""
+        if source.is_honest:
+            return (message,)
+        random = self._world.random
+        match self._world.plan.byzantine[source.member]:
+            case "silent":
+                return ()
+            case "withhold":
+                key: tuple[object, ...] = (source.member, target.member, message.kind, *place(message))
+                return (message,) if self._audience.setdefault(key, random.randrange(2)) else ()
+            case "equivocate":
+                key = (source.member, target.member, *place(message))
+                return (message,) if self._audience.setdefault(key, random.randrange(2)) == source.copy else ()
+            case _:
+                return self._lie(source, message) if random.random() < LIE_CHANCE else (message,)
+
+    def _lie(self, source: SimNode, message: Message) -> Sequence[Message]:
+        random = self._world.random
+        match message:
+            case Prepare() | Commit():
+                block = self._other_block(source, message.height, message.digest)
+                if block is None:
+                    return ()
+                vote: SignedMessage
+                if isinstance(message, Prepare):
+                    vote = self._signed(source, replace(message, digest=block.digest))
+                else:
+                    vote = self._signed(source, replace(message, digest=block.digest))
+                if random.random() < 0.3:
+                    return (vote, self._forged_decision(source, block, message.round))
+                return (vote, message) if random.random() < 0.3 else (vote,)
+            case PrePrepare():
+                block = self._other_block(source, message.height, message.digest)
+                if block is None:
+                    return ()
+                return (self._signed(source, replace(message, digest=block.digest, block=block)),)
+            case RoundChange():
+                return (self._false_change(source, message),)
+            case Status():
+                return (random.choice((Status(HUGE_ROUND, 0), Status(message.height, HUGE_ROUND))),)
+            case _:
+                return ()
+
+    def _false_change(self, source: SimNode, message: RoundChange) -> RoundChange:
+        random, height, at = self._world.random, message.height, message.round
+        choice = random.choice(("nothing", "unproved", "repeated", "old lock", "huge"))
+        if choice == "huge":
+            false = RoundChange(height, at + HUGE_ROUND, None, None, source.member)
+        elif choice == "nothing":
+            false = RoundChange(height, at, None, None, source.member)
+        elif choice == "old lock":
+            false = self._true_lock(source, height, at)
+        else:
+            block = self._other_block(source, height, b"")
+            digest = bytes(32) if block is None else block.digest
+            proof = self._repeated_prepares(source, height, at - 1, digest) if choice == "repeated" else ()
+            false = RoundChange(height, at, at - 1, digest, source.member, prepares=proof)
+        return self._signed(source, false)
+
+    def _true_lock(self, source: SimNode, height: int, at: int) -> RoundChange:
+        """A claim that is proved, but need not be the newest."""
+        certificates = [
+            (key, tuple(votes.values())[: self._quorum])
+            for key, votes in self._prepares.items()
+            if key[0] == height and key[1] < at and len(votes) >= self._quorum
+        ]
+        if not certificates:
+            return RoundChange(height, at, None, None, source.member)
+        (_, locked_at, digest), prepares = self._world.random.choice(certificates)
+        return RoundChange(height, at, locked_at, digest, source.member, prepares=prepares)
+
+    def _forged_decision(self, source: SimNode, block: BlockView, at: int) -> Decided:
+        """A certificate of one signer's many signatures."""
+        vote = Commit(block.height, at, block.digest, source.member)
+        seals = tuple((source.member, signature) for signature in self._signatures(source, vote))
+        epoch = self._world.consortium.validators.epoch
+        return Decided(block, Certificate(block.height, at, block.digest, epoch, seals))
+
+    # ------------------------------------------------------------------------------------ as a leader
+
+    def _strike(self, node: SimNode, height: int, round_number: int) -> None:
+        """Propose what no justification allows, to some."""
+        world = self._world
+        if node.ledger.height + 1 != height or round_number == 0:
+            return
+        tricks: tuple[Callable[[SimNode, int, int], PrePrepare | None], ...] = (
+            self._bare, self._padded, self._claimed, self._ignoring, self._ignoring, self._lower, self._lower,
+        )  # fmt: skip
+        proposal = world.random.choice(tricks)(node, height, round_number)
+        if proposal is not None:
+            share = world.random.choice((0.5, 1.0))
+            targets = [member for member in world.members if world.random.random() < share and member != node.member]
+            if world.trace is not None:
+                world.note(node, "STRIKES", proposal)
+            for member in targets:
+                world.network.slip(node, member, proposal)
+
+    def _bare(self, node: SimNode, height: int, at: int) -> PrePrepare | None:
+        """No justification at all."""
+        return self._proposal(node, height, at, self._other_block(node, height, b""), (), ())
+
+    def _padded(self, node: SimNode, height: int, at: int) -> PrePrepare | None:
+        """A quorum of ROUND-CHANGEs, all by one signer, beside real ones without a lock."""
+        own = RoundChange(height, at, None, None, node.member)
+        changes = [change.bare() for change in self._real_changes(node, height, at) if change.prepared_round is None][
+            : self._quorum - 1
+        ]
+        for signature in self._signatures(node, own):
+            if len(changes) < self._quorum:
+                changes.append(own.signed(signature))
+        return self._proposal(node, height, at, self._other_block(node, height, b""), changes, ())
+
+    def _claimed(self, node: SimNode, height: int, at: int) -> PrePrepare | None:
+        """The own ROUND-CHANGE claims a lock that never was; its proof is missing, or all by one signer."""
+        block = self._other_block(node, height, b"")
+        if block is None:
+            return None
+        own = self._signed(node, RoundChange(height, at, at - 1, block.digest, node.member))
+        changes = [change.bare() for change in self._real_changes(node, height, at)][: self._quorum - 1]
+        repeated = self._world.random.random() < 0.5
+        prepares = self._repeated_prepares(node, height, at - 1, block.digest) if repeated else ()
+        return self._proposal(node, height, at, block, [own, *changes], prepares)
+
+    def _ignoring(self, node: SimNode, height: int, at: int) -> PrePrepare | None:
+        """A fresh block although a ROUND-CHANGE in the justification shows a lock."""
+        changes = [*self._real_changes(node, height, at), RoundChange(height, at, None, None, node.member)]
+        changes[-1] = self._signed(node, changes[-1])
+        locked = {change.prepared_digest for change in changes if change.prepared_digest is not None}
+        block = self._other_block(node, height, b"", avoid=locked)
+        if not locked:
+            return None
+        return self._proposal(node, height, at, block, [change.bare() for change in changes], ())
+
+    def _lower(self, node: SimNode, height: int, at: int) -> PrePrepare | None:
+        """The lock of a lower round, truly proved, where the justification shows a higher one."""
+        changes = self._real_changes(node, height, at)
+        highest = max((c.prepared_round for c in changes if c.prepared_round is not None), default=0)
+        lower = [
+            (key, votes)
+            for key, votes in self._prepares.items()
+            if key[0] == height and key[1] < highest and len(votes) >= self._quorum
+        ]
+        if not lower:
+            return None
+        (_, locked_at, digest), votes = self._world.random.choice(lower)
+        own = self._signed(node, RoundChange(height, at, locked_at, digest, node.member))
+        block = self._blocks.get(height, {}).get(digest)
+        prepares = tuple(votes.values())[: self._quorum]
+        return self._proposal(node, height, at, block, [own, *(change.bare() for change in changes)], prepares)
+
+    def _proposal(
+        self,
+        node: SimNode,
+        height: int,
+        at: int,
+        block: BlockView | None,
+        changes: Sequence[RoundChange],
+        prepares: tuple[Prepare, ...],
+    ) -> PrePrepare | None:
+        if block is None:
+            return None
+        proposal = PrePrepare(height, at, block.digest, node.member, b"", block, tuple(changes), prepares)
+        return self._signed(node, proposal)
+
+    # ------------------------------------------------------------------------------------ material
+
+    @property
+    def _quorum(self) -> int:
+        return quorum(self._world.plan.n)
+
+    def _real_changes(self, node: SimNode, height: int, at: int) -> list[RoundChange]:
+        found = self._changes.get((height, at), {})
+        return [change for sender, change in found.items() if sender != node.member]
+
+    def _other_block(
+        self, node: SimNode, height: int, digest: bytes, avoid: Collection[bytes] = ()
+    ) -> BlockView | None:
+        """A block of this height that is not ``digest``: one that was proposed, or one of its own making."""
+        random = self._world.random
+        known = [
+            block
+            for block in self._blocks.get(height, {}).values()
+            if block.digest != digest and block.digest not in avoid
+        ]
+        if known and random.random() < 0.5:
+            return random.choice(known)
+        if node.ledger.height + 1 != height:
+            return None
+        key = (node.member, height, random.randrange(2))
+        block = self._alternatives.get(key)
+        if block is None or node.clock > block.header.time + 5_000:
+            block = self._alternatives[key] = node.build(time=node.clock + key[2], share=0.3)[0]
+        return block
+
+    def _repeated_prepares(self, node: SimNode, height: int, at: int, digest: bytes) -> tuple[Prepare, ...]:
+        vote = Prepare(height, max(at, 0), digest, node.member)
+        return tuple(vote.signed(signature) for signature in self._signatures(node, vote))
+
+    def _signatures(self, node: SimNode, vote: SignedMessage) -> list[bytes]:
+        """Q different valid signatures of one signer over one message."""
+        payload = self._payload(vote)
+        return [node.key.sign_again(payload, variant) for variant in range(self._quorum)]
+
+    def _signed(self, node: SimNode, message: M) -> M:
+        return replace(message, signature=node.key.sign(self._payload(message)))
+
+    def _payload(self, message: SignedMessage) -> bytes:
+        consortium = self._world.consortium
+        return message.payload(consortium.network_id, consortium.validators.epoch)

@@ -1,0 +1,200 @@
+"""The network of a run: it loses, delays, repeats and partitions as the plan says, and knows what hurts.
+
+Independent losses rarely build the situations that break agreement. So the "grouped" schedule draws, for each
+(height, round), who hears whom and which kind of message is held back: some nodes lock and others do not, some
+decide and the others change round. It stops after a few rounds of each height, and the height is decided with
+that history behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from chain.block import Block
+from consensus import messages
+from consensus.messages import (
+    BlockReply,
+    BlockRequest,
+    Commit,
+    Decided,
+    Message,
+    MessageKind,
+    Prepare,
+    PrePrepare,
+    RoundChange,
+    Status,
+)
+
+if TYPE_CHECKING:
+    from sim.node import SimNode
+    from sim.world import World
+
+FAST_MS: Final = 30
+"""The slowest message of a healed network."""
+
+
+@dataclass(frozen=True)
+class Weather:
+    """Who hears whom in one (height, round). Slots are (member, copy) as text."""
+
+    group: dict[str, int]
+    blocked: frozenset[tuple[str, MessageKind]]
+    """(receiver, kind) that does not arrive."""
+    late: frozenset[MessageKind]
+    """Kinds that arrive, but after the round's timer."""
+    split: bool
+    """Whether ROUND-CHANGEs keep to the groups too."""
+
+
+_VOTES: Final = (MessageKind.PRE_PREPARE, MessageKind.PREPARE, MessageKind.COMMIT)
+
+
+def draw_weather(random: Random, slots: list[str], byzantine: set[str]) -> Weather:
+    """One of the situations that hurt: split votes, few COMMITs, few PREPAREs, few proposals, or nothing wrong."""
+    honest = [slot for slot in slots if slot not in byzantine]
+    style = random.choice(
+        ("split", "split", "few commits", "few commits", "few prepares", "few proposals", "mixed", "fair")
+    )
+    group = dict.fromkeys(slots, 0)
+    blocked: set[tuple[str, MessageKind]] = set()
+    late: set[MessageKind] = set()
+    if style == "split":
+        group = {slot: random.randrange(2) for slot in slots}
+    elif style == "few commits":
+        lucky = random.sample(honest, random.choice((0, 1, 1, 2)))
+        blocked = {(slot, MessageKind.COMMIT) for slot in honest if slot not in lucky}
+    elif style == "few prepares":
+        lucky = random.sample(honest, random.choice((1, 1, 2, 3)))
+        blocked = {(slot, MessageKind.PREPARE) for slot in honest if slot not in lucky}
+    elif style == "few proposals":
+        unlucky = random.sample(honest, random.choice((1, 2)))
+        blocked = {(slot, MessageKind.PRE_PREPARE) for slot in unlucky}
+    elif style == "mixed":
+        blocked = {(slot, kind) for slot in slots for kind in _VOTES if random.random() < 0.2}
+        late = {kind for kind in (MessageKind.PREPARE, MessageKind.COMMIT) if random.random() < 0.3}
+    return Weather(group, frozenset(blocked), frozenset(late), random.random() < 0.3)
+
+
+class Network:
+    """Carries messages between slots, under the plan until the world is healed."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._weather: dict[tuple[int, int], Weather] = {}
+        self._sides: dict[str, int] = {}
+
+    def repartition(self) -> None:
+        """Draw the two sides anew (the "random" schedule)."""
+        random = self._world.random
+        self._sides = {str(node): random.randrange(2) for node in self._world.nodes}
+        if random.random() < 0.3:
+            self._sides = dict.fromkeys(self._sides, 0)
+
+    def broadcast(self, source: SimNode, message: Message) -> None:
+        """To every other member; what honest nodes send, the adversary hears."""
+        world = self._world
+        if source.is_honest:
+            world.checker.on_send(source, message)
+            world.adversary.hear(message)
+        message = self._carried(message)
+        for member in world.members:
+            if member != source.member:
+                self._deliver(source, member, message)
+        if source.is_honest and world.plan.crashes_after_send(world, message):
+            source.crash()
+
+    def send(self, source: SimNode, member: str, message: Message) -> None:
+        """To one member."""
+        if source.is_honest:
+            self._world.checker.on_send(source, message)
+        self._deliver(source, member, self._carried(message))
+
+    def ask_blocks(self, asker: SimNode, member: str, start: int) -> None:
+        """A catch-up question and its answer; the question is lost as any message may be."""
+        world = self._world
+        for giver in world.slots[member]:
+            for delay in self._fates(str(asker), str(giver), BlockRequest(start, b"")):
+                world.after(delay + FAST_MS, asker, self._answer, asker, giver, start)
+
+    def _answer(self, asker: SimNode, giver: SimNode, start: int) -> None:
+        asker.take_blocks(giver.member, giver.give_blocks(start))
+
+    def _carried(self, message: Message) -> Message:
+        if self._world.plan.on_the_wire:
+            return messages.decode(messages.encode(message), Block.decode)
+        return message
+
+    def _deliver(self, source: SimNode, member: str, message: Message) -> None:
+        world = self._world
+        for target in world.slots[member]:
+            for lie in world.adversary.outgoing(source, target, message):
+                self._throw(source, target, lie)
+
+    def slip(self, source: SimNode, member: str, message: Message) -> None:
+        """A Byzantine message, as it is."""
+        for target in self._world.slots[member]:
+            self._throw(source, target, message)
+
+    def _throw(self, source: SimNode, target: SimNode, message: Message) -> None:
+        for delay in self._fates(str(source), str(target), message):
+            self._world.arrive(delay, target.receive, source.member, message)
+
+    def _fates(self, source: str, target: str, message: Message) -> Iterator[int]:
+        """A delay in ms for each copy that arrives."""
+        world, plan, random = self._world, self._world.plan, self._world.random
+        if world.is_healed:
+            yield random.randrange(1, FAST_MS)
+            return
+        height, round_number = place(message)
+        nasty = world.now < plan.calm_at and round_number < plan.nasty_rounds
+        if plan.schedule == "grouped" and nasty:
+            yield from self._grouped(source, target, message, (height, round_number))
+            return
+        is_stormy = plan.schedule == "random" and world.now < plan.calm_at
+        if is_stormy and self._sides.get(source) != self._sides.get(target):
+            return
+        if random.random() < (plan.drop if is_stormy else plan.drop / 8):
+            return
+        mean = plan.delay_ms if is_stormy else min(plan.delay_ms, 100)
+        yield 1 + int(random.expovariate(1 / mean))
+        if random.random() < plan.duplicate:
+            yield 1 + int(random.expovariate(1 / mean) * 4)
+
+    def _grouped(self, source: str, target: str, message: Message, at: tuple[int, int]) -> Iterator[int]:
+        random = self._world.random
+        weather = self._weather.get(at)
+        if weather is None:
+            liars = {str(node) for node in self._world.nodes if not node.is_honest}
+            slots = [str(node) for node in self._world.nodes]
+            weather = self._weather[at] = draw_weather(random, slots, liars)
+        kind = message.kind
+        if isinstance(message, PrePrepare | Prepare | Commit):
+            if weather.group[source] != weather.group[target] or (target, kind) in weather.blocked:
+                return
+        elif isinstance(message, RoundChange):
+            if weather.split and weather.group[source] != weather.group[target] and random.random() < 0.5:
+                return
+        elif not isinstance(message, BlockReply | BlockRequest) and random.random() < 0.8:
+            return  # STATUS and DECIDED would undo the situation
+        if kind in weather.late:
+            yield random.randrange(3_000, 12_000)
+        else:
+            yield random.randrange(1, 40)
+            if random.random() < self._world.plan.duplicate:
+                yield random.randrange(40, 4_000)
+
+
+def place(message: Message) -> tuple[int, int]:
+    """(height, round) of a message; round 0 for those without."""
+    match message:
+        case PrePrepare() | Prepare() | Commit() | RoundChange():
+            return message.height, message.round
+        case Status(height, round_number):
+            return height, round_number
+        case BlockRequest(height, _):
+            return height, 0
+        case Decided(block, _) | BlockReply(block):
+            return block.height, 0

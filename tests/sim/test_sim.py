@@ -1,0 +1,58 @@
+"""Agreement under faults: thousands of seeded runs of the real core, signer, execution and store."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from sim.faults import draw
+from sim.runner import Job, explain, run_many, run_one
+from sim.world import STORM_HEIGHTS
+
+WORKERS = min(2, os.cpu_count() or 1)
+QUICK_SEEDS = 60
+SEEDS = 2_000
+ED25519_SEEDS = 50
+
+
+def check(jobs: list[Job]) -> None:
+    """Run all; fail with the trace of the first violation."""
+    summary = run_many(jobs, WORKERS)
+    print(summary.text())
+    if summary.failures:
+        failed = summary.failures[0]
+        pytest.fail(explain(next(job for job in jobs if job.seed == failed.seed)))
+    assert summary.runs == len(jobs)
+    assert summary.heights >= STORM_HEIGHTS * len(jobs)
+    assert set(summary.sizes) == {4, 5, 6, 7}
+
+
+def test_a_few_seeds() -> None:
+    check([Job(seed) for seed in range(QUICK_SEEDS)])
+
+
+@pytest.mark.slow
+def test_thousands_of_seeds() -> None:
+    check([Job(seed) for seed in range(QUICK_SEEDS, QUICK_SEEDS + SEEDS)])
+
+
+@pytest.mark.slow
+def test_seeds_with_real_signatures() -> None:
+    check([Job(seed, ed25519=True) for seed in range(ED25519_SEEDS)])
+
+
+def test_a_seed_is_always_the_same_run() -> None:
+    for seed in (3, 17):
+        assert run_one(Job(seed)) == run_one(Job(seed))
+
+
+def test_the_table_and_real_signatures_give_the_same_run() -> None:
+    assert run_one(Job(5)) == run_one(Job(5, ed25519=True))
+
+
+def test_every_plan_has_three_kinds_of_fault_and_at_most_f_liars() -> None:
+    for seed in range(500):
+        plan = draw(seed)
+        assert len(plan.kinds) >= 3
+        assert len(plan.byzantine) <= (plan.n - 1) // 3
