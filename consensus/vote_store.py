@@ -37,6 +37,10 @@ class VoteStore:
         self.height = height
         self.electorate = electorate
         self._votes: dict[tuple[str, MessageKind], dict[int, SignedMessage]] = {}
+        """By (sender, kind), then round; a sender's first valid message makes the entry, so none is empty."""
+        self._highest: dict[str, int] = {}
+        """The highest round each validator signed anything at."""
+        self._certified: list[Commit] | None = None
         self._accused: set[tuple[str, MessageKind]] = set()
 
     def add(self, message: SignedMessage, *, own: bool = False) -> Added:
@@ -44,24 +48,32 @@ class VoteStore:
 
         The same message again costs no signature check. Of two that exclude each other the first counts.
         """
-        if message.height != self.height or message.sender not in self.electorate.validators.keys:
+        sender, round_number = message.sender, message.round
+        if message.height != self.height or sender not in self.electorate.validators.keys:
             return _IGNORED
-        slots = self._votes.setdefault((message.sender, message.kind), {})
-        known = slots.get(message.round)
+        slots = self._votes.get((sender, message.kind), {})
+        known = slots.get(round_number)
         if known is not None and known.content == message.content:
             return _IGNORED
         limit = 1 if message.kind is MessageKind.ROUND_CHANGE else KEPT_ROUNDS
-        if known is None and len(slots) >= limit and message.round < min(slots):
+        is_full = len(slots) >= limit
+        if known is None and is_full and round_number < min(slots):
             return _IGNORED
         if not own and not self._is_valid(message):
             return _IGNORED
         if known is not None:
-            is_first = (message.sender, message.kind) not in self._accused
-            self._accused.add((message.sender, message.kind))
+            is_first = (sender, message.kind) not in self._accused
+            self._accused.add((sender, message.kind))
             return Added(False, known) if is_first else _IGNORED
-        if len(slots) >= limit:
+        if is_full:
             del slots[min(slots)]
-        slots[message.round] = message.bare() if isinstance(message, PrePrepare) else message
+        slots[round_number] = message.bare() if isinstance(message, PrePrepare) else message
+        self._votes[(sender, message.kind)] = slots
+        self._highest[sender] = max(round_number, self._highest.get(sender, 0))
+        if isinstance(message, Commit) and self._certified is None:
+            commits = self.commits(round_number, message.digest)
+            if len(commits) >= self.electorate.validators.quorum:
+                self._certified = commits
         return Added(True)
 
     def _is_valid(self, message: SignedMessage) -> bool:
@@ -89,17 +101,7 @@ class VoteStore:
 
     def certified(self) -> list[Commit] | None:
         """R5: ≥ Q COMMITs for one (round, digest) in any kept round, past ones too; None where there are none."""
-        pairs = {
-            (vote.round, vote.digest): None
-            for member in self._members
-            for vote in self._votes.get((member, MessageKind.COMMIT), {}).values()
-            if isinstance(vote, Commit)
-        }
-        for round_number, digest in pairs:
-            commits = self.commits(round_number, digest)
-            if len(commits) >= self.electorate.validators.quorum:
-                return commits
-        return None
+        return self._certified
 
     def round_changes(self, round_number: int) -> list[RoundChange]:
         """ROUND-CHANGEs of the validators whose newest one is for exactly this round, in id order."""
@@ -111,20 +113,18 @@ class VoteStore:
 
         f liars alone cannot reach f+1, so one liar's huge round moves nobody (FISCO-BCOS#2312).
         """
-        rounds = [max(self._votes.get((member, MessageKind.ROUND_CHANGE), {0: None})) for member in self._members]
-        above = [round_number for round_number in rounds if round_number > current]
+        above = [
+            newest
+            for member in self._members
+            for newest in self._votes.get((member, MessageKind.ROUND_CHANGE), ())
+            if newest > current
+        ]
         return min(above) if len(above) > self.electorate.validators.faults else None
 
     def reached(self, round_number: int, oneself: str) -> int:
         """How many validators, ``oneself`` included, have signed anything at this round or above."""
         return sum(
-            member == oneself
-            or any(
-                kept >= round_number
-                for kind in MessageKind
-                for kept in self._votes.get((member, kind), ())
-            )
-            for member in self._members
+            member == oneself or self._highest.get(member, -1) >= round_number for member in self._members
         )
 
     def has_prepared(self, member: str, round_number: int) -> bool:

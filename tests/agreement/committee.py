@@ -55,6 +55,8 @@ from consensus.messages import (
 
 M = TypeVar("M", Prepare, Commit, RoundChange, PrePrepare)
 
+T = TypeVar("T")
+
 NETWORK = sha256(b"a test network")
 NAMES = "abcdefghijklmnop"
 START_MS = 1_700_000_000_000
@@ -120,8 +122,9 @@ class Committee:
     def block(self, head: Head, proposer: str, tag: str = "", time: int | None = None) -> Block:
         """A block on ``head``; ``tag`` tells blocks of one proposer apart."""
         root = sha256(tag.encode())
+        moment = max(self.now, head.time + 1) if time is None else time
         header = Header(
-            NETWORK, head.height + 1, head.digest, bytes(32), max(self.now, head.time + 1) if time is None else time, proposer,
+            NETWORK, head.height + 1, head.digest, bytes(32), moment, proposer,
             head.validators.epoch, head.validators.hash, head.next_validators.hash, 0, root, 0, root, root, root,
         )  # fmt: skip
         return Block(header, None, (), ())
@@ -150,6 +153,10 @@ class Committee:
         """A signed ROUND-CHANGE, with the lock (round, digest, PREPAREs) if given."""
         prepared_round, digest, prepares = lock or (None, None, ())
         return self.sign(RoundChange(height, round_number, prepared_round, digest, sender, prepares=prepares))
+
+    def lock(self, block: Block, round_number: int, senders: str) -> tuple[int, bytes, tuple[Prepare, ...]]:
+        """What a ROUND-CHANGE says of a block that ``senders`` prepared at ``round_number``."""
+        return round_number, block.digest, self.prepares(senders, block.height, round_number, block.digest)
 
     def pre_prepare(
         self,
@@ -191,11 +198,35 @@ class Committee:
         self.wire = [item for item in self.wire if item not in lost]
         return lost
 
+    def run(self, duration: int) -> None:
+        """Let ``duration`` ms pass: timers run out in order, messages take no time."""
+        end = self.now + duration
+        self.settle()
+        while True:
+            due = [(when, seat.name, timer) for seat in self.seats.values() for timer, when in seat.due.items()]
+            if not due or min(due)[0] > end:
+                break
+            self.now, name, timer = min(due)
+            for seat in self.seats.values():
+                seat.give(Now(self.now))
+            self.seats[name].fire(timer)
+            self.settle()
+        self.now = end
+
     def settle(self, limit: int = 10_000) -> None:
         """Deliver until nothing waits."""
         while self.wire:
             limit -= len(self.deliver())
             assert limit > 0, "the committee talks for ever"
+
+
+def of(effects: list[Effect], kind: type[T]) -> list[T]:
+    """The effects of one kind, or the messages of one kind that were broadcast or sent, in order."""
+    found = []
+    for effect in effects:
+        message = effect.message if isinstance(effect, Broadcast | SendTo) else None
+        found += [item for item in (effect, message) if isinstance(item, kind)]
+    return found
 
 
 def _matches(item: Envelope, to: str, sender: str, kinds: str) -> bool:
@@ -213,6 +244,7 @@ class Seat:
         self.core = Core(name, NETWORK)
         self.log: list[Effect] = []
         self.timers: dict[Timer, SetTimer] = {}
+        self.due: dict[Timer, int] = {}
         self.is_executing = True
         """False: results of Execute are the test's to give."""
         self.is_signing = True
@@ -262,18 +294,18 @@ class Seat:
     def fire(self, timer: Timer = Timer.ROUND) -> list[Effect]:
         """Let the pending timer of this kind run out."""
         pending = self.timers.pop(timer)
+        del self.due[timer]
         return self.give(TimerFired(timer, pending.height, pending.round))
 
-    def sent(self, kind: type[Message]) -> list[Message]:
+    def sent(self, kind: type[T]) -> list[T]:
         """Every message of one kind that it broadcast or sent."""
-        messages = [effect.message for effect in self.log if isinstance(effect, Broadcast | SendTo)]
-        return [message for message in messages if isinstance(message, kind)]
+        return of(self.log, kind)
 
     def _carry_out(self, effect: Effect) -> list[Event]:
         wire, committee = self.committee.wire, self.committee
         match effect:
             case Sign(message, payload, prepared):
-                return [self._sign(message, payload, prepared)] if self.is_signing else []
+                return [self.sign(message, payload, prepared)] if self.is_signing else []
             case Broadcast(message):
                 wire += [Envelope(self.name, peer, message) for peer in committee.names if peer != self.name]
             case SendTo(peer, message):
@@ -282,8 +314,10 @@ class Seat:
                 wire.append(Envelope(self.name, peer, Decided(*self.disk.decided[height])))
             case SetTimer():
                 self.timers[effect.timer] = effect
+                self.due[effect.timer] = committee.now + effect.delay
             case CancelTimer(timer):
                 self.timers.pop(timer, None)
+                self.due.pop(timer, None)
             case BuildBlock(height, round_number):
                 self.built += 1
                 block = committee.block(self.core.head, self.name, f"{self.name}{self.built}")
@@ -299,7 +333,8 @@ class Seat:
                 pass
         return []
 
-    def _sign(self, message: SignedMessage, payload: bytes, prepared: Prepared | None) -> Event:
+    def sign(self, message: SignedMessage, payload: bytes, prepared: Prepared | None) -> Event:
+        """What a signer with a journal answers (R7): Signed, or SignRefused."""
         key = (message.height, message.kind, message.round)
         known = self.disk.journal.get(key)
         if known is not None and known.content != message.content:
