@@ -29,8 +29,8 @@ from typing import Any, Final, NamedTuple
 from chain import keys
 from chain.crypto import SigningKey
 from chain.keys import KeyFileError
+from contracts.gov import MAX_VALIDATORS
 from genesis import ceremony, library
-from genesis.document import MAX_VALIDATORS
 from genesis.strict_json import GenesisError
 
 BASE_PORT: Final = 27_100

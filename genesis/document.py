@@ -30,6 +30,7 @@ from chain.keys import is_usable_public_key
 from contracts import catalog
 from contracts.access import CONSORTIUM, METHOD_ROLES, ROLES
 from contracts.errors import ContractError
+from contracts.gov import MAX_VALIDATORS, PARAMETER_BOUNDS
 from contracts.model import parse as parse_model
 from contracts.registry import MAX_IDENTIFIERS, MAX_MEMBERS
 from contracts.template import compile_template
@@ -37,23 +38,22 @@ from genesis.strict_json import GenesisError, one_line
 
 MAX_SIZE: Final = 4 * 1024 * 1024
 """Bytes of the encoded document."""
-MAX_VALIDATORS: Final = 16
-"""The largest n that the agreement is simulated with."""
-
 CONTRACTS: Final[Mapping[str, int]] = dict(sorted(catalog.CONTRACTS))
 """The newest version of each contract, by name."""
 
-# name: (default, least, most). Milliseconds, bytes, counts.
-PARAMETERS: Final[Mapping[str, tuple[int, int, int]]] = {
-    "t0_ms": (1_000, 50, 8_000),  # R6: first round's timeout; rounds are capped at 8 s
-    "max_idle_ms": (30_000, 100, 3_600_000),  # R6: an idle chain's block interval
-    "max_block_bytes": (4 * 1024 * 1024, 64 * 1024, 16 * 1024 * 1024),
-    "max_block_txs": (2_000, 1, 65_536),
-    "max_charge": (1_000_000, 10_000, 1_000_000_000),  # metered units of one transaction
-    "tx_window_ms": (3_600_000, 10_000, 86_400_000),  # how far ahead valid_until may lie
-    "anchor_interval_blocks": (100, 1, 1_000_000),
-    "anchor_interval_ms": (600_000, 1_000, 86_400_000),  # an anchor is due at whichever comes first
+DEFAULTS: Final[Mapping[str, int]] = {
+    "t0_ms": 1_000,  # R6: the first round's timeout
+    "max_idle_ms": 30_000,  # R6: an idle chain's block interval
+    "max_block_bytes": 4 * 1024 * 1024,
+    "max_block_txs": 2_000,
+    "max_charge": 1_000_000,  # metered units of one transaction
+    "tx_window_ms": 3_600_000,  # how far ahead valid_until may lie
+    "anchor_interval_blocks": 100,
+    "anchor_interval_ms": 600_000,  # an anchor is due at whichever comes first
 }
+"""What a draft's parameters are where it says nothing. All of them stand in the document."""
+BOUNDS: Final[Mapping[str, tuple[int, int]]] = {"max_charge": (10_000, 1_000_000_000), **PARAMETER_BOUNDS}
+"""Least and most of each parameter: those that a later vote keeps within, too."""
 
 _ID: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _KEY_HEX: Final = re.compile(r"[0-9a-f]{64}")
@@ -109,11 +109,6 @@ def member_to_json(member: Mapping[str, Any]) -> dict[str, Any]:
         "network": member["network"].hex() if member["network"] else None,
         "signers": [{"key": signer["key"].hex(), "rights": signer["rights"]} for signer in member["signers"]],
     }
-
-
-def default_parameters() -> dict[str, int]:
-    """The parameters a document gets where its draft says nothing."""
-    return {name: default for name, (default, _, _) in PARAMETERS.items()}
 
 
 def validators(document: Mapping[str, Any]) -> list[tuple[str, bytes]]:
@@ -225,12 +220,12 @@ class _Document(_Model):
     @field_validator("parameters")
     @classmethod
     def _bounded(cls, parameters: dict[str, int]) -> dict[str, int]:
-        for name in sorted(parameters.keys() | PARAMETERS.keys()):
-            if name not in PARAMETERS:
-                raise ValueError(f"unknown parameter {name!r}: use {', '.join(PARAMETERS)}")
+        for name in sorted(parameters.keys() | DEFAULTS.keys()):
+            if name not in DEFAULTS:
+                raise ValueError(f"unknown parameter {name!r}: use {', '.join(DEFAULTS)}")
             if name not in parameters:
-                raise ValueError(f"parameter {name!r} is missing: its default is {PARAMETERS[name][0]}")
-            _, least, most = PARAMETERS[name]
+                raise ValueError(f"parameter {name!r} is missing: its default is {DEFAULTS[name]}")
+            least, most = BOUNDS[name]
             if not least <= parameters[name] <= most:
                 raise ValueError(f"parameter {name!r} is {parameters[name]}: choose {least} to {most}")
         return parameters

@@ -1,7 +1,7 @@
 """A node's configuration: one TOML file, checked whole before anything starts.
 
 Relative paths are taken from the file's folder. What every node must agree on is not here but in the genesis
-document (`genesis.document.PARAMETERS`); what is here concerns this machine only. docs/operations.md lists all
+document (`genesis.document`); what is here concerns this machine only. docs/operations.md lists all
 settings. A wrong file is answered with one line that names the setting and says what to do.
 """
 

@@ -187,3 +187,10 @@ def test_files_that_cannot_be_read_or_written(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(GenesisError, match="cannot write"):
         strict_json.write(tmp_path / "taken" / "file", {})
+
+
+def test_every_parameter_has_a_default_within_its_bounds() -> None:
+    assert document.DEFAULTS.keys() == document.BOUNDS.keys()
+    for name, value in document.DEFAULTS.items():
+        least, most = document.BOUNDS[name]
+        assert least <= value <= most, name
