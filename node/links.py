@@ -140,6 +140,7 @@ class Link:
             "bulk": self._outbox("bulk", limits.bulk_queue_bytes),
         }
         self._receiving: dict[Channel, trio.CancelScope] = {}
+        self._up = trio.Event()
         self._ping: tuple[bytes, int] | None = None
         self._heard = 0
 
@@ -183,10 +184,12 @@ class Link:
     async def receive(self, channel: Channel, stream: ByteStream) -> None:
         """Read one inbound stream to its end. A newer stream of the same channel replaces it.
 
-        Raises LinkBrokenError, and FrameError where the member broke the framing.
+        Nothing is read before our own streams stand: PeerUp comes before the member's first frame, and
+        an answer to it can be sent. Raises LinkBrokenError, and FrameError where the member broke the framing.
         """
         reader = FrameReader(self._limits.caps(channel))
         with self._only_one(channel):
+            await self._up.wait()
             while data := await stream.read(READ_BYTES):
                 self._heard += 1
                 self.stats.bytes_in += len(data)
@@ -275,12 +278,14 @@ class Link:
         self.stats.connects += 1
         self._log.info("link up", member=self.member)
         self._inbox.put_event(PeerUp(self.member))
+        self._up.set()
 
     def _go_down(self) -> None:
         for outbox in self._outboxes.values():
             self.stats.dropped_out += outbox.clear()
         if self.stats.connected:
             self.stats.connected = False
+            self._up = trio.Event()
             self._inbox.put_event(PeerDown(self.member))
 
     @contextmanager

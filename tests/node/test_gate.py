@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from node.gate import TRACKED, Gate, Throttle
 
 
@@ -10,12 +12,10 @@ def gate(max_pending: int = 4, starts_per_s: float = 1.0, burst: int = 100) -> G
 
 
 def test_at_the_cap_the_oldest_of_the_most_crowded_address_goes() -> None:
-    subject, evicted = gate(), []
-    for name in ("x1", "x2", "x3"):
-        assert subject.admit("spammer", lambda name=name: evicted.append(name), 0.0)
-    assert subject.admit("member", lambda: evicted.append("member"), 0.0)
-    assert subject.admit("another", lambda: evicted.append("another"), 0.0)
-    assert subject.admit("third", lambda: evicted.append("third"), 0.0)
+    subject = gate()
+    evicted: list[str] = []
+    for address, name in (("x", "x1"), ("x", "x2"), ("x", "x3"), ("member", "m"), ("y", "y1"), ("z", "z1")):
+        assert subject.admit(address, partial(evicted.append, name), 0.0)
     assert evicted == ["x1", "x2"]
     assert subject.pending == 4
 

@@ -15,6 +15,8 @@ from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_x25519
 from libp2p.custom_types import TProtocol
 from libp2p.network.stream.exceptions import StreamError
+from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID, InsecureTransport
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
@@ -69,6 +71,12 @@ class ClosingTcp(TCP):
                 await connection.close()
 
 
+def unblock(host: IHost, peer_id: ID) -> None:
+    swarm = host.get_network()
+    assert isinstance(swarm, Swarm)
+    swarm.unblock_peer(peer_id)
+
+
 async def read_to_the_end(stream: INetStream) -> None:
     with suppress(Exception):
         while await stream.read(65_536):
@@ -78,7 +86,7 @@ async def read_to_the_end(stream: INetStream) -> None:
 async def dial(host: IHost, to: PeerAddress) -> None:
     """Connect `host` to a node, whatever earlier attempts did to libp2p's list of failed peers."""
     peer_id = peer_id_of(to.public_key)
-    host.get_network().unblock_peer(peer_id)
+    unblock(host, peer_id)
     await host.connect(PeerInfo(peer_id, [Multiaddr(f"/ip4/{to.host}/tcp/{to.port}")]))
 
 
@@ -435,7 +443,6 @@ def test_a_member_gets_in_while_strangers_knock_without_pause() -> None:
             async def knock(name: str) -> None:
                 async with foreign_host(name) as host:
                     while True:
-                        host.get_network().unblock_peer(peer_id_of(public("b")))
                         with trio.move_on_after(1):
                             with suppress(Exception):
                                 await dial(host, group.peers["b"])
@@ -567,10 +574,10 @@ def test_garbage_below_the_streams_ends_that_connection_only(seed_byte: int) -> 
             await group.meshed()
             async with foreign_host("a") as host:
                 await dial(host, group.peers["b"])
-                connection = host.get_network().connections[peer_id_of(public("b"))][0]
-                with trio.move_on_after(2):
-                    with suppress(Exception):
-                        await connection.muxed_conn.secured_conn.write(hostile)
+                muxed = host.get_network().connections[peer_id_of(public("b"))][0].muxed_conn
+                assert isinstance(muxed, Yamux)
+                with trio.move_on_after(2), suppress(Exception):
+                    await muxed.secured_conn.write(hostile)
                 await trio.sleep(0.3)
                 await still_talks(c, b, b"undisturbed")
             assert (b.network.stats().restarts, b.events("c")) == (0, [PeerUp])
