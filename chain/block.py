@@ -173,7 +173,7 @@ class Head:
         return cls(*_fields(_decoded(data, MAX_HEADER_SIZE), TAG_HEAD, (str, int, bytes, bytes)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Receipt:
     """The outcome of one transaction: status 0 done, 1 failed (all its writes undone). Charged: metering units."""
 
@@ -185,7 +185,8 @@ class Receipt:
     events: list[Any]
     charged: int
 
-    def encode(self) -> bytes:
+    @cached_property
+    def encoded(self) -> bytes:
         """Canonical bytes: the leaf of the receipt tree."""
         return encode(
             [TAG_RECEIPT, VERSION, self.tx_id, self.status, self.code, self.message, self.result, self.events,

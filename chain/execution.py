@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from contracts.catalog import CONTRACTS, Contract
-
 from chain.block import CONSORTIUM, Head, Receipt
 from chain.codec import CodecError, decode, encode
 from chain.crypto import hash_value, sha256
 from chain.transaction import Transaction
+from contracts.catalog import CONTRACTS, Contract
 from contracts.errors import ContractError
 
 CHARGE_GET: Final = 2
@@ -209,8 +208,8 @@ class TransactionContext:
         if self.charged > self._limit:
             raise ContractError("OVER_BUDGET", f"more than {self._limit} units of work: split the transaction")
 
-    def seal(self) -> None:
-        """Move the writes to the overlay, encoded. Raises CodecError or ContractError and moves nothing."""
+    def sealed(self) -> dict[bytes, bytes | None]:
+        """The writes, encoded, and charged by their bytes. Raises CodecError or ContractError."""
         sealed: dict[bytes, bytes | None] = {}
         size = 0
         for key, value in self._writes.items():
@@ -220,7 +219,7 @@ class TransactionContext:
                 sealed[key] = encoded = encode(value)
                 size += len(encoded)
         self.charge(size // CHARGE_BYTES)
-        self._overlay.writes.update(sealed)
+        return sealed
 
 
 @dataclass(slots=True)
@@ -296,13 +295,14 @@ def _run(
         try:
             context.charge(CHARGE_RECORD * len(transaction.records))
             result = method(context, transaction.args)
+            writes = context.sealed()
             receipt = Receipt(transaction.id, 0, "", "", result, context.events, context.charged)
-            if len(receipt.encode()) > MAX_RESULT_SIZE:
+            if len(receipt.encoded) > MAX_RESULT_SIZE:
                 raise ContractError("RESULT_TOO_LARGE", f"result and events exceed {MAX_RESULT_SIZE} bytes")
-            context.seal()
         finally:
             charged = min(context.charged, scope.charge_limit)
-        return Receipt(transaction.id, 0, "", "", result, context.events, charged)
+        overlay.writes.update(writes)
+        return receipt
     except ContractError as error:
         return Receipt(transaction.id, 1, error.code, error.message, None, [], charged)
     except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
@@ -354,7 +354,7 @@ def _run_hooks(
         try:
             if contract.begin_block is not None:
                 contract.begin_block(context)
-            context.seal()
+            overlay.writes.update(context.sealed())
             events.extend(context.events)
         except ContractError as error:
             failures.append(f"{name}: {error}")

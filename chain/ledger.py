@@ -379,7 +379,7 @@ def genesis_state(
             continue
         context = TransactionContext(scope, CONSORTIUM, name, overlay, {}, heads, GENESIS_CHARGE)
         contract.genesis(context, dict(document))
-        context.seal()
+        overlay.writes.update(context.sealed())
     tree = empty.tree.updated(overlay.writes.items())
     written = encode(["gov", "validators"])
     validators = transition.validators_at(decode(overlay.writes[written] or b""), 0)
@@ -420,7 +420,7 @@ def _version_at(history: Any, height: int) -> int | None:
 
 def _encode_receipts(outcome: Transition) -> bytes:
     listed = [
-        [chain, [receipt.encode() for receipt in outcome.executions[chain].receipts]]
+        [chain, [receipt.encoded for receipt in outcome.executions[chain].receipts]]
         for chain in sorted(outcome.executions)
     ]
     return encode(listed)

@@ -78,7 +78,7 @@ def _transaction_claim(ledger: Ledger, tx_id: bytes) -> tuple[int, dict[str, Any
         raise ProofUnavailableError(f"transaction {tx_id.hex()} is in no block: check the id with `tally tx show`")
     block = ledger.block(place.height)
     listed = [tx for tx in transactions_of(block) if tx.chain == place.chain]
-    receipts = [receipt.encode() for receipt in ledger.receipts(place.height)[place.chain]]
+    receipts = [receipt.encoded for receipt in ledger.receipts(place.height)[place.chain]]
     offset = 1 if place.chain == CONSORTIUM else 0
     leaves = [transaction.leaf for transaction in listed]
     claim: dict[str, Any] = {

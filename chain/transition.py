@@ -125,7 +125,7 @@ def apply(
         heads_root=heads_root(heads, parent.chains),
         tx_count=len(consortium_txs),
         tx_root=merkle.root([transaction.leaf for transaction in consortium_txs]),
-        receipt_root=merkle.root([receipt.encode() for receipt in done.receipts]),
+        receipt_root=merkle.root([receipt.encoded for receipt in done.receipts]),
         state_root=trees[CONSORTIUM].root,
     )
     return Transition(header, executions, trees, blocks, heads)
@@ -159,6 +159,6 @@ def _member_block(
         time=scope.time,
         tx_count=len(transactions),
         tx_root=merkle.root([transaction.leaf for transaction in transactions]),
-        receipt_root=merkle.root([receipt.encode() for receipt in done.receipts]),
+        receipt_root=merkle.root([receipt.encoded for receipt in done.receipts]),
         state_root=state_root,
     )
