@@ -84,7 +84,7 @@ def draft(settings: Settings, members: Iterable[Mapping[str, Any]]) -> Genesis:
         "time": settings.time,
         "members": list(members),
         "parties": list(settings.parties),
-        "parameters": {**documents.DEFAULTS, **(settings.parameters or {})},
+        "parameters": {**documents.default_parameters(), **(settings.parameters or {})},
         "templates": list(settings.templates),
         "model": dict(settings.model),
         "contracts": dict(settings.contracts or documents.CONTRACTS),

@@ -111,6 +111,11 @@ def member_to_json(member: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def default_parameters() -> dict[str, int]:
+    """A fresh copy of the parameters a draft starts from."""
+    return dict(DEFAULTS)
+
+
 def validators(document: Mapping[str, Any]) -> list[tuple[str, bytes]]:
     """(member id, validator key) of the members that vote, sorted by id."""
     return [(member["id"], member["validator"]) for member in document["members"] if member["validator"]]
