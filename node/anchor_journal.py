@@ -103,11 +103,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Book:
-    """What the journal holds: which public chain it is about, and the jobs by ascending size."""
+    """What the journal holds: which public chain it is about, and the jobs by ascending size.
+
+    checked: how many of the consortium chain's confirmations this node has re-checked.
+    """
 
     chain_id: int | None = None
     first_block: bytes | None = None
     jobs: tuple[Job, ...] = ()
+    checked: int = 0
 
     def with_job(self, job: Job) -> Book:
         """The book with this job in the place of the one of its size."""
@@ -134,7 +138,8 @@ class AnchorJournal:
 
     def save(self, book: Book) -> None:
         """Replace the file; when this returns, the book outlives a power cut. Blocking."""
-        body = encode([TAG, VERSION, book.chain_id, book.first_block, [job.array() for job in book.jobs]])
+        jobs = [job.array() for job in book.jobs]
+        body = encode([TAG, VERSION, book.chain_id, book.first_block, jobs, book.checked])
         write_synced(self._path, sha256(body) + body)
         self.book = book
 
@@ -146,9 +151,9 @@ class AnchorJournal:
         digest, body = content[:HASH_SIZE], content[HASH_SIZE:]
         try:
             value = decode(body)
-            if sha256(body) != digest or not is_tagged(value, TAG, VERSION, 5):
+            if sha256(body) != digest or not is_tagged(value, TAG, VERSION, 6):
                 raise ValueError
-            return Book(value[2], value[3], tuple(map(Job.of_array, value[4])))
+            return Book(value[2], value[3], tuple(map(Job.of_array, value[4])), value[5])
         except (CodecError, ValueError, TypeError):
             raise AnchorJournalError(
                 f"{self._path} is damaged: make sure none of its transactions is pending, then remove it"

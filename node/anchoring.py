@@ -14,7 +14,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ import trio
 from chain.anchor import Anchor
 from chain.checkpoint import Checkpoint, Log, leaf
 from chain.evm import DEVELOPMENT_CHAINS, DEVELOPMENT_NOTE, EvmProof, decode_header, decode_transaction
-from node.anchor_check import BACKEND, Check, check, confirmation
+from node.anchor_check import BACKEND, Check, Claims, Watch, check, confirmation
 from node.anchor_duty import Standing, Turn
 from node.anchor_evm import EvmBackend, Fees
 from node.anchor_journal import AnchorJournal, Book, Job, State, write_synced
@@ -73,7 +73,8 @@ class Anchorer:
     """The runner. ``run`` is its one task; ``status``, ``request``, ``check`` may be called beside it.
 
     source: see ``Source``; submit_confirmation: takes the ``anchor.confirm`` arguments to the consortium chain;
-    standing: what that chain's state says now, see ``node.anchor_duty``; now: ms since 1970.
+    standing: what that chain's state says now, see ``node.anchor_duty``; claims: its confirmations, which are all
+    re-checked; now: ms since 1970.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Anchorer:
         submit_confirmation: Callable[[dict[str, Any]], Awaitable[object]],
         *,
         standing: Callable[[], Standing],
+        claims: Claims = lambda _number: (),
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         """Raises AnchorJournalError for a damaged journal, ValueError without an endpoint."""
@@ -96,6 +98,7 @@ class Anchorer:
         self._source = source
         self._submit_confirmation = submit_confirmation
         self._standing = standing
+        self._watch = Watch(claims, self.check)
         self._turn = Turn(config.takeover_seconds)
         self._now = now
         self._log = Log()
@@ -140,6 +143,10 @@ class Anchorer:
             _log.warning("anchoring waits", reason=problem)
         self._problem = problem
         await self._report()
+        book = self._journal.book
+        checked = await self._watch.go_on(book.checked)
+        if checked != book.checked:
+            await self._save(replace(self._journal.book, checked=checked))
 
     def request(self) -> bool:
         """Anchor what there is at the next round, whosever turn it is (``tally anchor now``).
@@ -182,6 +189,8 @@ class Anchorer:
             "note": DEVELOPMENT_NOTE if self._chain_id in DEVELOPMENT_CHAINS else "",
             "address": None if key is None else f"0x{key.address.hex()}",
             "problem": self._problem,
+            "alarms": list(self._watch.alarms),
+            "checked": book.checked,
             "log_size": len(self._log),
             "anchored": view.anchored,
             "age_seconds": max(0, self._now() - view.anchored_at) // 1000 if view.anchored else None,
@@ -247,7 +256,7 @@ class Anchorer:
             )
         # A development chain begins anew at each start; what was under way on the old one is sent again.
         jobs = tuple(job if job.state is State.FINAL else Job(job.size, job.root) for job in book.jobs)
-        await self._save(Book(chain_id, first, jobs))
+        await self._save(replace(book, chain_id=chain_id, first_block=first, jobs=jobs))
 
     def _backend(self, key: EvmKey) -> EvmBackend:
         chain_id = self._chain_id

@@ -519,6 +519,7 @@ def test_altered_confirmations_raise_the_alarm(bench: Bench, public: PublicNode)
         {"block_time": claim["block_time"] - 1},
         {"sender": bytes(20)},
         {"chain_id": 1},
+        {"proof": 7},
     ]
     for change in forged:
         result = bench.check(anchorer, {**claim, **change})
@@ -526,12 +527,12 @@ def test_altered_confirmations_raise_the_alarm(bench: Bench, public: PublicNode)
     other_senders = bench.anchorer(public.url, senders=frozenset({bytes(20)}))
     assert bench.check(other_senders, claim).verdict is Verdict.MISMATCH
     bench.tip = 5
-    assert bench.check(bench.anchorer(public.url), claim).verdict is Verdict.UNKNOWN
+    assert bench.check(bench.anchorer(public.url), claim).verdict is Verdict.LATER
     bench.tip = 10
     public.reorganise(3)
     assert bench.check(anchorer, claim).verdict is not Verdict.MATCH
     public.stop()
-    assert bench.check(anchorer, claim).verdict is Verdict.UNKNOWN
+    assert bench.check(anchorer, claim).verdict is Verdict.LATER
 
 
 def test_the_finalized_tag_counts_where_no_number_is_configured(bench: Bench, public: PublicNode) -> None:
