@@ -12,8 +12,8 @@ from contracts import decimal_text
 from contracts.decimal_text import Scaled
 from contracts.record import Moment, NaturalKey, Record, moment, parse
 
-# Party id behind an identifier as it stands in a file; unregistered identifiers stand for themselves.
-PartyOf: TypeAlias = Callable[[str], str]
+# Party id behind an identifier as it stands in a file, None when nobody has registered it.
+PartyOf: TypeAlias = Callable[[str], str | None]
 
 _LOWER = {ord(upper): ord(upper) + 32 for upper in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
@@ -139,8 +139,14 @@ def line_total(doc: Document) -> Scaled | None:
 
 
 def same_party(left: str, right: str, party_of: PartyOf) -> bool:
-    """Whether two identifiers stand for one party."""
-    return left == right or party_of(left) == party_of(right)
+    """Whether two identifiers stand for one party: the same text, or registered for the same party."""
+    return left == right or party_key(left, party_of) == party_key(right, party_of)
+
+
+def party_key(identifier: str, party_of: PartyOf) -> str:
+    """One text for all identifiers of a party; an unregistered identifier stands for itself."""
+    party = party_of(identifier)
+    return f"identifier {identifier}" if party is None else f"party {party}"
 
 
 def same_name(left: str, right: str) -> bool:

@@ -49,7 +49,7 @@ class Reader:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._templates: dict[tuple[str, int], dict[str, Any]] = {}
-        self._parties: dict[str, str] = {}
+        self._parties: dict[str, str | None] = {}
 
     def enterprise(self, identifier: str) -> Enterprise:
         """The party behind a party id or an identifier of documents, with all its identifiers."""
@@ -63,7 +63,7 @@ class Reader:
 
     @property
     def party_of(self) -> PartyOf:
-        """Party behind an identifier; unregistered identifiers stand for themselves."""
+        """Party id behind an identifier, None when nobody has registered it."""
         return self._party_of
 
     def document(self, chain: str, key: NaturalKey) -> Document | None:
@@ -142,10 +142,9 @@ class Reader:
             self._templates[name] = self._ctx.read(CONSORTIUM, "credit", "template", template, version)
         return self._templates[name]
 
-    def _party_of(self, identifier: str) -> str:
+    def _party_of(self, identifier: str) -> str | None:
         if identifier not in self._parties:
-            party = self._registry("identifier", identifier) if identifier else None
-            self._parties[identifier] = f"party {party}" if party else f"identifier {identifier}"
+            self._parties[identifier] = self._registry("identifier", identifier) if identifier else None
         return self._parties[identifier]
 
     def _registry(self, *key: str) -> Any:

@@ -17,7 +17,7 @@ from contracts.applications import (
 )
 from contracts.context import Args, Context, Value
 from contracts.decimal_text import DecimalError, at_scale
-from contracts.documents import Document, name
+from contracts.documents import Document, name, party_key
 from contracts.errors import ContractError
 from contracts.evidence import Reader
 
@@ -145,7 +145,7 @@ def _approve(ctx: Context, args: Args, asked: dict[str, Any], assessed: dict[str
 
 def _contract_place(ctx: Context, assessed: dict[str, Any]) -> tuple[str, str, str]:
     kind, issuer, number = assessed["contract"]
-    return kind, Reader(ctx).party_of(issuer), number
+    return kind, party_key(issuer, Reader(ctx).party_of), number
 
 
 def _loan(

@@ -13,7 +13,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple, TypeAlias
 
-from contracts.documents import Document, PartyOf, business_content, event_order, same_party, seal_order
+from contracts.documents import (
+    Document,
+    PartyOf,
+    business_content,
+    event_order,
+    party_key,
+    same_party,
+    seal_order,
+)
 
 MATCHED_KINDS = ("order", "despatch", "receipt", "invoice", "credit_note")
 
@@ -96,7 +104,7 @@ class Book:
         return tuple(_trade(groups[first]) for first in sorted(groups))
 
     def _key(self, doc: Document) -> PartyKey:
-        return (doc.kind, self.party_of(doc.record.issuer), doc.number)
+        return (doc.kind, party_key(doc.record.issuer, self.party_of), doc.number)
 
     def _find(self, doc: Document, kind: str, issuer: str, number: str) -> Document | None:
         candidates = self._by_number.get((kind, number), [])

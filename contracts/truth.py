@@ -121,6 +121,11 @@ def _missing(bill: Document, trade: Trade) -> list[Finding]:
 
 
 def _parties(doc: Document, other: Document, party_of: PartyOf) -> list[Finding]:
+    """Both name the same enterprise and counterparty: by registered party, else by identifier, else by name.
+
+    Different identifiers of which one is unregistered may still be one party: without two names to compare, that
+    is a doubt and no contradiction.
+    """
     findings = []
     for role, field in (("enterprise", "seller_name"), ("counterparty", "buyer_name")):
         ours, theirs = getattr(doc.record, role), getattr(other.record, role)
@@ -129,7 +134,9 @@ def _parties(doc: Document, other: Document, party_of: PartyOf) -> list[Finding]
             findings.append(doubt("PARTY", f"party: {name(side)} names no {role}", ours, theirs, doc, other))
         elif not same_party(ours, theirs, party_of) and not same_name(doc.text(field), other.text(field)):
             text = f"party: {name(doc)} names {role} {ours}, {name(other)} names {theirs}"
-            findings.append(contradiction("PARTY", text, ours, theirs, doc, other))
+            both_known = party_of(ours) is not None and party_of(theirs) is not None
+            settled = both_known or bool(doc.text(field) and other.text(field))
+            findings.append((contradiction if settled else doubt)("PARTY", text, ours, theirs, doc, other))
     return findings
 
 
@@ -155,7 +162,7 @@ def _shared_findings(trade: Trade, party_of: PartyOf) -> list[Finding]:
     order = trade.orders[0]
     findings = []
     for doc in (*trade.orders[1:], *trade.despatches, *trade.receipts):
-        findings += [found for found in _parties(doc, order, party_of) if found.contradicts]
+        findings += _parties(doc, order, party_of)
     if trade.despatches and trade.receipts:
         first_sent = _earliest(trade.despatches)
         first_received = min(trade.receipts, key=lambda doc: (doc.occurred.last, doc.id))
