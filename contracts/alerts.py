@@ -49,25 +49,20 @@ def begin_block(ctx: Context) -> None:
     _put(ctx, "watch", watch, looked_at[-MAX_WATCH:])
 
 
-def raise_alerts(ctx: Context, verdicts: tuple[Verdict, ...], chains: dict[bytes, str], enterprise: str) -> list[int]:
-    """Store and emit an alert for each false bill and rule not alerted before; gives their numbers.
-
-    chains: chain of each record id that a finding may name, for the list of members concerned.
-    """
+def raise_alerts(ctx: Context, verdicts: tuple[Verdict, ...], evidence: Evidence) -> list[int]:
+    """Store and emit an alert for each false bill and rule not alerted before; gives their numbers."""
+    chains: dict[bytes, list[str]] = {}
+    for doc in evidence.documents:
+        chains.setdefault(doc.id, []).append(doc.chain)
     raised = []
     for verdict in verdicts:
         if verdict.status in INELIGIBLE:
             false = [finding for finding in verdict.findings if finding.contradicts]
             for finding in false[:ALERTS_PER_BILL]:
-                number = _raise(ctx, verdict, finding, chains, enterprise)
+                number = _raise(ctx, verdict, finding, chains, evidence.enterprise.id)
                 if number is not None:
                     raised.append(number)
     return raised
-
-
-def chains_of(evidence: Evidence) -> dict[bytes, str]:
-    """Chain of each gathered record, by record id."""
-    return {doc.id: doc.chain for doc in evidence.documents}
 
 
 def _new_bills(ctx: Context) -> list[str]:
@@ -97,21 +92,21 @@ def _check(ctx: Context, reader: Reader, identifier: str) -> int | None:
     enterprise = reader.enterprise(identifier)
     evidence = reader.gather(enterprise, WINDOW)
     verdicts = judge(Book(evidence.documents, reader.party_of))
-    raise_alerts(ctx, verdicts, chains_of(evidence), enterprise.id)
+    raise_alerts(ctx, verdicts, evidence)
     if all(verdict.status == MATCHED or verdict.status in INELIGIBLE for verdict in verdicts):
         return None
     return reader.index_size(enterprise)
 
 
 def _raise(
-    ctx: Context, verdict: Verdict, finding: Finding, chains: dict[bytes, str], enterprise: str
+    ctx: Context, verdict: Verdict, finding: Finding, chains: dict[bytes, list[str]], enterprise: str
 ) -> int | None:
     bill: Document = verdict.bill
     mark = ctx.hash(["tally/alert", 1, bill.chain, bill.id, finding.rule, finding.ours, finding.theirs])
     if ctx.get("alerted", mark) is not None:
         return None
     number: int = ctx.get("alert_count") or 0
-    members = sorted({bill.chain, *(chains[record] for record in finding.evidence if record in chains)})
+    members = sorted({bill.chain, *(chain for record in finding.evidence for chain in chains.get(record, []))})
     alert = {
         "number": number,
         "height": ctx.height,

@@ -165,7 +165,7 @@ def assess(ctx: Context, args: Args) -> Value:
     model = credit_model.parse(ctx.get("model", version))
     evidence = reader.gather(enterprise, model.max_records)
     verdicts = judge(Book(evidence.documents, reader.party_of))
-    raised = alerts.raise_alerts(ctx, verdicts, alerts.chains_of(evidence), enterprise.id)
+    raised = alerts.raise_alerts(ctx, verdicts, evidence)
     guarantees = evidence.of("guarantee")
     used = frozenset(
         doc.id for doc in guarantees if ctx.get("guarantee_used", doc.id) not in (None, application["id"])
