@@ -48,7 +48,7 @@ from consensus.messages import (
     RoundChange,
     SignedMessage,
 )
-from consensus.vote_store import KEPT_ROUNDS, VoteStore
+from consensus.vote_store import KEPT_ROUNDS, Added, VoteStore
 
 MAX_TIMEOUT_MS: Final = 8_000
 """Cap of the round timeout (R6)."""
@@ -282,16 +282,16 @@ class Height:
             self._accept(message, self._local.member)
         self.advance()
 
-    def count(self, message: SignedMessage) -> bool:
-        """Verify and keep a message; whether it is news. Two that exclude each other are evidence (R13)."""
+    def count(self, message: SignedMessage) -> Added:
+        """Verify and keep a message. Two of a validator that exclude each other are evidence (R13)."""
         added = self.votes.add(message)
         if added.conflict is not None:
             self._local.emit(Evidence(added.conflict, message))
-        return added.is_new
+        return added
 
     def on_vote(self, message: Prepare | Commit | RoundChange) -> None:
         """R4, R5, R6: count it; something may follow."""
-        if self.count(message):
+        if self.count(message).is_new:
             self.advance()
 
     def on_pre_prepare(self, peer: str, message: PrePrepare) -> None:
@@ -300,11 +300,9 @@ class Height:
             self.on_block(message.block, peer)  # perhaps the body of what is accepted or certified already
         if not self.may_vote():
             return
-        self.count(message)
+        is_valid = self.count(message).is_valid
         is_open = message.round > self.round or (message.round == self.round and self.accepted is None)
-        if not is_open or not self.votes.holds(message):  # R3; a second proposal of a leader is only evidence
-            return
-        if pre_prepare_fault(self.votes.electorate, message) is not None:
+        if not is_valid or not is_open or pre_prepare_fault(self.votes.electorate, message) is not None:
             return
         earlier = self.own.get((MessageKind.PREPARE, message.round))
         if isinstance(earlier, Prepare) and earlier.digest != message.digest:

@@ -18,16 +18,19 @@ KEPT_ROUNDS: Final = 8
 
 
 class Added(NamedTuple):
-    """What became of a message: counted for the first time, or in conflict with one counted earlier (R13).
+    """What became of a message.
 
-    A conflict is told once per validator and kind: one pair is proof enough, and a flood of them fills no disk.
+    ``is_valid``: its claim is verified, now or before. ``is_new``: it is counted from now on. ``conflict``: what this
+    validator said before and now contradicts (R13), told once per validator and kind: one pair is proof enough, and
+    a flood of them fills no disk.
     """
 
-    is_new: bool
+    is_valid: bool
+    is_new: bool = False
     conflict: SignedMessage | None = None
 
 
-_IGNORED: Final = Added(False)
+_IGNORED: Final = Added(is_valid=False)
 
 
 class VoteStore:
@@ -54,7 +57,7 @@ class VoteStore:
         slots = self._votes.get((sender, message.kind), {})
         known = slots.get(round_number)
         if known is not None and known.content == message.content:
-            return _IGNORED
+            return Added(is_valid=True)
         limit = 1 if message.kind is MessageKind.ROUND_CHANGE else KEPT_ROUNDS
         is_full = len(slots) >= limit
         if known is None and is_full and round_number < min(slots):
@@ -64,7 +67,7 @@ class VoteStore:
         if known is not None:
             is_first = (sender, message.kind) not in self._accused
             self._accused.add((sender, message.kind))
-            return Added(False, known) if is_first else _IGNORED
+            return Added(is_valid=True, conflict=known if is_first else None)
         if is_full:
             del slots[min(slots)]
         slots[round_number] = message.bare() if isinstance(message, PrePrepare) else message
@@ -74,7 +77,7 @@ class VoteStore:
             commits = self.commits(round_number, message.digest)
             if len(commits) >= self.electorate.validators.quorum:
                 self._certified = commits
-        return Added(True)
+        return Added(is_valid=True, is_new=True)
 
     def _is_valid(self, message: SignedMessage) -> bool:
         if isinstance(message, RoundChange) and round_change_fault(message) is not None:
@@ -83,11 +86,6 @@ class VoteStore:
             return False
         # A prepared claim without its certificate is worth nothing: it is not even kept (R2).
         return not isinstance(message, RoundChange) or round_change_is_proved(self.electorate, message)
-
-    def holds(self, message: SignedMessage) -> bool:
-        """Whether exactly this claim was verified and kept."""
-        kept = self._at(message.sender, message.kind, message.round)
-        return kept is not None and kept.content == message.content
 
     def prepares(self, round_number: int, digest: bytes) -> list[Prepare]:
         """PREPAREs for (round, digest), one a validator, in id order."""

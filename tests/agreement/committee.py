@@ -100,6 +100,8 @@ class Committee:
         self.now = START_MS + 1_000
         self.wire: list[Envelope] = []
         self.seats: dict[str, Seat] = {}
+        self.cut: set[str] = set()
+        """Validators that no message reaches or leaves."""
 
     def seat(self, name: str, disk: Disk | None = None) -> Seat:
         """Start (or, with its disk, restart) the validator ``name``."""
@@ -188,7 +190,7 @@ class Committee:
         chosen = [item for item in self.wire if _matches(item, to, sender, kinds)]
         self.wire = [item for item in self.wire if item not in chosen]
         for item in chosen:
-            if item.receiver in self.seats:
+            if item.receiver in self.seats and not self.cut & {item.sender, item.receiver}:
                 self.seats[item.receiver].give(MessageReceived(item.sender, item.message))
         return chosen
 

@@ -308,6 +308,15 @@ def test_r8_after_a_restart_the_same_proposal_can_still_be_locked(committee: Com
     assert [vote.digest for vote in again.sent(Commit)] == [block.digest]
 
 
+def test_r8_another_proposal_first_does_not_keep_the_right_one_out(committee: Committee, a: Seat) -> None:
+    """The leader shows its second block to the restarted validator first: the first one still gets its lock."""
+    block = proposed(committee, a)
+    again = restarted(committee, a.disk)
+    again.receive(committee.pre_prepare(committee.block(again.head, "b", "other")), committee.pre_prepare(block))
+    again.receive(*committee.prepares("bc", 1, 0, block.digest))
+    assert [vote.digest for vote in again.sent(Commit)] == [block.digest]
+
+
 def test_r8_a_leader_that_restarts_does_not_propose_twice_in_a_round(committee: Committee) -> None:
     b = committee.seat("b")
     b.pending()
