@@ -9,12 +9,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
-
-from eth_account import Account
 
 from chain.evm import ADDRESS_SIZE
 
@@ -26,6 +25,20 @@ _DEVELOPMENT_MNEMONIC: Final = "test test test test test test test test test tes
 
 class AnchorKeyError(Exception):
     """A key that cannot be used; one line that says what to do."""
+
+
+def eth_accounts() -> Any:
+    """eth-account's ``Account``, with the interpreter as it was.
+
+    py_ecc, which it brings along, lifts the recursion limit of the whole process to 100 000 when imported.
+    Deeply nested JSON sent to the node's API would then overflow the C stack: a crash instead of an error.
+    """
+    limit = sys.getrecursionlimit()
+    try:
+        from eth_account import Account  # lazily: only nodes with an anchoring account pay for it
+    finally:
+        sys.setrecursionlimit(limit)
+    return Account
 
 
 class EvmKey:
@@ -43,28 +56,31 @@ class EvmKey:
         """One of the ten accounts every development chain funds; its key is public. Raises AnchorKeyError."""
         if not 0 <= index < DEVELOPMENT_ACCOUNTS:
             raise AnchorKeyError(f"a development chain funds accounts 0 to {DEVELOPMENT_ACCOUNTS - 1}")
-        Account.enable_unaudited_hdwallet_features()
-        account = Account.from_mnemonic(_DEVELOPMENT_MNEMONIC, account_path=f"m/44'/60'/0'/0/{index}")
+        accounts = eth_accounts()
+        accounts.enable_unaudited_hdwallet_features()
+        account = accounts.from_mnemonic(_DEVELOPMENT_MNEMONIC, account_path=f"m/44'/60'/0'/0/{index}")
         return cls(account, folder / f"{account.address}.lock")
 
     @classmethod
     def open(cls, path: Path, passphrase: str) -> EvmKey:
         """The account of an Ethereum keystore file (version 3). Raises AnchorKeyError."""
+        accounts = eth_accounts()
         try:
-            secret = Account.decrypt(json.loads(path.read_text()), passphrase)
+            secret = accounts.decrypt(json.loads(path.read_text()), passphrase)
         except OSError as error:
             raise AnchorKeyError(f"cannot read the anchoring key {path}: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise AnchorKeyError(
                 f"cannot open the anchoring key {path}: wrong passphrase, or not an Ethereum keystore file"
             ) from None
-        return cls(Account.from_key(secret), path.with_name(path.name + ".lock"))
+        return cls(accounts.from_key(secret), path.with_name(path.name + ".lock"))
 
     @classmethod
     def create(cls, path: Path, passphrase: str) -> EvmKey:
         """Make a key and its keystore file (mode 0600). Raises AnchorKeyError where the file is there."""
-        account = Account.create()
-        document = json.dumps(Account.encrypt(account.key, passphrase))
+        accounts = eth_accounts()
+        account = accounts.create()
+        document = json.dumps(accounts.encrypt(account.key, passphrase))
         try:
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(document)

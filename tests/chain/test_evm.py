@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 import rlp as reference_rlp
-from eth_account import Account
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trie.hexary import HexaryTrie
@@ -27,6 +26,7 @@ from chain.evm import (
     verify,
 )
 from chain.rlp import RlpError
+from node.anchor_key import eth_accounts
 from node.devchain import call
 from node.devchain_blocks import CHAIN_ID, DevChain
 from node.evm_block import Trie, build_proof
@@ -38,6 +38,7 @@ EIP155_RAW = bytes.fromhex(
     "3b6d83"
 )
 EIP155_SENDER = "9d8a62f656a8d1615c1294fd71e9cfb3e4855a4f"
+Account = eth_accounts()
 KEY = bytes.fromhex("46" * 32)
 SENDER = bytes.fromhex(EIP155_SENDER)
 CHECKPOINT = Checkpoint(bytes(range(32)), 7, b"\x03" * 32)

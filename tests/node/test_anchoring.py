@@ -10,6 +10,7 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -20,7 +21,6 @@ from typing import Any
 import httpx
 import pytest
 import trio
-from eth_account import Account
 
 from chain.anchor import Anchor
 from chain.evm import DEVELOPMENT_NOTE, UnanchoredError, VerificationError
@@ -28,7 +28,7 @@ from node.anchor_check import Check, Verdict
 from node.anchor_duty import Standing
 from node.anchor_evm import GWEI, Fees
 from node.anchor_journal import AnchorJournal, AnchorJournalError, State
-from node.anchor_key import AnchorKeyError, EvmKey
+from node.anchor_key import AnchorKeyError, EvmKey, eth_accounts
 from node.anchoring import AnchorConfig, Anchorer
 from node.devchain import DevServer
 from node.devchain_blocks import DevChain
@@ -605,8 +605,9 @@ def test_a_damaged_journal_is_named(bench: Bench) -> None:
 
 
 def test_a_keystore_opens_with_its_passphrase_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    encrypt: Callable[..., Any] = Account.encrypt
-    monkeypatch.setattr(Account, "encrypt", lambda key, word: encrypt(key, word, kdf="pbkdf2", iterations=10))
+    accounts = eth_accounts()
+    encrypt: Callable[..., Any] = accounts.encrypt
+    monkeypatch.setattr(accounts, "encrypt", lambda key, word: encrypt(key, word, kdf="pbkdf2", iterations=10))
     path = tmp_path / "anchor.json"
     made = EvmKey.create(path, "right")
     assert path.stat().st_mode & 0o777 == 0o600
@@ -620,6 +621,28 @@ def test_a_keystore_opens_with_its_passphrase_only(tmp_path: Path, monkeypatch: 
         EvmKey.open(path, "right")
     with pytest.raises(AnchorKeyError, match="cannot read"):
         EvmKey.open(tmp_path / "none", "right")
+
+
+def test_the_ethereum_library_does_not_lift_the_recursion_limit(tmp_path: Path) -> None:
+    program = (
+        "import json, pathlib, sys, threading\n"
+        "from node.anchor_key import EvmKey\n"
+        "limit = sys.getrecursionlimit()\n"
+        "EvmKey.development(0, pathlib.Path(sys.argv[1]))\n"
+        "assert sys.getrecursionlimit() == limit\n"
+        "def parse():\n"
+        "    try:\n"
+        "        json.loads('[' * 100_000)\n"
+        "    except RecursionError:\n"
+        "        print('refused')\n"
+        "thread = threading.Thread(target=parse)\n"
+        "thread.start()\n"
+        "thread.join()\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+    assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr
 
 
 def test_npm_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
