@@ -53,7 +53,7 @@ from consensus.messages import (
     SignedMessage,
 )
 
-M = TypeVar("M", Prepare, Commit, RoundChange, PrePrepare)
+M = TypeVar("M", bound=SignedMessage)
 
 T = TypeVar("T")
 

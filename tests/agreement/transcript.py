@@ -76,10 +76,10 @@ class Stage:
     def _command(self, words: list[str]) -> list[str] | None:
         name, *rest = words
         handlers: dict[str, Callable[[list[str]], list[str] | None]] = {
-            "committee": self._start,
-            "pending": lambda rest: [self.committee.seats[x].pending() for x in self._names(rest[0])] and None,
-            "start": lambda rest: self.committee.seat(rest[0]) and None,
-            "deliver": lambda rest: self.committee.deliver(**_filter(rest)) and None,
+            "committee": self._committee,
+            "pending": self._pending,
+            "start": self._start_one,
+            "deliver": self._deliver,
             "drop": lambda rest: self._lost(self.committee.drop(**_filter(rest))),
             "cut": lambda rest: self.committee.cut.update(rest),
             "heal": lambda rest: self.committee.cut.difference_update(rest),
@@ -93,11 +93,21 @@ class Stage:
         }
         return handlers[name](rest)
 
-    def _start(self, rest: list[str]) -> None:
+    def _committee(self, rest: list[str]) -> None:
         self.committee = Committee(int(rest[0]))
         for name in self._names(rest[1]) if len(rest) > 1 else self.committee.names:
             self.committee.seat(name)
         self.committee.settle()
+
+    def _pending(self, rest: list[str]) -> None:
+        for name in self._names(rest[0]):
+            self.committee.seats[name].pending()
+
+    def _start_one(self, rest: list[str]) -> None:
+        self.committee.seat(rest[0])
+
+    def _deliver(self, rest: list[str]) -> None:
+        self.committee.deliver(**_filter(rest))
 
     def _fire(self, rest: list[str]) -> None:
         for name in self._names(rest[0]):

@@ -24,6 +24,7 @@ from consensus.messages import (
     Prepare,
     PrePrepare,
     RoundChange,
+    SignedMessage,
     Status,
     decode,
     encode,
@@ -140,15 +141,16 @@ def test_a_flipped_byte_is_refused_or_another_message(message: Message, data: st
 def test_no_two_statements_have_the_same_signed_bytes() -> None:
     """Kind, height, round, digest, epoch, network and nulls all tell payloads apart (Fabric CVE-2023-46132)."""
     digest, other = BLOCK.digest, bytes(32)
-    statements = [
+    statements: list[SignedMessage] = [
         kind(height, round_number, what, "a")
         for kind in (PrePrepare, Prepare, Commit)
         for height, round_number in ((1, 11), (11, 1), (1, 1), (111, 0))
         for what in (digest, other)
-    ] + [
-        RoundChange(height, round_number, *lock, "a")
+    ]
+    statements += [
+        RoundChange(height, round_number, prepared_round, prepared_digest, "a")
         for height, round_number in ((1, 11), (11, 1), (1, 1))
-        for lock in ((None, None), (0, digest), (0, other), (1, digest))
+        for prepared_round, prepared_digest in ((None, None), (0, digest), (0, other), (1, digest))
     ]
     payloads = [
         message.payload(network, epoch) for message in statements for network in (NETWORK, other) for epoch in (0, 1)

@@ -24,7 +24,7 @@ from consensus.events import (
     Sign,
     Timer,
 )
-from consensus.messages import BlockReply, BlockRequest, Commit, Decided, Prepare, RoundChange, Status
+from consensus.messages import BlockReply, BlockRequest, Commit, Decided, Prepare, RoundChange, SignedMessage, Status
 
 
 @pytest.fixture
@@ -263,7 +263,7 @@ def test_r13_two_certified_blocks_at_one_height_halt(committee: Committee, a: Se
 @pytest.mark.parametrize("kind", ["PREPARE", "COMMIT", "ROUND_CHANGE", "PRE_PREPARE"])
 def test_r13_two_conflicting_signatures_are_evidence_once(committee: Committee, a: Seat, kind: str) -> None:
     one, two = committee.block(a.head, "b", "1"), committee.block(a.head, "b", "2")
-    pairs = {
+    pairs: dict[str, list[SignedMessage]] = {
         "PREPARE": [committee.prepare("d", 1, 0, block.digest) for block in (one, two)],
         "COMMIT": [committee.commit("d", 1, 0, block.digest) for block in (one, two)],
         "ROUND_CHANGE": [

@@ -76,10 +76,10 @@ def test_r1_a_fresh_block_names_its_leader_as_proposer(committee: Committee, a: 
 # ------------------------------------------------------------------------------------------------ R2
 
 
-def justified(committee: Committee, a: Seat, count: int = 3, **changes: object) -> PrePrepare:
+def justified(committee: Committee, a: Seat, count: int = 3) -> PrePrepare:
     """Round 1 of leader c with ``count`` null ROUND-CHANGEs and a fresh block."""
     entries = tuple(committee.round_change(s, 1, 1) for s in "bcd"[:count])
-    return replace(committee.pre_prepare(committee.block(a.head, "c"), 1, justification=entries), **changes)
+    return committee.pre_prepare(committee.block(a.head, "c"), 1, justification=entries)
 
 
 def test_r2_q_round_changes_for_the_round_justify_a_fresh_block(committee: Committee, a: Seat) -> None:
@@ -118,8 +118,8 @@ def test_r2_every_round_change_must_be_signed_by_its_sender(committee: Committee
 @pytest.mark.parametrize("half", ["round", "digest"])
 def test_r2_prepared_round_and_digest_are_both_null_or_both_set(committee: Committee, a: Seat, half: str) -> None:
     block = committee.block(a.head, "c")
-    pair = (0, None) if half == "round" else (None, block.digest)
-    odd = committee.sign(RoundChange(1, 1, *pair, "d"))
+    prepared_round, digest = (0, None) if half == "round" else (None, block.digest)
+    odd = committee.sign(RoundChange(1, 1, prepared_round, digest, "d"))
     entries = (*(committee.round_change(s, 1, 1) for s in "bc"), odd)
     a.receive(committee.pre_prepare(block, 1, justification=entries))
     assert not a.sent(Prepare)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from agreement.committee import Committee, Disk, Seat, of
 
+from chain.block import Block
 from consensus.core import ANSWERS_PER_HEARTBEAT
 from consensus.events import (
     BlockBuilt,
@@ -229,14 +230,14 @@ def test_r10_memory_is_o_n_whatever_a_liar_sends(committee: Committee, a: Seat) 
                 committee.commit("b", height, round_number, bytes(32)),
                 committee.round_change("b", height, round_number),
                 committee.pre_prepare(
-                    replace_height(committee, a, height), round_number, sender="b", with_block=False
+                    block_at(committee, a, height), round_number, sender="b", with_block=False
                 ),
             )
     assert a.core.kept_messages <= 2 * (3 * KEPT_ROUNDS + 1) + 1
     assert a.core.round == 0
 
 
-def replace_height(committee: Committee, seat: Seat, height: int) -> object:
+def block_at(committee: Committee, seat: Seat, height: int) -> Block:
     return committee.block(replace(seat.head, height=height - 1), "b")
 
 
@@ -252,7 +253,7 @@ def test_r10_on_status_own_votes_are_sent_again(committee: Committee, a: Seat) -
     block = committee.block(a.head, "b")
     a.receive(committee.pre_prepare(block), *committee.prepares("bc", 1, 0, block.digest))
     effects = a.receive(Status(1, 0), peer="d")
-    assert {type(message) for message in of(effects, Prepare | Commit)} == {Prepare, Commit}
+    assert len(of(effects, Prepare)) == len(of(effects, Commit)) == 1
     assert all(isinstance(effect, SendTo) and effect.peer == "d" for effect in effects)
 
 

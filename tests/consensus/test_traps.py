@@ -288,8 +288,8 @@ def random_message(committee: Committee, block: Block, dice: random.Random) -> M
     votes = tuple(
         committee.prepare(dice.choice("bcd"), 1, dice.randrange(3), digest) for _ in range(dice.randrange(5))
     )
-    lock = dice.choice([(None, None), (0, digest), (None, digest), (7, digest), (1, None)])
-    change = RoundChange(height, round_number, *lock, sender, b"", votes)
+    prepared_round, prepared_digest = dice.choice([(None, None), (0, digest), (None, digest), (7, digest), (1, None)])
+    change = RoundChange(height, round_number, prepared_round, prepared_digest, sender, b"", votes)
     made: list[Message] = [
         Prepare(height, round_number, digest, sender),
         Commit(height, round_number, digest, sender),
