@@ -159,6 +159,9 @@ class _Connection:
         self.tcp = tcp
         self._conn = conn
         self._timeout_s = timeout_s
+        muxed = conn.muxed_conn
+        if isinstance(muxed, Yamux):
+            tcp.backlog = lambda: sum(map(len, muxed.stream_buffers.values()))
 
     async def open(self, channel: Channel) -> _Stream:
         try:
@@ -223,6 +226,7 @@ class Network:
         self._swarm: Swarm | None = None
         self._nursery: trio.Nursery | None = None
         self._sockets: set[_Tcp] = set()
+        self._seen_at: dict[str, str] = {}  # member: the address it last proved itself from
         self._denied = self._failed = self._turned_away = self._restarts = 0
         self.set_peers(peers)
 
@@ -275,7 +279,7 @@ class Network:
                 if self._nursery is not None:
                     self._nursery.start_soon(self._keep, self._peers[member])
         self._by_id = {peer_id_of(peer.address.public_key): peer for peer in self._peers.values()}
-        self._gate.known = frozenset(peer.address.host for peer in self._peers.values())
+        self._know_hosts()
 
     def peer_by_id(self, peer_id: ID) -> Peer | None:
         """The allow list."""
@@ -293,9 +297,12 @@ class Network:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(partial(trio.serve_listeners, self._accept, listeners))
-                await self._supervise(task_status)
+                task_status.started()
+                failure = await self._supervise()
+                nursery.cancel_scope.cancel()
         finally:
             self.inbound.close()
+        raise failure
 
     # libp2p, and starting it again when it fails
 
@@ -323,32 +330,30 @@ class Network:
         swarm.set_stream_handler(self._on_stream)
         return swarm
 
-    async def _supervise(self, task_status: TaskStatus[None]) -> None:
-        """Run libp2p; where an error escapes from it, log it and start it again."""
+    async def _supervise(self) -> NetworkError:
+        """Run libp2p; where an error escapes from it, log it and start it again. Returns when that is no use."""
         recent: list[float] = []
         while True:
             try:
-                await self._run_swarm(task_status if not self._restarts else trio.TASK_STATUS_IGNORED)
+                await self._run_swarm()
             except* Exception as group:
                 reason = _reason(group)
                 self._restarts += 1
                 self._log.warning("libp2p failed, starting it again", reason=reason)
                 recent = [at for at in recent if trio.current_time() - at < 60] + [trio.current_time()]
-                if len(recent) > RESTARTS_A_MINUTE:
-                    raise NetworkError(
-                        f"libp2p failed {len(recent)} times within a minute, last: {reason}; "
-                        "see the log before it and report it"
-                    ) from None
+            if len(recent) > RESTARTS_A_MINUTE:
+                return NetworkError(
+                    f"libp2p failed {len(recent)} times within a minute, last: {reason}; report it with the log"
+                )
             await trio.sleep(self._limits.backoff_max_s)
 
-    async def _run_swarm(self, task_status: TaskStatus[None]) -> None:
+    async def _run_swarm(self) -> None:
         swarm = self._new_swarm()
         async with background_trio_service(swarm), trio.open_nursery() as nursery:
             self._swarm, self._nursery = swarm, nursery
             try:
                 for peer in self._peers.values():
                     nursery.start_soon(self._keep, peer)
-                task_status.started()
                 await trio.sleep_forever()
             finally:
                 self._swarm = self._nursery = None
@@ -438,6 +443,8 @@ class Network:
         peer = self.peer_by_id(muxed.peer_id)
         for conn in swarm.get_connections(muxed.peer_id):
             if peer is not None and isinstance(conn, SwarmConn) and conn.muxed_conn is muxed:
+                self._seen_at[peer.member] = tcp.remote[0]
+                self._know_hosts()
                 peer.offer(_Connection(tcp, conn, self._limits.open_stream_s))
                 return True
         return False
@@ -468,6 +475,11 @@ class Network:
         return isinstance(conn, SwarmConn) and len(conn.get_streams()) > self._limits.streams_per_connection
 
     # Small things
+
+    def _know_hosts(self) -> None:
+        """Tell the gate where members are: configured addresses, and those they came from (names, NAT)."""
+        hosts = {peer.address.host for peer in self._peers.values()}
+        self._gate.known = frozenset(hosts | {self._seen_at[m] for m in self._peers if m in self._seen_at})
 
     def _adopt(self, stream: trio.SocketStream) -> _Tcp:
         tcp = _Tcp(stream)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -12,6 +12,8 @@ HANDSHAKE_BYTES = 16 * 1024
 MESSAGE_BYTES = 65_535
 """The most a proven peer may announce at once: a Noise message."""
 RECEIVE_BYTES = 64 * 1024
+MAX_BACKLOG = 48 * 2**20
+"""The most that may wait, received and unread, in a connection's streams; an honest peer's two windows are 32 MiB."""
 
 
 class NetworkError(Exception):
@@ -53,6 +55,8 @@ class GuardedSocket:
         self._received = 0
         self.proven = False
         self.closed = trio.Event()
+        self.backlog: Callable[[], int] = lambda: 0
+        """Bytes that wait in the streams above. libp2p only warns when a peer ignores their windows."""
         try:
             peername = stream.socket.getpeername()
             self.remote = (str(peername[0]), int(peername[1]))
@@ -84,6 +88,8 @@ class GuardedSocket:
         self._received += len(data)
         if not self.proven and self._received > HANDSHAKE_BYTES:
             raise ConnectionAbortedError("too many bytes before the handshake ended")
+        if self.backlog() > MAX_BACKLOG:
+            raise ConnectionAbortedError("the peer sends past its windows")
         return data
 
     async def write(self, data: bytes) -> None:

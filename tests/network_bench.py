@@ -58,7 +58,8 @@ async def node(member: str, ports: list[int], scenario: str, rate: int) -> None:
     async def read() -> None:
         async for item in network.inbound:
             if isinstance(item, Inbound):
-                took_ms.append((time.monotonic_ns() - STAMP.unpack_from(item.frame)[0]) / 1e6)
+                sent_ns = STAMP.unpack_from(item.frame)[0]
+                took_ms.append((time.monotonic_ns() - sent_ns) / 1e6)
 
     async with trio.open_nursery() as nursery:
         await nursery.start(network.run)
@@ -122,9 +123,8 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["node"]:
         trio.run(node, sys.argv[5], [int(port) for port in sys.argv[2].split(",")], sys.argv[3], int(sys.argv[4]))
     else:
-        print(
-            f"libp2p {version('libp2p')}, trio {version('trio')}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-        )
+        load = os.getloadavg()[0]
+        print(f"libp2p {version('libp2p')}, trio {version('trio')}, {os.cpu_count()} cores, load before {load:.1f}")
         chosen = [(sys.argv[1], int(sys.argv[2]))] if len(sys.argv) > 2 else SCENARIOS
         for scenario, rate in chosen:
             run(scenario, rate)

@@ -136,10 +136,10 @@ class Crowd:
 
 
 @asynccontextmanager
-async def crowd(*names: str, limits: NetworkLimits = QUICK, start: bool = True) -> AsyncIterator[Crowd]:
-    """Run the named nodes, meshed, and stop them at the end."""
+async def crowd(*names: str, start: bool = True, **changes: Any) -> AsyncIterator[Crowd]:
+    """Run the named nodes, meshed, and stop them at the end; `changes` go to the limits of all."""
     async with trio.open_nursery() as nursery:
-        group = Crowd(addresses(*names), limits, nursery)
+        group = Crowd(addresses(*names), replace(QUICK, **changes), nursery)
         if start:
             for name in names:
                 await group.start(name)

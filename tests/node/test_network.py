@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import pytest
 import trio
@@ -15,6 +17,7 @@ from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_x25519
 from libp2p.custom_types import TProtocol
 from libp2p.network.stream.exceptions import StreamError
+from libp2p.network.stream.net_stream import NetStream
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
@@ -22,7 +25,7 @@ from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID, InsecureTr
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
 from libp2p.security.noise.transport import Transport as Noise
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
-from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
 from libp2p.transport.tcp.tcp import TCP
 from multiaddr import Multiaddr
 from network_harness import QUICK, Crowd, MemoryLog, Node, crowd, free_ports, public, seed, until
@@ -31,7 +34,7 @@ from node.framing import HEADER, Kind
 from node.links import NetworkLimits, PeerAddress
 from node.network import PROTOCOLS, Network, peer_id_of
 from node.queues import PeerDown, PeerUp
-from node.sockets import NetworkError, PortInUseError
+from node.sockets import MAX_BACKLOG, NetworkError, PortInUseError
 
 MIB = 2**20
 
@@ -184,6 +187,43 @@ def test_votes_pass_while_bulk_is_not_read_and_bulk_goes_on_afterwards() -> None
             group.nursery.start_soon(b.collect)
             await until(lambda: len(b.frames("a", "bulk")) == 12, "all bulk")
             assert a.network.stats().peers["b"].dropped_out == 0
+
+    trio.run(main)
+
+
+@pytest.mark.slow
+def test_bulk_not_read_for_longer_than_libp2p_waits_loses_frames_but_neither_mixes_them_up_nor_the_link() -> None:
+    async def main() -> None:
+        async with crowd("a", "b", start=False) as group:
+            a = await group.start("a")
+            b = await group.start("b", collect=False, bulk_queue_bytes=MIB)
+            await group.meshed()
+            bodies = [bytes([n]) * MIB for n in range(60)]  # more than queues and windows hold
+            waiting = iter(bodies)
+            body = next(waiting)
+            with trio.fail_after(15):
+                while not a.network.stats().peers["b"].bulk_resets:
+                    if a.network.send("b", "bulk", body):
+                        body = next(waiting)
+                    await trio.sleep(0.01)
+            group.nursery.start_soon(b.collect)
+            await until(lambda: a.network.send("b", "bulk", b"after") and b"after" in b.frames(), "bulk goes on", 12)
+            got = [frame for frame in b.frames("a", "bulk") if frame != b"after"]
+            assert got == [body for body in bodies if body in got], "whole, unmixed and in order"
+            assert b.events("a") == [PeerUp]
+            assert b.network.stats().peers["a"].malformed == 0
+
+    trio.run(main)
+
+
+def test_a_process_that_was_held_up_itself_does_not_blame_its_peers() -> None:
+    async def main() -> None:
+        async with crowd("a", "b") as group:
+            time.sleep(4 * QUICK.silent_beats * QUICK.heartbeat_s)  # the whole loop stands still
+            await trio.sleep(2 * QUICK.heartbeat_s)
+            assert [node.events(other) for node, other in zip(group.nodes.values(), "ba", strict=True)] == [
+                [PeerUp]
+            ] * 2
 
     trio.run(main)
 
@@ -587,6 +627,33 @@ def test_garbage_below_the_streams_ends_that_connection_only(seed_byte: int) -> 
     trio.run(main)
 
 
+def test_a_member_that_ignores_its_windows_is_cut_off_before_it_fills_the_memory() -> None:
+    async def main() -> None:
+        async with crowd("a", "b", "c", start=False) as group:
+            b = await group.start("b", collect=False, bulk_queue_bytes=MIB)
+            c = await group.start("c")
+            await group.meshed()
+            before = set(b.network._sockets)
+            async with foreign_host("a") as host:
+                await dial(host, group.peers["b"])
+                stream = await host.new_stream(peer_id_of(public("b")), [PROTOCOLS["bulk"]])
+                await until(lambda: "a" in b.network.connected(), "linked")
+                (victim,) = b.network._sockets - before
+                assert isinstance(stream, NetStream)
+                assert isinstance(stream.muxed_stream, YamuxStream)
+                body = HEADER.pack(200_000, Kind.WHOLE) + bytes(200_000)
+                data = struct.pack("!BBHII", 0, 0, 0, stream.muxed_stream.stream_id, len(body)) + body
+                with suppress(Exception):
+                    for _ in range(200 * MIB // len(data)):
+                        await stream.muxed_stream.conn.secured_conn.write(data)
+                await until(lambda: "a" not in b.network.connected(), "cut off")
+                assert victim.closed.is_set()
+                assert MAX_BACKLOG < victim._received < MAX_BACKLOG + 16 * MIB
+            await still_talks(b, c, b"undisturbed")
+
+    trio.run(main)
+
+
 # Starting and stopping
 
 
@@ -652,6 +719,52 @@ def test_a_port_can_be_bound_again_at_once_after_a_stop() -> None:
                 await group.meshed()
                 await still_talks(group.nodes["a"], group.nodes["b"], b"again")
             assert group.nodes["a"].events("b") == [PeerUp, PeerDown] * 3 + [PeerUp]
+
+    trio.run(main)
+
+
+def test_a_hundred_reconnects_leave_nothing_behind() -> None:
+    async def main() -> None:
+        async with crowd("a", "b", backoff_min_s=0.001, backoff_max_s=0.01) as group:
+            a, b = group.nodes["a"], group.nodes["b"]
+            sizes = []
+            for n in range(100):
+                for tcp in list(b.network._sockets):
+                    tcp.abort()
+                await until(lambda n=n: a.events("b").count(PeerUp) == b.events("a").count(PeerUp) == n + 2, "again")
+                if n in (20, 99):
+                    await trio.sleep(0.5)
+                    swarm = b.network._swarm
+                    assert swarm is not None
+                    tasks = trio.lowlevel.current_statistics().tasks_living
+                    sizes.append((tasks, len(b.network._sockets), sum(map(len, swarm.connections.values()))))
+            await still_talks(a, b, b"after")
+            assert sizes[1][1:] == (1, 1)
+            assert sizes[1][0] <= sizes[0][0] + 2
+
+    trio.run(main)
+
+
+def test_libp2p_that_keeps_failing_ends_the_network_with_one_line() -> None:
+    async def main() -> None:
+        network = alone("127.0.0.1:0", replace(QUICK, backoff_max_s=0.01))
+
+        async def fail() -> None:
+            raise RuntimeError("a fault inside libp2p")
+
+        async def sabotage() -> None:
+            while True:
+                if network._swarm is not None and network._swarm.manager.is_running:
+                    network._swarm.manager.run_task(fail)
+                await trio.sleep(0.005)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sabotage)
+            with pytest.raises(
+                NetworkError, match="libp2p failed 6 times within a minute, last: RuntimeError: a fault"
+            ):
+                await network.run()
+            nursery.cancel_scope.cancel()
 
     trio.run(main)
 
