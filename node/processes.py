@@ -1,157 +1,189 @@
-"""Several nodes of one machine as child processes: for ``tally up``, ``make demo`` and ``tally bench``.
+"""Nodes of a development folder as child processes: start, wait until they agree, stop.
 
-Only processes started here are ever signalled, by their process ids.
+For `tally up`, the demonstration, the benchmark and tests. A child writes what it says to ``DIR/<member>/node.log``;
+it is ended by its process id only, with SIGTERM first. Without trio: callers are plain scripts.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 from node import config as configuration
+from node.config import Address
 
-READY_S: Final = 60.0
+CONFIG_FILE: Final = "node.toml"
+LOG_FILE: Final = "node.log"
+READY_S: Final = 30.0
 STOP_S: Final = 10.0
+POLL_S: Final = 0.1
+ROOT: Final = Path(__file__).resolve().parent.parent
 
 
 class ProcessError(RuntimeError):
-    """A node did not start or ended; one line that says where to look."""
+    """A node that does not start, answer or stop; one line that says where to look."""
 
 
 @dataclass
 class NodeProcess:
-    """One node: its member id, configuration, API address and log file."""
+    """One node. ``process`` is None while it does not run."""
 
     member: str
-    config: Path
-    url: str
-    log: Path
+    folder: Path
+    api: str
     process: subprocess.Popen[bytes] | None = None
 
     @property
-    def pid(self) -> int | None:
-        """Process id while it runs."""
-        return None if self.process is None or self.process.poll() is not None else self.process.pid
+    def log(self) -> Path:
+        """What it wrote."""
+        return self.folder / LOG_FILE
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is alive."""
+        return self.process is not None and self.process.poll() is None
+
+    def status(self, timeout_s: float = 2.0) -> dict[str, Any] | None:
+        """What /v1/status answers, None while it does not."""
+        try:
+            with _opener.open(f"{self.api}/v1/status", timeout=timeout_s) as answer:
+                found: dict[str, Any] = json.load(answer)
+                return found
+        except (OSError, ValueError):
+            return None
+
+    def last_words(self) -> str:
+        """The last line of its log: why it ended."""
+        try:
+            lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        said = [line for line in lines if line.startswith("tally: ")]
+        return (said or lines or [""])[-1].removeprefix("tally: ")[:300]
 
 
-class Processes:
-    """The nodes of a folder made by ``tally genesis dev``, or of any node.toml files."""
+class LocalNodes:
+    """The nodes of one development folder. Use as a context manager: whatever was started is stopped."""
 
-    def __init__(self, configs: Sequence[Path]) -> None:
-        """Raises ConfigError for a configuration that cannot be used."""
-        self.nodes: dict[str, NodeProcess] = {}
-        for path in configs:
-            settings = configuration.load(path)
-            self.nodes[settings.member] = NodeProcess(
-                settings.member, path, f"http://{settings.api.listen}", path.parent / "node.log"
-            )
+    def __init__(self, directory: Path, members: Sequence[str] | None = None) -> None:
+        """``members``: which of them, in this order; default all, sorted. Raises ProcessError, ConfigError."""
+        found = sorted(path.parent.name for path in directory.glob(f"*/{CONFIG_FILE}"))
+        if not found:
+            raise ProcessError(f"{directory} holds no node: make a consortium with `tally genesis dev {directory}`")
+        for member in members or ():
+            if member not in found:
+                raise ProcessError(f"{directory} has no node of {member!r}: there are {', '.join(found)}")
+        self.directory = directory
+        self.nodes = {member: _node(directory / member) for member in members or found}
 
-    @classmethod
-    def of_folder(cls, folder: Path, members: Sequence[str] | None = None) -> Processes:
-        """Every member's node below a development folder, or the named ones."""
-        found = sorted(path for path in folder.glob("*/node.toml"))
-        chosen = [path for path in found if members is None or path.parent.name in members]
-        if not chosen:
-            raise ProcessError(f"{folder} holds no <member>/node.toml: make one with `tally genesis dev {folder}`")
-        return cls(chosen)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.stop()
 
     def start(self, *members: str) -> None:
-        """Start the named nodes (all by default); does not wait."""
+        """Start nodes (all without names); one that runs already is left alone."""
         for member in members or tuple(self.nodes):
             node = self.nodes[member]
-            if node.pid is not None:
-                continue
-            with node.log.open("ab") as log:
-                node.process = subprocess.Popen(
-                    [sys.executable, "-m", "node.main", str(node.config)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
+            if not node.running:
+                node.process = _spawn(node)
 
     def wait_ready(self, *members: str, timeout_s: float = READY_S) -> None:
-        """Wait until the nodes answer and have a quorum's links. Raises ProcessError."""
+        """Until each answers and is connected to enough validators to agree. Raises ProcessError."""
+        waiting = list(members or self.nodes)
         deadline = time.monotonic() + timeout_s
-        for member in members or tuple(self.nodes):
-            node = self.nodes[member]
-            while not _is_ready(node):
-                if node.pid is None:
-                    raise ProcessError(f"the node of {member} ended: {last_line(node.log)}")
-                if time.monotonic() > deadline:
-                    raise ProcessError(f"the node of {member} is not ready after {timeout_s:.0f} s: see {node.log}")
-                time.sleep(0.05)
+        while waiting:
+            for member in list(waiting):
+                node = self.nodes[member]
+                if not node.running:
+                    raise ProcessError(f"the node of {member} ended: {node.last_words()} (see {node.log})")
+                status = node.status()
+                if status is not None and status["member"] != member:
+                    raise ProcessError(f"{node.api} answers for {status['member']}, not {member}: stop that node")
+                if status is not None and _agrees(status):
+                    waiting.remove(member)
+            if waiting and time.monotonic() > deadline:
+                raise ProcessError(
+                    f"{', '.join(waiting)} not ready after {timeout_s:.0f} s: see {self.nodes[waiting[0]].log}"
+                )
+            if waiting:
+                time.sleep(POLL_S)
 
     def kill(self, member: str) -> None:
-        """SIGKILL one node and wait until it is gone."""
-        process = self.nodes[member].process
-        if process is not None:
-            process.kill()
-            process.wait()
+        """End one node as a power cut would (SIGKILL)."""
+        node = self.nodes[member]
+        if node.process is not None:
+            node.process.kill()
+            node.process.wait()
 
-    def stop(self, *members: str) -> None:
-        """SIGTERM, then SIGKILL for what does not end."""
-        running = [node for name, node in self.nodes.items() if not members or name in members]
-        processes = [node.process for node in running if node.process is not None]
-        for process in processes:
-            if process.poll() is None:
+    def ended(self) -> list[NodeProcess]:
+        """Nodes that were started and run no more."""
+        return [node for node in self.nodes.values() if node.process is not None and not node.running]
+
+    def stop(self, *members: str, timeout_s: float = STOP_S) -> None:
+        """SIGTERM, and SIGKILL for one that does not go; all of them without names."""
+        chosen = [self.nodes[member] for member in members or tuple(self.nodes)]
+        going = [node.process for node in chosen if node.process is not None]
+        for process in going:
+            with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + STOP_S
-        for process in processes:
+        deadline = time.monotonic() + timeout_s
+        for process in going:
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-    def ended(self) -> str | None:
-        """A sentence about a started node that ended by itself, or None."""
-        for node in self.nodes.values():
-            if node.process is not None and node.process.poll() is not None:
-                return f"the node of {node.member} ended: {last_line(node.log)}"
-        return None
+        for node in chosen:
+            node.process = None
 
 
-def status_of(url: str, timeout_s: float = 2.0) -> dict[str, Any] | None:
-    """A node's /v1/status, or None when it does not answer."""
-    try:
-        with urllib.request.urlopen(f"{url}/v1/status", timeout=timeout_s) as answer:
-            value: dict[str, Any] = json.load(answer)
-            return value
-    except (urllib.error.URLError, OSError, ValueError):
-        return None
+_opener: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def usage_of(pid: int) -> tuple[float, int]:
-    """(CPU seconds so far, resident bytes) of a process, from /proc."""
-    ticks = os.sysconf("SC_CLK_TCK")
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return (int(fields[11]) + int(fields[12])) / ticks, pages * os.sysconf("SC_PAGE_SIZE")
+def local_url(address: Address) -> str:
+    """Where a process of this machine reaches what listens on an address."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
+    return f"http://{Address(host, address.port)}"
 
 
-def last_line(log: Path) -> str:
-    """The last line of a log, cut to a readable length."""
-    try:
-        lines = log.read_text(errors="replace").strip().splitlines()
-    except OSError:
-        return f"see {log}"
-    return lines[-1][:300] if lines else f"see {log}"
+def _node(folder: Path) -> NodeProcess:
+    config = configuration.load(folder / CONFIG_FILE)
+    return NodeProcess(config.member, folder.absolute(), local_url(config.api.listen))
 
 
-def _is_ready(node: NodeProcess) -> bool:
-    status = status_of(node.url)
-    if status is None:
-        return False
-    needed = (2 * len(status["validators"]) - 1) // 3
-    return len(status["connected"]) >= needed
+def _spawn(node: NodeProcess) -> subprocess.Popen[bytes]:
+    """A child in a session of its own: a ^C at the terminal reaches the parent, which stops it in order."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    with node.log.open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "node", str(node.folder / CONFIG_FILE)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=node.folder,
+            env=environment,
+            start_new_session=True,
+        )
+
+
+def _agrees(status: dict[str, Any]) -> bool:
+    """Connected to a quorum of validators, itself counted where it votes."""
+    validators = set(status["validators"])
+    reached = validators & {*status["connected"], *([status["member"]] if status["validator"] else [])}
+    return len(reached) >= (2 * len(validators) - 1) // 3 + 1

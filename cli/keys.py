@@ -1,0 +1,91 @@
+"""``tally keys``: key files, encrypted at rest, and their replacement in the registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cli.command import EXISTING_FILE, FILE, Settings, group
+from cli.errors import CliError
+from cli.output import facts, show
+from cli.session import Session, submit
+
+command = group("keys", "Ed25519 key files: new, show, rotate.")
+
+
+@command.command("new", example="TALLY_PASSPHRASE_FILE=secret tally keys new keys/signer.json --purpose signer")
+@click.argument("path", type=FILE)
+@click.option(
+    "--purpose", type=click.Choice(["network", "validator", "signer", "party"]), required=True,
+    help="what the key is for; a key serves one purpose",
+)  # fmt: skip
+@click.option("--development", is_flag=True, help="cheaper passphrase stretching (64 MiB), for development keys")
+@click.pass_obj
+def new(settings: Settings, path: Path, purpose: str, development: bool) -> None:
+    """Make a new key and write it to PATH, encrypted under a passphrase. Never overwrites."""
+    from chain import keys
+
+    if path.exists():
+        raise CliError(f"{path} exists already: choose another path, no key is overwritten", code="KEY")
+    passphrase = Session(settings).passphrase(path, confirm=True)
+    half = keys.create(path, passphrase, purpose, cost=keys.INTERACTIVE if development else keys.MODERATE)
+    value = {"path": str(path), "purpose": half.purpose, "public": half.public}
+    show(settings, value, facts([("key file", path), ("purpose", half.purpose), ("public key", half.public)]))
+
+
+@command.command("show", example="tally keys show keys/signer.json")
+@click.argument("path", type=EXISTING_FILE)
+@click.option("--check", is_flag=True, help="open it too: asks for the passphrase")
+@click.pass_obj
+def show_key(settings: Settings, path: Path, check: bool) -> None:
+    """Show the public half of a key file; needs no passphrase."""
+    from chain import keys
+
+    half = keys.inspect(path)
+    if check:
+        keys.load(path, Session(settings).passphrase(path))
+    value = {"path": str(path), "purpose": half.purpose, "public": half.public, "opened": check}
+    pairs = [("key file", path), ("purpose", half.purpose), ("public key", half.public)]
+    show(settings, value, facts([*pairs, ("opened", True if check else None)]))
+
+
+@command.command("rotate", signs=True, example="tally keys rotate keys/signer.json --new keys/signer-2.json")
+@click.argument("old", type=EXISTING_FILE)
+@click.option("--new", "new_path", type=FILE, required=True, help="where the new key file goes")
+@click.option("--development", is_flag=True, help="cheaper passphrase stretching (64 MiB), for development keys")
+@click.pass_obj
+def rotate(settings: Settings, old: Path, new_path: Path, development: bool) -> None:
+    """Replace a key of your own: makes the new file and has the registry pass purpose and rights on to it.
+
+    A signer or party key signs for its own replacement; for a network key give the member's signer with --key. A
+    validator key votes, so the members replace it: `tally gov propose validators`.
+    """
+    from chain import keys
+
+    half = keys.inspect(old)
+    if half.purpose == "validator":
+        raise CliError("a validator key is in the validator set: add a new one, then `tally gov propose validators`")
+    signers = settings.keys or ((old,) if half.purpose in ("signer", "party") else ())
+    signing = Settings(settings.json, settings.node, signers, settings.home, settings.acting)
+    with Session(signing) as session:
+        session.unlock()
+        if new_path.exists():
+            fresh = keys.inspect(new_path)  # left behind by an attempt that was not finished
+            if fresh.purpose != half.purpose:
+                raise CliError(f"{new_path} is a {fresh.purpose} key, {old} a {half.purpose} key: choose another path")
+        else:
+            cost = keys.INTERACTIVE if development else keys.MODERATE
+            fresh = keys.create(new_path, session.passphrase(new_path, confirm=True), half.purpose, cost=cost)
+        state = submit(
+            session,
+            chain="consortium",
+            contract="registry",
+            method="rotate_key",
+            args={"old": half.public, "new": fresh.public},
+        )
+    valid_from = state["receipt"]["result"]["from"]
+    value = {"old": half.public, "new": fresh.public, "path": str(new_path), "from": valid_from, "transaction": state}
+    pairs = [("old key", half.public), ("new key", fresh.public), ("key file", new_path), ("valid from block", valid_from)]
+    lines = facts(pairs) + ["The old key signs nothing from that block on. Point node.toml at the new file."]
+    show(settings, value, lines)

@@ -1,0 +1,42 @@
+"""``tally``: the one command. Global options, and the groups with the module each is loaded from."""
+
+from __future__ import annotations
+
+import click
+
+from cli.command import RootGroup, connection_options, json_option, key_option
+
+COMMANDS = {
+    "anchor": ("cli.anchor", "public-chain anchors: status, now, verify"),
+    "audit": ("cli.audit", "proof files for an auditor: export, verify"),
+    "credit": ("cli.credit", "applications, assessments, limits, decisions"),
+    "genesis": ("cli.genesis", "found a consortium: draft, sign, seal, show, dev"),
+    "gov": ("cli.gov", "governance: propose, vote, show"),
+    "ingest": ("cli.ingest", "take documents in: detect, read, seal"),
+    "keys": ("cli.keys", "Ed25519 key files: new, show, rotate"),
+    "node": ("cli.node", "operate a node: run, status, doctor"),
+    "notary": ("cli.notary", "preservation: preserve, show"),
+    "party": ("cli.party", "parties without a node: register, show"),
+    "query": ("cli.query", "read a node: block, tx, record, state, …"),
+    "tx": ("cli.tx", "transactions: submit, simulate, show, wait"),
+    "up": ("cli.up", "start every node of a development consortium"),
+    "verify": ("cli.verify", "check a proof or bundle offline"),
+}
+
+main = RootGroup(
+    "tally",
+    lazy=COMMANDS,
+    help=(
+        "A permissioned blockchain for supply-chain finance: operate a node, take documents in, assess, lend, prove.\n\n"
+        "Exit codes: 0 done · 2 usage · 3 rejected before ordering · 4 ordered but failed · 5 outcome unknown "
+        "(then: tally tx wait ID) · 6 verification failed."
+    ),
+    params=[*connection_options(environment=True), key_option(environment=True), json_option()],
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 118},
+    invoke_without_command=False,
+    no_args_is_help=True,
+)
+main = click.version_option(package_name="tallystick", prog_name="tally", message="%(prog)s %(version)s")(main)
+
+if __name__ == "__main__":
+    main()

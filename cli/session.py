@@ -1,0 +1,194 @@
+"""Which node is asked and whose key signs.
+
+``--node URL`` and ``--key FILE`` name them directly. ``--home DIR --as ID`` takes both from the folder of a
+development consortium (``tally genesis dev``): the API address from ``DIR/<member>/node.toml``, the key from
+``DIR/<member>/keys/signer.json`` or, for a party without a node, ``DIR/parties/<party>.json``. The passphrase comes
+from TALLY_PASSPHRASE, TALLY_PASSPHRASE_FILE, ``DIR/passphrase``, or is asked for at a terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import click
+
+from cli.command import Settings
+from cli.errors import CliError
+from cli.output import note
+
+if TYPE_CHECKING:
+    from chain.crypto import SigningKey
+    from tallystick.client import Client
+
+DEFAULT_NODE: Final = "http://127.0.0.1:27101"
+CONFIG_FILE: Final = "node.toml"
+PASSPHRASE_FILE: Final = "passphrase"
+PARTIES: Final = "parties"
+
+
+class Session:
+    """One command's node and keys, each opened when first needed. Use as a context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if "client" in self.__dict__:
+            self.client.close()
+
+    @cached_property
+    def client(self) -> Client:
+        """The client of the node that is asked."""
+        from tallystick.client import Client
+
+        return Client(self.url)
+
+    @cached_property
+    def url(self) -> str:
+        """The node's API address."""
+        if self.settings.node:
+            return self.settings.node
+        if self.settings.home is not None:
+            return api_url(_node_folder(self.settings.home, self.settings.acting) / CONFIG_FILE)
+        return DEFAULT_NODE
+
+    @cached_property
+    def keys(self) -> list[SigningKey]:
+        """The keys that sign. Raises KeyFileError, CliError where none is named."""
+        from chain import keys
+
+        paths = self.settings.keys or (self._home_key(),)
+        found = [keys.load(path, self.passphrase(path)) for path in paths]
+        if len({key.public for key in found}) != len(found):
+            raise CliError("the same key is given twice: give each --key once")
+        for path in paths:
+            purpose = keys.inspect(path).purpose
+            if purpose not in ("signer", "party"):
+                raise CliError(f"{path} is a {purpose} key: transactions are signed with a signer or party key")
+        return found
+
+    def unlock(self) -> None:
+        """Open the keys now, before anything is made or sent."""
+        if not self.keys:
+            raise CliError("no key to sign with: give --key FILE")
+
+    @property
+    def key(self) -> SigningKey:
+        """The first key: what a member's secrets are derived from."""
+        return self.keys[0]
+
+    @cached_property
+    def owner(self) -> dict[str, Any]:
+        """Registry entry of the first key: {owner: member|party, id, rights …}. Raises CliError for a stranger."""
+        entry = self.client.state("consortium", "registry", "key", self.key.public)
+        if entry is None:
+            raise CliError(
+                f"key {self.key.public.hex()} is registered to no member or party: register it, or give another --key",
+                code="UNKNOWN_SIGNER",
+            )
+        return dict(entry)
+
+    def acting_as(self, member: str) -> Session:
+        """The same home, another member (its node and its key)."""
+        if self.settings.home is None:
+            raise CliError("acting for other members needs --home, the folder of a development consortium")
+        return Session(Settings(self.settings.json, None, (), self.settings.home, member))
+
+    def passphrase(self, key_file: Path, *, confirm: bool = False) -> str:
+        """The passphrase of a key file. Raises CliError when there is nobody to ask."""
+        from chain import keys
+
+        given = keys.passphrase_from_environment(os.environ)
+        if given is not None:
+            return given
+        if self.settings.home is not None:
+            beside = self.settings.home / PASSPHRASE_FILE
+            if beside.exists():
+                return keys.passphrase_from_file(beside)
+        if not sys.stdin.isatty():
+            raise CliError(
+                f"no passphrase for {key_file}: set TALLY_PASSPHRASE or TALLY_PASSPHRASE_FILE", code="NO_PASSPHRASE"
+            )
+        text: str = click.prompt(f"passphrase of {key_file}", hide_input=True, confirmation_prompt=confirm, err=True)
+        return text
+
+    def _home_key(self) -> Path:
+        home, acting = self.settings.home, self.settings.acting
+        if home is None:
+            raise CliError("no key to sign with: give --key FILE (TALLY_KEY), or --home DIR --as MEMBER")
+        if acting is None:
+            raise CliError(f"who acts? give --as, one of {', '.join(who_is_there(home))}")
+        for path in (home / acting / "keys" / "signer.json", home / PARTIES / f"{acting}.json"):
+            if path.exists():
+                return path
+        raise _nobody(home, acting)
+
+
+def submit(
+    session: Session,
+    *,
+    chain: str,
+    contract: str,
+    method: str,
+    args: dict[str, Any] | None = None,
+    records: tuple[bytes, ...] = (),
+    timeout_s: float = 30.0,
+) -> dict[str, Any]:
+    """Sign, say the id, send, wait. Gives the committed state with its receipt; raises the client's four outcomes."""
+    transaction = session.client.sign(
+        *session.keys, chain=chain, contract=contract, method=method, args=args, records=records
+    )
+    note(f"transaction {transaction.id.hex()}")
+    return session.client.submit_and_wait(transaction, timeout_s=timeout_s)
+
+
+def api_url(config: Path) -> str:
+    """The address at which a node of this machine answers, from its node.toml. Raises CliError."""
+    try:
+        listen = tomllib.loads(config.read_text(encoding="utf-8"))["api"]["listen"]
+        host, _, port = str(listen).rpartition(":")
+        int(port)
+    except FileNotFoundError:
+        raise CliError(f"no configuration at {config}: make the folder with `tally genesis dev DIR`") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+        raise CliError(f"{config} names no api.listen: correct it there") from None
+    local = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
+    return f"http://{local.get(host, host)}:{port}"
+
+
+def members_of(home: Path) -> list[str]:
+    """The members whose node.toml lies in a home, sorted. Raises CliError where there is none."""
+    found = sorted(path.parent.name for path in home.glob(f"*/{CONFIG_FILE}"))
+    if not found:
+        raise CliError(f"{home} is no folder of a development consortium: make one with `tally genesis dev {home}`")
+    return found
+
+
+def who_is_there(home: Path) -> list[str]:
+    """Members and parties with a key in a home."""
+    return members_of(home) + sorted(path.stem for path in (home / PARTIES).glob("*.json"))
+
+
+def _node_folder(home: Path, acting: str | None) -> Path:
+    """The folder of the acting member; for a party, or nobody, the first member's."""
+    members = members_of(home)
+    if acting is None or (acting not in members and (home / PARTIES / f"{acting}.json").exists()):
+        return home / members[0]
+    if acting not in members:
+        raise _nobody(home, acting)
+    return home / acting
+
+
+def _nobody(home: Path, acting: str) -> CliError:
+    return CliError(f"{home} has no member or party {acting!r}: use one of {', '.join(who_is_there(home))}")
