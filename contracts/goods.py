@@ -12,7 +12,7 @@ from typing import NamedTuple
 from contracts import decimal_text
 from contracts.decimal_text import NOTHING, Scaled, add, exceeds, render, subtract
 from contracts.documents import Document, Line, line_total, lines, name, names
-from contracts.findings import Finding, Tolerances, contradiction, doubt, tolerances
+from contracts.findings import EVIDENCE, Finding, Tolerances, contradiction, doubt, tolerances
 from contracts.matching import Trade
 
 
@@ -176,7 +176,7 @@ class Count:
         for rule, docs, quantity in sides:
             if quantity is not None and exceeds(billed, quantity, bound.quantity_bp):
                 text = f"quantity: {said}, {names(docs)} says {render(quantity)}"
-                findings.append(contradiction(rule, text, render(billed), render(quantity), bill, *docs))
+                findings.append(contradiction(rule, text, render(billed), render(quantity), bill, *docs[:EVIDENCE]))
         return findings
 
     def _shipments(self, bill: Document, key: str, bound: Tolerances) -> list[Finding]:
@@ -185,12 +185,12 @@ class Count:
         ordered = self._ordered[key].quantity
         findings = []
         if sent is not None and got is not None and exceeds(got, sent, bound.quantity_bp):
-            docs = (*self._received.docs, *self._despatched.docs)
+            docs = (*self._received.docs[:4], *self._despatched.docs[:4])
             said = f"quantity: {names(self._received.docs)} says {render(got)} of {key}"
             text = f"{said}, {names(self._despatched.docs)} says {render(sent)}"
             findings.append(contradiction("RECEIVED_DESPATCHED", text, render(got), render(sent), bill, *docs))
         if sent is not None and ordered is not None and exceeds(sent, ordered, bound.quantity_bp):
-            docs = (*self._despatched.docs, *self._orders)
+            docs = (*self._despatched.docs[:4], *self._orders[:4])
             said = f"quantity: {names(self._despatched.docs)} says {render(sent)} of {key}"
             text = f"{said}, {names(self._orders)} says {render(ordered)}"
             findings.append(doubt("DESPATCHED_ORDERED", text, render(sent), render(ordered), bill, *docs))

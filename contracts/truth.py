@@ -33,6 +33,8 @@ DUPLICATE = "duplicate"
 STATUSES = (CONTRADICTED, DUPLICATE, UNMATCHED, PARTIAL, MATCHED)
 INELIGIBLE = (CONTRADICTED, DUPLICATE)
 
+SHARED = 8  # findings about a trade's other papers that each of its bills carries
+
 
 class Verdict(NamedTuple):
     """What became of one bill. amount None: the bill names none that can be read."""
@@ -167,7 +169,7 @@ def _shared_findings(trade: Trade, party_of: PartyOf) -> list[Finding]:
         first_sent = _earliest(trade.despatches)
         first_received = min(trade.receipts, key=lambda doc: (doc.occurred.last, doc.id))
         findings += _billed_after(first_received, first_sent)
-    return findings
+    return sorted(findings, key=lambda finding: not finding.contradicts)[:SHARED]
 
 
 def _earliest(docs: Iterable[Document]) -> Document:
