@@ -7,6 +7,7 @@ non-shortest forms and trailing bytes are refused, and size is capped before any
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, TypeAlias
 
 import msgpack
@@ -22,6 +23,13 @@ MAX_DEPTH: Final = 16
 _pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 _SCALARS: Final = frozenset({type(None), bool, int, str, bytes})
 _TEXT: Final = frozenset({str})
+_INT64_MAX: Final = 2**63 - 1
+_MAYBE_WIDE: Final = re.compile(rb"\xcf[\x80-\xff]")
+"""How an integer above 2**63 - 1 is packed; the two bytes may be others' content too, so a hit only says: look."""
+_LONG_FORMS: Final = b"\xdc\xdd\xde\xdf"
+"""Arrays and maps whose length is written out, and allocated by the unpacker before their items are there."""
+_SURVEY_ABOVE: Final = 2**17
+"""Items that the long forms of a message may claim together before its headers are walked first."""
 
 
 class CodecError(ValueError):
@@ -32,12 +40,14 @@ def encode(value: Any) -> bytes:
     """Return the canonical bytes of a value.
 
     Tuples are encoded as arrays; map keys are text and sorted by their UTF-8 bytes.
-    Raises CodecError for a float, an integer outside -2**63 … 2**64 - 1, or any other type.
+    Raises CodecError for a float, an integer outside -2**63 … 2**63 - 1, or any other type.
     """
     try:
         packed: bytes = _pack(_normal(value, 0))
     except (OverflowError, UnicodeEncodeError, ValueError, TypeError) as error:
         raise CodecError(f"cannot encode: {error}") from None
+    if b"\xcf" in packed and _MAYBE_WIDE.search(packed):
+        _refuse_wide(value)
     return packed
 
 
@@ -48,6 +58,8 @@ def decode(data: bytes, *, max_size: int = MAX_SIZE, max_depth: int = MAX_DEPTH)
     """
     if len(data) > max_size:
         raise CodecError(f"{len(data)} bytes where at most {max_size} are allowed")
+    if len(data) > 512 and (len(data) - len(data.translate(None, _LONG_FORMS))) * len(data) > _SURVEY_ABOVE:
+        _survey(data, max_depth)
     try:
         value = msgpack.unpackb(
             data,
@@ -58,12 +70,14 @@ def decode(data: bytes, *, max_size: int = MAX_SIZE, max_depth: int = MAX_DEPTH)
         )
     except CodecError:
         raise
-    except (msgpack.exceptions.UnpackException, ValueError, RecursionError, MemoryError) as error:
+    except (msgpack.exceptions.UnpackException, ValueError, TypeError, RecursionError, MemoryError) as error:
         reason = str(error) or type(error).__name__
         raise CodecError(f"not a canonical message: {reason}") from None
     _check(value, max_depth)
     if _pack(value) != data:
         raise CodecError("not in canonical form (a value is not in its shortest form)")
+    if b"\xcf" in data and _MAYBE_WIDE.search(data):
+        _refuse_wide(value)
     return value
 
 
@@ -106,6 +120,79 @@ def _normal(value: Any, depth: int) -> Any:
             key: item if type(item := value[key]) in _SCALARS else _normal(item, depth + 1) for key in ordered
         }
     raise CodecError(f"type {kind.__name__} has no canonical form")
+
+
+def _refuse_wide(value: Any) -> None:
+    """Refuse an integer that 64 signed bits do not hold: contracts and other languages count in those."""
+    kind = type(value)
+    if kind is int and value > _INT64_MAX:
+        raise CodecError("an integer is above 2**63 - 1")
+    if kind is list or kind is tuple:
+        for item in value:
+            _refuse_wide(item)
+    elif kind is dict:
+        for item in value.values():
+            _refuse_wide(item)
+
+
+def _form(byte: int) -> tuple[int, int, int, int]:
+    """Of a first byte: bytes that follow, items that follow, width of a length, and items for each of it (or 0)."""
+    match byte:
+        case _ if 0x80 <= byte <= 0x8F:
+            return 0, 2 * (byte & 15), 0, 0
+        case _ if 0x90 <= byte <= 0x9F:
+            return 0, byte & 15, 0, 0
+        case _ if 0xA0 <= byte <= 0xBF:
+            return byte & 31, 0, 0, 0
+        case 0xC4 | 0xC5 | 0xC6:
+            return 0, 0, 1 << (byte - 0xC4), 0
+        case 0xC7 | 0xC8 | 0xC9:
+            return 1, 0, 1 << (byte - 0xC7), 0
+        case 0xCA | 0xCB:
+            return 4 << (byte - 0xCA), 0, 0, 0
+        case _ if 0xCC <= byte <= 0xD3:
+            return 1 << (byte & 3), 0, 0, 0
+        case _ if 0xD4 <= byte <= 0xD8:
+            return 1 + (1 << (byte - 0xD4)), 0, 0, 0
+        case 0xD9 | 0xDA | 0xDB:
+            return 0, 0, 1 << (byte - 0xD9), 0
+        case 0xDC | 0xDD:
+            return 0, 0, 2 << (byte - 0xDC), 1
+        case 0xDE | 0xDF:
+            return 0, 0, 2 << (byte - 0xDE), 2
+    return 0, 0, 0, 0
+
+
+_FORMS: Final = [_form(byte) for byte in range(256)]
+
+
+def _survey(data: bytes, max_depth: int) -> None:
+    """Walk the headers alone: refuse deep nesting, and claims of more items than there are bytes left."""
+    at, size = 0, len(data)
+    waiting = 1
+    left = [1]
+    while waiting:
+        while not left[-1]:
+            left.pop()
+        left[-1] -= 1
+        waiting -= 1
+        follow, items, width, each = _FORMS[data[at]]
+        at += 1
+        if width:
+            length = int.from_bytes(data[at : at + width], "big")
+            at += width
+            if each:
+                items = length * each
+            else:
+                follow += length
+        at += follow
+        if items:
+            left.append(items)
+            waiting += items
+            if len(left) > max_depth + 1:
+                raise CodecError("nested too deep")
+        if waiting > size - at:
+            raise CodecError("shorter than it claims to be")
 
 
 def _ordered_map(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
