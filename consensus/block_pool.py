@@ -72,9 +72,12 @@ class BlockPool:
             self._failed.setdefault(digest, set()).add(source)
         return True
 
-    def failures(self, digest: bytes) -> int:
-        """How many distinct peers gave a body that failed; more than f means that an honest one's failed too."""
-        return len(self._failed.get(digest, ()))
+    def failures(self, digest: bytes, validators: Collection[str]) -> int:
+        """How many validators gave a body that failed; more than f means that an honest one's failed too.
+
+        Other peers (observers) are not counted: nothing bounds how many of them lie.
+        """
+        return sum(source in validators for source in self._failed.get(digest, ()))
 
     def want(self, digest: bytes) -> bool:
         """Note that ``digest`` is missing; True the first time."""

@@ -17,7 +17,7 @@ One height is undecided at a time (R12). Within it a validator moves like this; 
 ``consensus.height`` is one height; this file is the way from one to the next, and what is said to peers that are
 elsewhere. ``consensus.events`` is the interface; ``justification`` and ``vote_store`` say what is proved by whom.
 
-A refinement of R6, as PBFT has it (Castro and Liskov 1999, § 4.4): above round 0 the round timer runs only once Q
+A refinement of R6, as PBFT has it (Castro and Liskov 1999, § 4.5.2): above round 0 the round timer runs only once Q
 validators are known, by signed messages, to be in the round or above. Without it, capped timeouts let a node that is
 k rounds ahead stay k rounds ahead for ever, and rounds never meet (besu#1822, #7642); with it the hindmost catch up,
 and rounds do not run away while there is no quorum.

@@ -403,7 +403,7 @@ class Height:
         if not self.pool.finish(digest, ok):
             return
         is_certified = self.certificate is not None and digest == self.certificate.digest
-        if is_certified and self.pool.failures(digest) > self._validators.faults:
+        if is_certified and self._is_hopeless(digest):
             self._local.halt(  # R13: at least one of the copies came from an honest node
                 f"block {self.number} is certified but does not execute here: {reason or 'its roots differ'}; "
                 "this node's state or software differs from the consortium's"
@@ -419,10 +419,13 @@ class Height:
     def _body(self, digest: bytes) -> BlockView | None:
         """The block, or None after it was asked for; not asked for any more once f+1 copies failed."""
         block = self.pool.get(digest)
-        is_hopeless = self.pool.failures(digest) > self._validators.faults
-        if block is None and not is_hopeless and self.pool.want(digest):
+        if block is None and not self._is_hopeless(digest) and self.pool.want(digest):
             self._request(digest)
         return block
+
+    def _is_hopeless(self, digest: bytes) -> bool:
+        """Whether the copies of f+1 validators failed here: at least one of them is honest."""
+        return self.pool.failures(digest, self._validators.keys) > self._validators.faults
 
     def _request(self, digest: bytes) -> None:
         """Ask one validator at a time for a missing block, those that voted for it first; another next time (R9)."""

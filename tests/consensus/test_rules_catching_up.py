@@ -251,6 +251,18 @@ def test_r13_one_liars_wrong_body_halts_nobody(committee: Committee, a: Seat) ->
     assert of(a.log, Decide)[0].block is block
 
 
+def test_r13_strangers_wrong_bodies_halt_nobody_however_many(committee: Committee, a: Seat) -> None:
+    """Observers may be peers, but f bounds the lying validators only."""
+    a.diverges = True
+    block = committee.block(a.head, "b")
+    for stranger in "vwxyz":
+        a.receive(Decided(block, committee.certificate(block, "bcd")), peer=stranger)
+    assert a.core.halted is None
+    a.diverges = False
+    a.receive(BlockReply(block), peer="c")
+    assert of(a.log, Decide)
+
+
 def test_r13_two_certified_blocks_at_one_height_halt(committee: Committee, a: Seat) -> None:
     one, two = committee.block(a.head, "b", "1"), committee.block(a.head, "b", "2")
     a.is_storing = False
