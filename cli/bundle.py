@@ -1,0 +1,155 @@
+"""Proof files and bundles of them: reading, checking, and what they prove in plain words.
+
+A bundle is a folder of proof files, or one file of canonical bytes::
+
+    {"format": ["tally/bundle", 1], "proofs": [proof bytes, …]}
+
+``anchors`` may stand beside ``proofs``: ``[place in proofs, size, root, public-chain proof, path]``, which ties the
+block of that proof to a public chain. Nothing here asks a node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cli.errors import UNVERIFIED, CliError
+from cli.output import moment, read_file
+
+if TYPE_CHECKING:
+    from chain.verification import Verdict
+    from cli.trust import Trust
+
+FORMAT: Final = ["tally/bundle", 1]
+MAX_BUNDLE: Final = 64 * 1024 * 1024
+ANOTHER: Final = (
+    "this proof is from another consortium than --genesis says: its validators are not yours, so it proves nothing "
+    "to you; check the hash, or ask who gave you the file"
+)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One proof of a file or bundle: where it is from, its bytes."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class AnchorItem:
+    """What ties the block of proof number ``place`` to a public chain; see the module."""
+
+    place: int
+    size: int
+    root: bytes
+    proof: bytes
+    path: tuple[bytes, ...]
+
+
+def pack(proofs: Iterable[bytes], anchors: Iterable[AnchorItem] = ()) -> bytes:
+    """The canonical bytes of a bundle."""
+    from chain.codec import encode
+
+    whole: dict[str, Any] = {"format": FORMAT, "proofs": list(proofs)}
+    rows = [[item.place, item.size, item.root, item.proof, list(item.path)] for item in anchors]
+    return encode({**whole, "anchors": rows} if rows else whole)
+
+
+def open_path(path: Path) -> tuple[list[Item], list[AnchorItem]]:
+    """The proofs of a file or folder. Raises CliError where there is none or the bundle is damaged."""
+    if path.is_dir():
+        files = sorted(item for item in path.iterdir() if item.is_file() and not item.name.startswith("."))
+        if not files:
+            raise _unproved(f"{path} holds no proof: give the folder that the bundle was unpacked to")
+        items: list[Item] = []
+        anchors: list[AnchorItem] = []
+        for file in files:
+            more, ties = _open_file(file)
+            anchors += [AnchorItem(tie.place + len(items), tie.size, tie.root, tie.proof, tie.path) for tie in ties]
+            items += more
+        return items, anchors
+    return _open_file(path)
+
+
+def check(item: Item, network_id: bytes) -> Verdict:
+    """What one proof proves. Raises CliError, one line that names the proof and what fails."""
+    from chain.verification import VerificationError, verify_proof
+
+    try:
+        return verify_proof(item.data, network_id)
+    except VerificationError as error:
+        if "another consortium than the given genesis hash" in str(error):
+            raise _unproved(f"{item.name}: {ANOTHER}", "ANOTHER_CONSORTIUM") from None
+        raise _unproved(f"{item.name}: {error}") from None
+
+
+def check_anchor(tie: AnchorItem, items: list[Item], network_id: bytes, known: Trust) -> dict[str, Any]:
+    """What an anchor of a bundle proves: a public time for the block of its proof. Raises CliError."""
+    from chain.anchor import Anchor
+    from chain.block import Header
+    from chain.certificate import Certificate
+    from chain.checkpoint import Checkpoint
+    from chain.codec import CodecError, decode
+    from chain.evm import EvmProof, UnanchoredError, VerificationError, decode_header
+
+    if not 0 <= tie.place < len(items):
+        raise _unproved("an anchor of the bundle names a proof that is not in it")
+    item = items[tie.place]
+    try:
+        proof = decode(item.data)
+        header = Header.decode(proof["header"])
+        certificate = Certificate.from_value(proof["certificate"])
+        anchor = Anchor(Checkpoint(network_id, tie.size, tie.root), EvmProof.decode(tie.proof))
+        if not anchor.covers(header.height, header.digest, certificate.hash, tie.path):
+            raise _unproved(f"{item.name}: its block {header.height} is not in the anchored log")
+        number = decode_header(anchor.proof.header).number
+        trusted = known.block_hash(anchor.proof.chain_id, number)
+        found = anchor.verify(network_id, trusted_block_hash=trusted, senders=known.senders)
+    except UnanchoredError as error:
+        raise _unproved(f"{item.name}: {error}: put it into the --trust file", "NO_TRUSTED_BLOCK") from None
+    except (VerificationError, CodecError, KeyError, TypeError, ValueError) as error:
+        raise _unproved(f"{item.name}: its anchor does not stand: {error}") from None
+    return {
+        "proof": item.name,
+        "height": header.height,
+        "chain_id": found.chain_id,
+        "block_number": found.block_number,
+        "block_hash": found.block_hash,
+        "time": found.time,
+        "note": anchor.note,
+        "text": f"block {header.height} stood on public chain {found.chain_id} no later than "
+        f"{moment(found.time * 1000)}" + (f" ({anchor.note})" if anchor.note else ""),
+    }
+
+
+def _open_file(path: Path) -> tuple[list[Item], list[AnchorItem]]:
+    from chain.codec import CodecError, decode
+
+    data = read_file(path, MAX_BUNDLE)
+    try:
+        value = decode(data, max_size=MAX_BUNDLE)
+    except CodecError as error:
+        raise _unproved(f"{path} is no proof ({error}): give the file as it was exported") from None
+    if not isinstance(value, Mapping) or value.get("format") != FORMAT:
+        return [Item(str(path), data)], []
+    proofs = value.get("proofs")
+    if not isinstance(proofs, list) or not proofs or not all(type(proof) is bytes for proof in proofs):
+        raise _unproved(f"{path} is a bundle without proofs: give the file as it was exported")
+    if set(value) - {"format", "proofs", "anchors"}:
+        raise _unproved(f"{path} is a bundle of a later release: update this program")
+    items = [Item(f"{path} proof {number}", proof) for number, proof in enumerate(proofs, 1)]
+    try:
+        anchors = [
+            AnchorItem(int(place), int(size), bytes(root), bytes(proof), tuple(map(bytes, audit_path)))
+            for place, size, root, proof, audit_path in value.get("anchors", [])
+        ]
+    except (TypeError, ValueError):
+        raise _unproved(f"{path}: its anchors are malformed: give the file as it was exported") from None
+    return items, anchors
+
+
+def _unproved(message: str, code: str = "NOT_PROVED") -> CliError:
+    return CliError(message, code=code, exit_code=UNVERIFIED)

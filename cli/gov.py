@@ -1,0 +1,180 @@
+"""``tally gov``: the members with a vote change validators, parameters, contracts, templates, models and members."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from cli.command import EXISTING_FILE, Settings, group
+from cli.errors import CliError, not_found
+from cli.output import facts, moment, show, table
+from cli.session import Session, submit
+from cli.values import digest
+
+command = group("gov", "Governance: propose, vote, adopt, show, list, parameters.")
+propose = group("propose", "Put a change to the vote; the proposer votes for it.")
+command.add_command(propose)
+
+MEMBER_FILE: Final = "tally/genesis-member"
+
+
+@propose.command("parameters", signs=True, example="tally gov propose parameters t0_ms=500 --home net --as erp")
+@click.argument("values", nargs=-1, required=True, metavar="NAME=NUMBER…")
+@click.pass_obj
+def propose_parameters(settings: Settings, values: tuple[str, ...]) -> None:
+    """Change parameters of the consortium; see `tally gov parameters`."""
+    changed = {}
+    for text in values:
+        name, _, number = text.partition("=")
+        if not number.isdecimal():
+            raise CliError(f"{text!r} is not NAME=NUMBER: write for example t0_ms=500")
+        changed[name] = int(number)
+    _propose(settings, {"kind": "parameters", "values": changed})
+
+
+@propose.command("contract", signs=True, example="tally gov propose contract credit 2 10000 --home net --as erp")
+@click.argument("name")
+@click.argument("version", type=click.IntRange(min=1))
+@click.argument("from_height", type=click.IntRange(min=1))
+@click.pass_obj
+def propose_contract(settings: Settings, name: str, version: int, from_height: int) -> None:
+    """Run another version of a contract from a block on. Every node must have it by then."""
+    _propose(settings, {"kind": "contract", "name": name, "version": version, "from_height": from_height})
+
+
+@propose.command("validators", signs=True, example="tally gov propose validators erp=8f75… lender=03ab… --home net --as erp")
+@click.argument("validators", nargs=-1, required=True, metavar="MEMBER=KEY…")
+@click.pass_obj
+def propose_validators(settings: Settings, validators: tuple[str, ...]) -> None:
+    """Put the whole next validator set to the vote; each key is one its member has registered."""
+    rows = []
+    for text in validators:
+        member, _, key = text.partition("=")
+        rows.append([member, digest(key, f"validator key of {member}")])
+    _propose(settings, {"kind": "validators", "set": sorted(rows)})
+
+
+@propose.command("approve", signs=True, example="tally gov propose approve my-template.json --home net --as erp")
+@click.argument("path", required=False, type=EXISTING_FILE, metavar="[FILE]")
+@click.option("--dismiss", metavar="MEMBER", help="end this membership instead")
+@click.option("--title", help="what the members read; default the document's id and version")
+@click.pass_obj
+def propose_approve(settings: Settings, path: Path | None, dismiss: str | None, title: str | None) -> None:
+    """Approve a document: a template, a credit model, a new member's public half; then `tally gov adopt` enters it."""
+    from chain.crypto import hash_value
+
+    document, said, _, _ = _document(path, dismiss)
+    _propose(settings, {"kind": "approve", "hash": hash_value(document), "title": title or said})
+
+
+@command.command("adopt", signs=True, example="tally gov adopt my-template.json --home net --as erp")
+@click.argument("path", required=False, type=EXISTING_FILE, metavar="[FILE]")
+@click.option("--dismiss", metavar="MEMBER", help="end this membership instead")
+@click.pass_obj
+def adopt(settings: Settings, path: Path | None, dismiss: str | None) -> None:
+    """Enter an approved document: a template, a credit model, a member; or end a membership."""
+    document, said, contract, method = _document(path, dismiss)
+    with Session(settings) as session:
+        state = submit(
+            session, chain="consortium", contract=contract, method=method, args={"document": document}
+        )
+    show(settings, {"adopted": said, "transaction": state}, [f"{said}: done in block {state['height']}"])
+
+
+@command.command("vote", signs=True, example="tally gov vote 51ce… --accept --home net --as lender")
+@click.argument("proposal", metavar="PROPOSAL")
+@click.option("--accept/--reject", "accept", required=True, help="the vote; it may be changed while it is open")
+@click.pass_obj
+def vote(settings: Settings, proposal: str, accept: bool) -> None:
+    """Vote on a proposal. What reaches the quorum is enacted in that block."""
+    _cast(settings, "vote", {"proposal": digest(proposal, "proposal"), "accept": accept})
+
+
+@command.command("show", reads=True, example="tally gov show 51ce…")
+@click.argument("proposal", metavar="PROPOSAL")
+@click.pass_obj
+def show_proposal(settings: Settings, proposal: str) -> None:
+    """Show one proposal with its votes."""
+    with Session(settings) as session:
+        found = session.client.state("consortium", "gov", "proposal", digest(proposal, "proposal"))
+    if found is None:
+        raise not_found(f"there is no proposal {proposal}: see `tally gov list`")
+    lines = facts(
+        [
+            ("proposal", found["id"]),
+            ("change", found["change"]),
+            ("by", found["by"]),
+            ("state", found["state"]),
+            ("for", [member for member, voted in found["votes"].items() if voted]),
+            ("against", [member for member, voted in found["votes"].items() if not voted]),
+            ("void after", moment(found["expires"])),
+        ]
+    )
+    show(settings, found, lines)
+
+
+@command.command("list", reads=True, example="tally gov list")
+@click.pass_obj
+def list_open(settings: Settings) -> None:
+    """List the open proposals."""
+    with Session(settings) as session:
+        ids = session.client.state("consortium", "gov", "open") or []
+        found = [session.client.state("consortium", "gov", "proposal", proposal) for proposal in ids]
+    rows = [[row["id"], row["change"]["kind"], row["by"], sum(row["votes"].values()), moment(row["expires"])] for row in found]
+    show(settings, found, table(["proposal", "change", "by", "votes for", "void after"], rows))
+
+
+@command.command("parameters", reads=True, example="tally gov parameters")
+@click.pass_obj
+def parameters(settings: Settings) -> None:
+    """Show the parameters in force and the contract versions."""
+    with Session(settings) as session:
+        values = session.client.state("consortium", "gov", "parameters") or {}
+        names = sorted(session.client.genesis()["contracts"])
+        versions = {name: session.client.state("consortium", "gov", "contract", name) for name in names}
+    rows = [[name, ", ".join(f"{version} from block {start}" for version, start in versions[name])] for name in names]
+    lines = facts(sorted(values.items())) + ["", *table(["contract", "versions"], rows)]
+    show(settings, {"parameters": values, "contracts": versions}, lines)
+
+
+def _propose(settings: Settings, change: dict[str, Any]) -> None:
+    _cast(settings, "propose", {"change": change})
+
+
+def _cast(settings: Settings, method: str, args: dict[str, Any]) -> None:
+    with Session(settings) as session:
+        state = submit(session, chain="consortium", contract="gov", method=method, args=args)
+    result = state["receipt"]["result"]
+    lines = facts(
+        [
+            ("proposal", result["id"]),
+            ("state", result["state"]),
+            ("votes for", f"{result['accepted']} of the {result['needed']} needed"),
+        ]
+    )
+    show(settings, {**result, "transaction": state}, lines)
+
+
+def _document(path: Path | None, dismiss: str | None) -> tuple[dict[str, Any], str, str, str]:
+    """What is approved and adopted: (document, in words, contract, method)."""
+    if (path is None) == (dismiss is None):
+        raise CliError("give a FILE, or --dismiss MEMBER")
+    if dismiss is not None:
+        return {"dismiss": dismiss}, f"dismiss member {dismiss}", "registry", "dismiss_member"
+    assert path is not None
+    from genesis import ceremony, strict_json
+
+    value = strict_json.read(path)
+    if not isinstance(value, dict):
+        raise CliError(f"{path} is not a JSON object: give a template, a model or a member's public half")
+    if value.get("file") == MEMBER_FILE:
+        member = ceremony.read_member(path)
+        return member, f"admit member {member['id']} ({member['role']})", "registry", "admit_member"
+    said = f"{value.get('id')} version {value.get('version')}"
+    if "kinds" in value:
+        return value, f"template {said}", "credit", "adopt_template"
+    if "bands" in value:
+        return value, f"model {said}", "credit", "adopt_model"
+    raise CliError(f"{path} is neither a template, a model nor a member's public half")

@@ -1,0 +1,109 @@
+"""``tally verify``: what a clerk runs. No node, no network, no trust in who made the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli import bundle, credit_words, records, trust
+from cli.command import EXISTING_FILE, Settings, TallyCommand
+from cli.output import facts, moment, plain, show
+
+if TYPE_CHECKING:
+    from chain.verification import Verdict
+
+EXAMPLE = """\
+tally verify invoice.proof --genesis f1f734db…
+the hash comes from the consortium over another channel, never from the file"""
+
+
+@click.command("verify", cls=TallyCommand, example=EXAMPLE)
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@click.option("--genesis", "genesis_hash", required=True, metavar="HASH", help="64 digits, from outside the file")
+@click.option("--trust", "trust_file", type=EXISTING_FILE, help="JSON file: public block hashes and senders you trust")
+@click.pass_obj
+def command(settings: Settings, path: Path, genesis_hash: str, trust_file: Path | None) -> None:
+    """Check a proof, or a bundle (file or folder) of proofs, and say in plain words what it proves.
+
+    Exit code 6 and one line when it does not prove it, or is from another consortium.
+    """
+    verify(settings, path, genesis_hash, trust_file)
+
+
+def verify(settings: Settings, path: Path, genesis_hash: str, trust_file: Path | None) -> None:
+    """The command's work, shared with `tally audit verify`."""
+    network_id = trust.genesis_hash(genesis_hash)
+    known = trust.load(trust_file)
+    items, ties = bundle.open_path(path)
+    verdicts = [bundle.check(item, network_id) for item in items]
+    anchors = [bundle.check_anchor(tie, items, network_id, known) for tie in ties]
+    value = {
+        "verified": True,
+        "network_id": network_id,
+        "proofs": [_value(item.name, verdict) for item, verdict in zip(items, verdicts, strict=True)],
+        "anchors": anchors,
+    }
+    lines: list[str] = []
+    for item, verdict in zip(items, verdicts, strict=True):
+        lines += [f"{item.name}: proved", *(f"  - {step}" for step in verdict.steps), ""]
+        lines += [*(f"  {line}" for line in words(verdict)), ""]
+    lines += [f"anchor: {entry['text']}" for entry in anchors]
+    count = "1 proof stands" if len(items) == 1 else f"all {len(items)} proofs stand"
+    show(settings, value, [*lines, f"Verified: {count} under genesis {network_id.hex()}."])
+
+
+def words(verdict: Verdict) -> list[str]:
+    """What is proved, for a clerk."""
+    when = f"block {verdict.height}, {moment(verdict.time)}"
+    subject = verdict.subject
+    if verdict.kind == "record":
+        return [f"This record stood on the chain of {verdict.chain} in {when}:", *records.content(plain(subject["record"]))]
+    if verdict.kind == "transaction":
+        return _transaction(verdict.chain, when, subject)
+    return _state(verdict.chain, when, subject["key"], subject["value"])
+
+
+def _transaction(chain: str, when: str, subject: dict[str, Any]) -> list[str]:
+    outcome = "done" if subject["status"] == 0 else f"failed: {subject['code']}"
+    return [
+        f"This transaction was ordered on {chain} in {when}:",
+        *facts(
+            [
+                ("transaction", subject["tx"]),
+                ("did", f"{subject['contract']}.{subject['method']}"),
+                ("arguments", plain(subject["args"])),
+                ("signed by", subject["signers"]),
+                ("outcome", outcome),
+                ("result", plain(subject["result"])),
+            ]
+        ),
+    ]
+
+
+def _state(chain: str, when: str, key: list[Any], value: Any) -> list[str]:
+    name = " ".join(str(plain(part)) for part in key)
+    if value is None:
+        return [f"The state of {chain} had no entry {name} after {when}."]
+    contract, what = key[0], key[1] if len(key) > 1 else ""
+    if (contract, what) == ("credit", "assessment"):
+        return [f"This assessment stood after {when}:", *credit_words.assessment(value)]
+    if (contract, what) == ("records", "record"):
+        return [f"This record was in force on the chain of {chain} after {when}:", *records.content(plain(value["record"]))]
+    lines = [f"The state of {chain} had this entry {name} after {when}:"]
+    if isinstance(value, dict):
+        return lines + facts((str(field), plain(item)) for field, item in value.items())
+    return [*lines, str(plain(value))]
+
+
+def _value(name: str, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "name": name,
+        "kind": verdict.kind,
+        "chain": verdict.chain,
+        "height": verdict.height,
+        "time": verdict.time,
+        "subject": verdict.subject,
+        "steps": verdict.steps,
+    }
