@@ -1,14 +1,16 @@
 """Alerts: a contradicted or duplicate bill is told to the members concerned in the block that shows it (DOMAIN 3).
 
-begin_block takes what is new on each member's chain by a cursor, queues the enterprises concerned and checks as
-many as the block's bound allows; the others keep their place in the queue. An enterprise with bills that are not
-yet settled (partial, unmatched) stays on the watch list and is checked again when any chain has new records of it.
-Everything is bounded: bills taken, enterprises checked, records read.
+begin_block finds enterprises with new bills by a cursor on each member's list of bills, and with other new papers
+by watching the enterprises whose bills it has met. New papers enter the index of trades.py; the trades they touch
+are judged once everything new of the enterprise has been taken in, so that no paper is missing from a sum.
+Everything is bounded by block; what does not fit stays queued for the next one.
 
-State, on the consortium chain, in the credit contract's namespace:
-    ("cursor", chain)   -> bills of that chain seen so far
-    ("queue",)          -> enterprises to check, oldest first
-    ("watch",)          -> [[enterprise, size of its index when last checked]], next to look at first
+State, on the consortium chain, in the credit contract's namespace (and that of trades.py):
+    ("cursor", chain)              -> bills of that chain seen so far
+    ("seen", chain, identifier)    -> rows of that enterprise's index taken in so far
+    ("touched", enterprise)        -> [[chain, kind, issuer, number]] taken in and not yet judged
+    ("queue",)                     -> enterprises with papers to take in, oldest first
+    ("watch",)                     -> enterprises to look at for new papers, next to look at first
     ("alert", n), ("alert_count",), ("alerted", hash)
 """
 
@@ -16,50 +18,114 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from contracts import trades
 from contracts.context import Context
 from contracts.documents import Document
-from contracts.evidence import Evidence, Reader
+from contracts.evidence import Enterprise, Reader
 from contracts.findings import Finding
 from contracts.matching import Book
-from contracts.truth import INELIGIBLE, MATCHED, Verdict, judge
+from contracts.truth import INELIGIBLE, Verdict, judge
 
 BILLS_PER_BLOCK: Final = 256
-CHECKS_PER_BLOCK: Final = 4
-WATCHED_PER_BLOCK: Final = 16
-WINDOW: Final = 256  # process records and bills read per chain and identifier in a check
+PAPERS_PER_BLOCK: Final = 512  # taken in
+READS_PER_BLOCK: Final = 2_048  # papers read to judge trades
+WATCHED_PER_BLOCK: Final = 64
 MAX_QUEUE: Final = 4_096
-MAX_WATCH: Final = 256
+MAX_WATCH: Final = 1_024
+MAX_TOUCHED: Final = 4_096  # a longer backlog is left to assessments
 ALERTS_PER_BILL: Final = 4
 
 
 def begin_block(ctx: Context) -> None:
-    """Look at new bills and at enterprises whose unsettled bills may have been settled or contradicted since."""
+    """Take in new papers of enterprises that bill, judge the trades they touch, raise what is false."""
     queue: list[str] = ctx.get("queue") or []
-    watch: list[list[Any]] = ctx.get("watch") or []
+    watch: list[str] = ctx.get("watch") or []
     reader = Reader(ctx)
-    fresh = dict.fromkeys([*queue, *_new_bills(ctx), *_changed(reader, watch[:WATCHED_PER_BLOCK])])
-    due = list(fresh)[:MAX_QUEUE]
-    looked_at = watch[WATCHED_PER_BLOCK:] + watch[:WATCHED_PER_BLOCK]
-    for identifier in due[:CHECKS_PER_BLOCK]:
-        unsettled = _check(ctx, reader, identifier)
-        looked_at = [entry for entry in looked_at if entry[0] != identifier]
-        if unsettled is not None:
-            looked_at.append([identifier, unsettled])
-    _put(ctx, "queue", queue, due[CHECKS_PER_BLOCK:])
-    _put(ctx, "watch", watch, looked_at[-MAX_WATCH:])
+    fresh = _new_bills(ctx)
+    looked_at = watch[:WATCHED_PER_BLOCK]
+    changed = [identifier for identifier in looked_at if _has_new(ctx, reader.enterprise(identifier), reader)]
+    due = list(dict.fromkeys([*queue, *fresh, *changed]))[:MAX_QUEUE]
+    work = _Work(ctx, reader)
+    left = [identifier for identifier in due if not work.done_with(identifier)]
+    turned = watch[WATCHED_PER_BLOCK:] + looked_at if len(watch) > WATCHED_PER_BLOCK else watch
+    _put(ctx, "queue", queue, left)
+    _put(ctx, "watch", watch, list(dict.fromkeys([*turned, *fresh]))[-MAX_WATCH:])
 
 
-def raise_alerts(ctx: Context, verdicts: tuple[Verdict, ...], evidence: Evidence) -> list[int]:
+class _Work:
+    """One block's work and what is left of its bounds."""
+
+    def __init__(self, ctx: Context, reader: Reader) -> None:
+        self._ctx = ctx
+        self._reader = reader
+        self._papers = PAPERS_PER_BLOCK
+        self._reads = READS_PER_BLOCK
+
+    def done_with(self, identifier: str) -> bool:
+        """Take an enterprise's new papers in and judge what they touch; False when the block's bound came first."""
+        enterprise = self._reader.enterprise(identifier)
+        touched: list[list[str]] = self._ctx.get("touched", enterprise.id) or []
+        before = touched
+        complete = True
+        for chain in self._ctx.chains():
+            for name in enterprise.identifiers:
+                added, finished = self._take_in(chain, name)
+                touched = [*touched, *added]
+                complete = complete and finished
+        touched = touched[-MAX_TOUCHED:]
+        while complete and touched and self._reads > 0:
+            touched = self._judge(enterprise, touched)
+        if touched != before:
+            if touched:
+                self._ctx.put("touched", enterprise.id, value=touched)
+            else:
+                self._ctx.delete("touched", enterprise.id)
+        return complete and not touched
+
+    def _take_in(self, chain: str, identifier: str) -> tuple[list[list[str]], bool]:
+        """New papers of one index, entered under their topics; and whether that was all."""
+        start: int = self._ctx.get("seen", chain, identifier) or 0
+        length = self._reader.index_length(chain, identifier)
+        end = min(length, start + self._papers)
+        added = []
+        for key in self._reader.index_rows(chain, identifier, start, end):
+            doc = self._reader.document(chain, key)
+            if doc is not None and trades.is_paper(doc):
+                trades.enter(self._ctx, doc)
+                added.append([chain, *key])
+        if end > start:
+            self._papers -= end - start
+            self._ctx.put("seen", chain, identifier, value=end)
+        return added, end == length
+
+    def _judge(self, enterprise: Enterprise, touched: list[list[str]]) -> list[list[str]]:
+        """Judge the trade of the first touched paper; gives the touched papers that it did not cover."""
+        (chain, kind, issuer, number), *rest = touched
+        start = self._reader.document(chain, (kind, issuer, number))
+        papers = None if start is None else trades.papers_of(self._ctx, self._reader, enterprise, start)
+        if papers is None:
+            self._reads -= trades.MAX_PAPERS
+            return rest
+        self._reads -= len(papers)
+        verdicts = judge(Book(papers, self._reader.party_of))
+        raise_alerts(self._ctx, verdicts, papers, enterprise)
+        covered = {(doc.chain, *doc.key) for doc in papers}
+        return [place for place in rest if tuple(place) not in covered]
+
+
+def raise_alerts(
+    ctx: Context, verdicts: tuple[Verdict, ...], documents: tuple[Document, ...], enterprise: Enterprise
+) -> list[int]:
     """Store and emit an alert for each false bill and rule not alerted before; gives their numbers."""
     chains: dict[bytes, list[str]] = {}
-    for doc in evidence.documents:
+    for doc in documents:
         chains.setdefault(doc.id, []).append(doc.chain)
     raised = []
     for verdict in verdicts:
         if verdict.status in INELIGIBLE:
             false = [finding for finding in verdict.findings if finding.contradicts]
             for finding in false[:ALERTS_PER_BILL]:
-                number = _raise(ctx, verdict, finding, chains, evidence.enterprise.id)
+                number = _raise(ctx, verdict, finding, chains, enterprise.id)
                 if number is not None:
                     raised.append(number)
     return raised
@@ -81,21 +147,12 @@ def _new_bills(ctx: Context) -> list[str]:
     return list(found)
 
 
-def _changed(reader: Reader, watched: list[list[Any]]) -> list[str]:
-    return [
-        identifier for identifier, size in watched if reader.index_size(reader.enterprise(identifier)) != size
-    ]
-
-
-def _check(ctx: Context, reader: Reader, identifier: str) -> int | None:
-    """Judge an enterprise's bills; gives the size of its index if some are unsettled, else None."""
-    enterprise = reader.enterprise(identifier)
-    evidence = reader.gather(enterprise, WINDOW)
-    verdicts = judge(Book(evidence.documents, reader.party_of))
-    raise_alerts(ctx, verdicts, evidence)
-    if all(verdict.status == MATCHED or verdict.status in INELIGIBLE for verdict in verdicts):
-        return None
-    return reader.index_size(enterprise)
+def _has_new(ctx: Context, enterprise: Enterprise, reader: Reader) -> bool:
+    return any(
+        reader.index_length(chain, identifier) > (ctx.get("seen", chain, identifier) or 0)
+        for chain in ctx.chains()
+        for identifier in enterprise.identifiers
+    )
 
 
 def _raise(

@@ -35,7 +35,7 @@ from contracts.record import MAX_FIELDS
 from contracts.series import thresholds
 from contracts.standing import Facts
 from contracts.template import compile_template
-from contracts.truth import judge
+from contracts.truth import judge, within_window
 
 MAX_CONFIRMATIONS: Final = 16
 INPUTS_SHOWN: Final = 256
@@ -164,8 +164,8 @@ def assess(ctx: Context, args: Args) -> Value:
     version: int = ctx.get("model_current")
     model = credit_model.parse(ctx.get("model", version))
     evidence = reader.gather(enterprise, model.max_records)
-    verdicts = judge(Book(evidence.documents, reader.party_of))
-    raised = alerts.raise_alerts(ctx, verdicts, evidence)
+    verdicts = within_window(judge(Book(evidence.documents, reader.party_of)), evidence.cut)
+    raised = alerts.raise_alerts(ctx, verdicts, evidence.documents, enterprise)
     guarantees = evidence.of("guarantee")
     used = frozenset(
         doc.id for doc in guarantees if ctx.get("guarantee_used", doc.id) not in (None, application["id"])

@@ -15,6 +15,7 @@ from contracts.aggregates import KEYS
 from contracts.context import Context
 from contracts.documents import Document, PartyOf, business_content, document, event_order
 from contracts.record import NaturalKey
+from contracts.records import PAGE
 
 CHARGE_PER_DOCUMENT: Final = 4  # units, beside the read itself
 ALWAYS_READ: Final = ("qualification", "guarantee")
@@ -31,12 +32,17 @@ class Enterprise(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """An enterprise's documents and running sums. left_out: process records and bills older than the window."""
+    """An enterprise's documents and running sums.
+
+    left_out: process records and bills older than the window. cut: height up to which records may be among those
+    left out; 0 when none is.
+    """
 
     enterprise: Enterprise
     documents: tuple[Document, ...]
     sums: dict[str, int]
     left_out: int
+    cut: int
 
     def of(self, category: str) -> tuple[Document, ...]:
         """Documents of a category, in event order."""
@@ -80,35 +86,45 @@ class Reader:
         found = (self.document(chain, key) for chain in self._ctx.chains())
         return tuple(doc for doc in found if doc is not None)
 
-    def index_size(self, enterprise: Enterprise) -> int:
-        """How many records all chains hold of an enterprise, in pages and rows: grows with every new one."""
-        size = 0
-        for chain in self._ctx.chains():
-            for identifier in enterprise.identifiers:
-                pages, filled = self._ctx.read(chain, "records", "enterprise_pages", identifier) or (0, 0)
-                size += pages * 65_536 + filled
-        return size
+    def index_length(self, chain: str, identifier: str) -> int:
+        """How many records a chain's index holds of an identifier: grows with every new one."""
+        pages = self._ctx.read(chain, "records", "enterprise_pages", identifier) or 0
+        if pages == 0:
+            return 0
+        return (pages - 1) * PAGE + len(self._ctx.read(chain, "records", "enterprise", identifier, pages - 1))
+
+    def index_rows(self, chain: str, identifier: str, start: int, end: int) -> Iterable[NaturalKey]:
+        """Rows start to end of a chain's index of an identifier, in sealing order."""
+        for page in range(start // PAGE, -(-end // PAGE)):
+            rows = self._ctx.read(chain, "records", "enterprise", identifier, page)
+            part = rows[max(start - page * PAGE, 0) : end - page * PAGE]
+            yield from ((kind, issuer, number) for kind, issuer, number in part)
+
+    def with_copies(self, documents: Iterable[Document]) -> tuple[Document, ...]:
+        """Documents and, of bills among them, the copies on other members' chains."""
+        found = {(doc.chain, doc.key): doc for doc in documents}
+        self._add_copies(found)
+        return tuple(found[place] for place in sorted(found))
 
     def gather(self, enterprise: Enterprise, window: int) -> Evidence:
         """All documents of an enterprise: at most `window` process records and bills per chain and identifier."""
         found: dict[tuple[str, NaturalKey], Document] = {}
-        left_out = 0
+        left_out = cut = 0
         for chain in self._ctx.chains():
             for identifier in enterprise.identifiers:
-                counted = 0
-                for key in self._keys_newest_first(chain, identifier):
-                    if key[0] in NEVER_READ:
-                        continue
-                    if key[0] not in ALWAYS_READ:
-                        counted += 1
-                        if counted > window:
-                            left_out += 1
-                            continue
+                keys = [key for key in self._keys_newest_first(chain, identifier) if key[0] not in NEVER_READ]
+                counted = [key for key in keys if key[0] not in ALWAYS_READ]
+                for key in [*counted[:window], *(key for key in keys if key[0] in ALWAYS_READ)]:
                     doc = self.document(chain, key)
                     if doc is not None:
                         found[(chain, key)] = doc
+                if len(counted) > window:
+                    left_out += len(counted) - window
+                    oldest = found.get((chain, counted[window - 1]))
+                    cut = max(cut, oldest.height if oldest else 0)
         self._add_copies(found)
-        return Evidence(enterprise, tuple(found[place] for place in sorted(found)), self._sums(enterprise), left_out)
+        documents = tuple(found[place] for place in sorted(found))
+        return Evidence(enterprise, documents, self._sums(enterprise), left_out, cut)
 
     def _add_copies(self, found: dict[tuple[str, NaturalKey], Document]) -> None:
         """The same bill on another member's chain counts, whomever that one says it belongs to."""
@@ -121,7 +137,7 @@ class Reader:
                         found[(chain, key)] = doc
 
     def _keys_newest_first(self, chain: str, identifier: str) -> Iterable[NaturalKey]:
-        pages, _ = self._ctx.read(chain, "records", "enterprise_pages", identifier) or (0, 0)
+        pages = self._ctx.read(chain, "records", "enterprise_pages", identifier) or 0
         for page in reversed(range(pages)):
             rows = self._ctx.read(chain, "records", "enterprise", identifier, page)
             yield from ((kind, issuer, number) for kind, issuer, number in reversed(rows))

@@ -260,6 +260,6 @@ def _sum(left: Scaled | None, right: Scaled | None) -> Scaled | None:
 
 
 def _scheme(identifier: str) -> str:
-    """"GTIN" of "GTIN:123"; identifiers of different schemes cannot be compared."""
+    """ "GTIN" of "GTIN:123"; identifiers of different schemes cannot be compared."""
     scheme, colon, _ = identifier.partition(":")
     return scheme if colon else ""

@@ -148,9 +148,7 @@ def _contract_place(ctx: Context, assessed: dict[str, Any]) -> tuple[str, str, s
     return kind, party_key(issuer, Reader(ctx).party_of), number
 
 
-def _loan(
-    ctx: Context, reference: Value, asked: dict[str, Any], assessed: dict[str, Any]
-) -> tuple[Document, int]:
+def _loan(ctx: Context, reference: Value, asked: dict[str, Any], assessed: dict[str, Any]) -> tuple[Document, int]:
     """The loan record on the lender's own chain and its amount in minor units, held against the application."""
     key = natural_key(["loan", *arguments.sequence(reference, "loan", 2, 2)])
     reader = Reader(ctx)

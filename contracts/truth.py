@@ -54,6 +54,21 @@ def judge(book: Book) -> tuple[Verdict, ...]:
     return tuple(verdicts)
 
 
+def within_window(verdicts: tuple[Verdict, ...], cut: int) -> tuple[Verdict, ...]:
+    """Those whose trade lies wholly above a height up to which papers may be missing; all of them for 0.
+
+    A trade that reaches down to the cut, or whose order may lie below it, cannot be summed: its bills are left out
+    of truth, neither true nor false.
+    """
+    if cut == 0:
+        return verdicts
+    return tuple(
+        verdict
+        for verdict in verdicts
+        if verdict.status != UNMATCHED and all(doc.height > cut for docs in verdict.trade for doc in docs)
+    )
+
+
 def _judge_trade(trade: Trade, book: Book) -> list[Verdict]:
     verdicts: list[Verdict] = []
     shared = _shared_findings(trade, book.party_of) if trade.orders and trade.bills else []

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain.crypto import hash_value
-from contracts import ratings
+from contracts import alerts as alert_hook
+from contracts import ratings, trades
 from contracts.credit import check_template
 from contracts.documents import Document
 from contracts.evidence import weight_asked, weights
@@ -264,6 +265,21 @@ def test_records_of_a_second_identifier_of_the_party_count() -> None:
     assert [bill["status"] for bill in after["bills"]] == ["matched"]
 
 
+def test_a_trade_at_the_edge_of_the_window_is_neither_true_nor_false() -> None:
+    """With room for two papers a chain, the receipts of O-1 are partly out of sight: that contradicts nothing."""
+    on = trading.ledger(model={**trading.model(), "max_records": 2})
+    halves = [trading.receipt("50", number=f"R-{n}") for n in (1, 2)]
+    tell_story(on, receipt=b"", order2=b"")
+    for half in halves:
+        seal(on, "procurement", half)
+        on.next_block()
+    seal(on, "procurement", trading.paper("receipt", "R-9", BUYER, {"issue_date": "2025-12-12"}))
+    found = assessed(on)
+    assert "CONTRADICTED" not in codes(found)
+    assert found["ratings"]["truth"]["value"] is None
+    assert found["no_limit"] == ["NO_DATA"]
+
+
 # what a limit stands on ------------------------------------------------------------------------------------------
 
 
@@ -438,6 +454,71 @@ def test_a_flood_of_bills_is_taken_over_several_blocks_and_none_is_lost() -> Non
         raised += alerts(on.next_block())
     assert sorted(alert["bill"][2] for alert in raised) == [f"F-{n}" for n in range(9)]
     assert on.read(CONSORTIUM, "credit", "cursor", "erp") == 450
+
+
+@pytest.mark.parametrize(("last", "expected"), [("20", []), ("10", ["QUANTITY_RECEIVED"])])
+def test_no_paper_is_missing_from_a_sum_while_a_backlog_is_taken_in(
+    last: str, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five part deliveries taken in two papers a block: judged half-way, every bill would look false."""
+    monkeypatch.setattr(alert_hook, "PAPERS_PER_BLOCK", 2)
+    on = trading.ledger()
+    quantities = ["20", "20", "20", "20", last]
+    seal(on, "erp", trading.invoice(), *(trading.despatch("20", number=f"D-{n}") for n in range(5)))
+    receipts = (
+        trading.receipt(quantity, number=f"R-{n}", despatch_number=f"D-{n}") for n, quantity in enumerate(quantities)
+    )
+    seal(on, "procurement", trading.order(), *receipts)
+    raised = []
+    for _ in range(8):
+        raised += alerts(on.next_block())
+    assert [alert["rule"] for alert in raised] == expected
+    assert on.read(CONSORTIUM, "credit", "queue") is None
+
+
+def test_a_bill_that_was_matched_is_contradicted_by_a_second_bill_later() -> None:
+    on = trading.ledger()
+    tell_story(on)
+    assert on.read(CONSORTIUM, "credit", "alert_count") is None
+    seal(on, "erp", trading.invoice(number="I-2", occurred_at="2025-12-14"))
+    (first, *_) = alerts(on.next_block())
+    assert first["bill"] == ["invoice", SUPPLIER, "I-2"]
+    said = "amount: invoice I-1, I-2 less credit notes together say 2000, order O-1 says 1000"
+    assert first["text"] == said
+
+
+def test_a_trade_past_its_bound_is_left_to_assessments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trades, "MAX_PAPERS", 3)
+    on = trading.ledger()
+    tell_story(on, receipt=trading.receipt("90"))
+    assert on.read(CONSORTIUM, "credit", "alert_count") is None
+    assert len(assessed(on)["alerts"]) == 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.sampled_from(["order", "despatch", "receipt", "invoice", "order2", "-"]), max_size=12))
+def test_alerts_do_not_depend_on_the_blocks_that_brought_the_papers(arrivals: list[str]) -> None:
+    """Whatever came when, in the end the hook has alerted to what judging all papers at once finds false."""
+    papers = {
+        "order": ("procurement", trading.order()),
+        "order2": ("procurement", trading.order("150", price="13.00", amount="1950.00", number="O-2")),
+        "despatch": ("erp", trading.despatch()),
+        "receipt": ("procurement", trading.receipt("90")),
+        "invoice": ("erp", trading.invoice(price="11.00")),
+    }
+    on = trading.ledger()
+    for name in [*arrivals, *papers]:
+        if name == "-":
+            on.next_block()
+        else:
+            seal(on, *papers[name])
+    on.next_block()
+    count = on.read(CONSORTIUM, "credit", "alert_count") or 0
+    raised = {on.read(CONSORTIUM, "credit", "alert", n)["text"] for n in range(count)}
+    assert {
+        "price: invoice I-1 line 1 says 11, order O-1 says 10",
+        "quantity: invoice I-1 line 1 says 100, receipt R-1 says 90",
+    } == raised
 
 
 def test_an_idle_block_writes_nothing() -> None:
