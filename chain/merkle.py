@@ -43,8 +43,11 @@ def prove(leaves: Sequence[bytes], index: int) -> list[bytes]:
 
 
 def verify(expected_root: bytes, leaf: bytes, index: int, count: int, path: Sequence[bytes]) -> bool:
-    """Whether ``leaf`` is number ``index`` of the ``count`` leaves under ``expected_root``."""
-    if not 0 <= index < count:
+    """Whether ``leaf`` is number ``index`` of the ``count`` leaves under ``expected_root``.
+
+    Index and count may come out of a file: they are integers or it does not verify (``True`` is not 1).
+    """
+    if type(index) is not int or type(count) is not int or not 0 <= index < count:
         return False
     node = leaf_hash(leaf)
     position, last = index, count - 1
