@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from chain.crypto import hash_value
 from contracts import alerts as alert_hook
-from contracts import ratings, trades
-from contracts.credit import check_template
+from contracts import ratings, reasons, trades
+from contracts.credit import METHODS, check_template
 from contracts.documents import Document
 from contracts.evidence import weight_asked, weights
 from contracts.statistics import B
+from contracts.truth import STATUSES
 from tests.contracts import trading
 from tests.contracts.memory_context import CONSORTIUM, Ledger, Receipt, key
 from tests.contracts.small_consortium import record_id
@@ -728,3 +729,12 @@ def test_contracts_hold_no_float_and_no_clock() -> None:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 named = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
                 assert not {"time", "datetime", "random", "secrets", "os"} & set(named), f"{path.name}: {named}"
+
+
+def test_the_page_on_credit_names_every_method_reason_and_status() -> None:
+    page = (ROOT / "docs" / "credit.md").read_text()
+    codes_known = [name for name in vars(reasons) if name.isupper() and name == getattr(reasons, name)]
+    assert len(codes_known) > 15
+    words = [*codes_known, *STATUSES, *(f"credit.{method}" for method in METHODS)]
+    assert [word for word in words if f"`{word}`" not in page] == []
+    assert [field for field in (*trading.model(), *trading.template()) if f"`{field}`" not in page] == []
