@@ -7,8 +7,11 @@ driver: a signer with its journal, a store of decided blocks, and the timers tha
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
+
+from nacl import bindings
 
 from chain.block import Block, Header
 from chain.certificate import Certificate, ValidatorSet
@@ -121,6 +124,11 @@ class Committee:
         payload = message.payload(NETWORK, self.validators.epoch)
         return replace(message, signature=self.keys[message.sender].sign(payload))
 
+    def sign_again(self, message: M, nonce: int = 1) -> M:
+        """The message under *another* valid signature of the same signer: Ed25519 has one for every nonce."""
+        payload = message.payload(NETWORK, self.validators.epoch)
+        return replace(message, signature=_signature_with_nonce(sha256(message.sender.encode()), payload, nonce))
+
     def block(self, head: Head, proposer: str, tag: str = "", time: int | None = None) -> Block:
         """A block on ``head``; ``tag`` tells blocks of one proposer apart."""
         root = sha256(tag.encode())
@@ -220,6 +228,20 @@ class Committee:
         while self.wire:
             limit -= len(self.deliver())
             assert limit > 0, "the committee talks for ever"
+
+
+def _signature_with_nonce(seed: bytes, payload: bytes, nonce: int) -> bytes:
+    """Ed25519 (RFC 8032, § 5.1.6) with a chosen nonce in the place of the hash; 64 bytes."""
+    secret = bytearray(hashlib.sha512(seed).digest()[:32])
+    secret[0] &= 248
+    secret[31] = (secret[31] & 127) | 64
+    scalar = bindings.crypto_core_ed25519_scalar_reduce(bytes(secret) + bytes(32))
+    chosen = nonce.to_bytes(32, "little")
+    point = bindings.crypto_scalarmult_ed25519_base_noclamp(chosen)
+    public = bindings.crypto_scalarmult_ed25519_base_noclamp(scalar)
+    challenge = bindings.crypto_core_ed25519_scalar_reduce(hashlib.sha512(point + public + payload).digest())
+    product = bindings.crypto_core_ed25519_scalar_mul(challenge, scalar)
+    return point + bindings.crypto_core_ed25519_scalar_add(chosen, product)
 
 
 def of(effects: list[Effect], kind: type[T]) -> list[T]:

@@ -95,7 +95,8 @@ def test_r2_fewer_than_q_round_changes_justify_nothing(committee: Committee, a: 
 
 def test_r2_signers_are_counted_not_round_changes(committee: Committee, a: Seat) -> None:
     b, c = committee.round_change("b", 1, 1), committee.round_change("c", 1, 1)
-    a.receive(committee.pre_prepare(committee.block(a.head, "c"), 1, justification=(b, c, c)))
+    for third in (c, committee.sign_again(c)):
+        a.receive(committee.pre_prepare(committee.block(a.head, "c"), 1, justification=(b, c, third)))
     assert not a.sent(Prepare)
 
 
@@ -188,8 +189,17 @@ def test_r2_fewer_than_q_prepares_prove_nothing(committee: Committee, a: Seat) -
 
 def test_r2_prepare_signers_are_counted_not_prepares(committee: Committee, a: Seat) -> None:
     proposal = reproposal(committee, a, senders="bc")
-    a.receive(replace(proposal, prepares=(*proposal.prepares, proposal.prepares[1])))
+    for third in (proposal.prepares[1], committee.sign_again(proposal.prepares[1])):
+        a.receive(replace(proposal, prepares=(*proposal.prepares, third)))
     assert not a.sent(Prepare)
+
+
+def test_r2_the_prepares_of_a_round_change_are_counted_by_signer_too(committee: Committee, a: Seat) -> None:
+    block = committee.block(a.head, "b")
+    two = committee.prepares("bc", 1, 0, block.digest)
+    padded = (0, block.digest, (*two, committee.sign_again(two[1])))
+    a.receive(*(committee.round_change(s, 1, 3, padded) for s in "bc"))
+    assert a.core.round == 0
 
 
 def test_r2_every_prepare_must_verify(committee: Committee, a: Seat) -> None:
