@@ -17,8 +17,9 @@ from contracts.limits import Guarantee
 from contracts.model import Model
 from contracts.reasons import Reason, Severity
 from contracts.record import moment
-from contracts.statistics import INT64_MAX, B
+from contracts.statistics import B
 
+MAX_MONEY = 2**53  # minor units of one contract or guarantee: sums of many stay within the codec's integers
 ENDED = ("cancelled", "terminated", "unsuccessful", "withdrawn")
 
 
@@ -52,7 +53,7 @@ def contract_money(contract: Document, steps: Steps, found: list[Reason]) -> Mon
     amount = contract.decimal("value") or contract.decimal("total")
     prepaid = contract.decimal("prepayment") or NOTHING
     net = None if amount is None else max(0, floor_at_scale(amount, scale) - ceil_at_scale(prepaid, scale))
-    if amount is None or net is None or net > INT64_MAX:
+    if amount is None or net is None or net > MAX_MONEY:
         text = f"{name(contract)} names no amount that can be used"
         found.append(Reason(Severity.FORBIDS, B, reasons.CONTRACT_WITHOUT_VALUE, text, evidence))
         return Money(currency, scale, None)
@@ -138,7 +139,7 @@ def guarantees(
             text = f"{name(doc)} is left out: {why}"
             found.append(Reason(Severity.NOTES, 0, reasons.GUARANTEE_LEFT_OUT, text, (doc.id,)))
             continue
-        guarantee = Guarantee(min(max(0, floor_at_scale(amount, money.scale)), INT64_MAX), haircut)
+        guarantee = Guarantee(min(max(0, floor_at_scale(amount, money.scale)), MAX_MONEY), haircut)
         counted.append((doc, guarantee))
         value = guarantee.amount * haircut // B
         said = {"grade": doc.text("grade"), "record": name(doc)}

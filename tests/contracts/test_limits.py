@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from contracts import model as credit_model
 from contracts.errors import ContractError
 from contracts.limits import Guarantee, initial_limit
+from contracts.ratings import composite, grade
 from contracts.statistics import B
 
 MODEL_FILE = Path(__file__).resolve().parents[2] / "genesis" / "models" / "standard-1.json"
@@ -68,6 +69,28 @@ def test_a_better_grade_or_qualification_never_lowers_it(
 def test_what_lies_outside_its_range_is_an_error(arguments: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match=r"negative|must lie in"):
         initial_limit(*arguments, (), None)
+
+
+@given(
+    st.fixed_dictionaries({name: st.integers(0, B) for name in ("conformity", "accuracy", "truth")}),
+    st.integers(0, 10**7),
+    st.sampled_from(["conformity", "accuracy", "truth", "timeliness"]),
+    st.integers(0, B),
+)
+def test_a_better_measure_never_lowers_the_limit(shares: dict[str, int], delay: int, which: str, by: int) -> None:
+    """Through bands, composite and advance rate of the shipped model: monotone in every rating."""
+    model = credit_model.parse(standard())
+
+    def limit(measures: dict[str, int]) -> int:
+        points = [(model.weights[name], grade(value, model.bands[name]).band.points) for name, value in measures.items()]
+        combined = composite(points)
+        assert combined is not None
+        return initial_limit(10_000_000, credit_model.advance(model, combined).advance_bp, 9_000, (), None).limit
+
+    measures = {**shares, "timeliness": delay}
+    better = dict(measures)
+    better[which] = max(0, delay - by * 100) if which == "timeliness" else min(B, shares[which] + by)
+    assert limit(better) >= limit(measures)
 
 
 def test_the_shipped_model_is_sound() -> None:
