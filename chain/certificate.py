@@ -125,8 +125,8 @@ class ValidatorSet:
         if not is_tagged(value, TAG_VALIDATORS, VERSION, 4):
             raise CertificateError(f"not a {TAG_VALIDATORS} version {VERSION}")
         epoch, rows = value[2:]
-        if type(epoch) is not int or type(rows) is not list:
-            raise CertificateError("a validator set is an epoch and a list")
+        if type(epoch) is not int or epoch < 0 or type(rows) is not list:
+            raise CertificateError("a validator set is an epoch from 0 and a list")
         return cls(epoch, tuple(_pair(row, "a validator is not [id, 32-byte key]", PUBLIC_KEY_SIZE) for row in rows))
 
 

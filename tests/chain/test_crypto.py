@@ -187,7 +187,7 @@ def _raised(times: int) -> Case:
 
 
 def _zero_key() -> Case:
-    """The identity as the key: S·B = R for any message. Accepted by the rule; genesis and registry refuse such keys."""
+    """The identity as the key: S·B = R for any message. The rule takes it; genesis and registry refuse such keys."""
     return Case(compress(curve.IDENTITY), MESSAGE, compress(multiply(7, BASE)) + (7).to_bytes(32, "little"), True)
 
 
