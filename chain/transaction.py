@@ -165,7 +165,8 @@ def _check_records(args: dict[str, Any], records: Any) -> None:
     if not records:
         _require("records_root" not in args, "records_root is given, but no record is attached")
         return
-    if args.get("count") != len(records) or args.get("records_root") != merkle.root(records):
+    count = args.get("count")
+    if type(count) is not int or count != len(records) or args.get("records_root") != merkle.root(records):
         raise TransactionError("RECORDS_ROOT", "the attached records are not those the signed body commits to")
 
 
