@@ -51,7 +51,10 @@ def status(settings: Settings, last: int) -> None:
                 ("under way", len(own["queue"])),
             ]
         )
-    rows = [[a["number"], f"1..{a['size']}", a["chain_id"], f"0x{a['tx_hash'].hex()}", a["block_number"], a["by"]] for a in anchors]
+    rows = [
+        [a["number"], f"1..{a['size']}", a["chain_id"], f"0x{a['tx_hash'].hex()}", a["block_number"], a["by"]]
+        for a in anchors
+    ]
     lines += ["", *table(["anchor", "blocks", "public chain", "transaction", "public block", "by"], rows)]
     if alarms:
         rows = [[a["kind"], a["interval"], moment(a["time"]), a.get("member", a.get("duty", ""))] for a in alarms]
@@ -113,7 +116,10 @@ def verify(settings: Settings, path: Path, genesis_hash: str, trust: Path | None
     }
     lines = facts(
         [
-            ("proved", f"blocks 1 to {anchor.checkpoint.size} of the consortium stand on public chain {found.chain_id}"),
+            (
+                "proved",
+                f"blocks 1 to {anchor.checkpoint.size} of the consortium stand on public chain {found.chain_id}",
+            ),
             ("public block", f"{found.block_number}, {moment(found.time * 1000)}"),
             ("transaction", f"0x{found.transaction_hash.hex()}"),
             ("sender", f"0x{found.sender.hex()}"),

@@ -62,7 +62,9 @@ def export(
 @command.command("verify", example="tally audit verify limit.bundle --genesis f1f734db…")
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
 @click.option("--genesis", "genesis_hash", required=True, metavar="HASH", help="64 digits, from outside the file")
-@click.option("--trust", "trust_file", type=EXISTING_FILE, help="JSON file: public block hashes and senders you trust")
+@click.option(
+    "--trust", "trust_file", type=EXISTING_FILE, help="JSON file: public block hashes and senders you trust"
+)
 @click.pass_obj
 def verify(settings: Settings, path: Path, genesis_hash: str, trust_file: Path | None) -> None:
     """Check a proof or bundle offline; the same as `tally verify`."""

@@ -141,14 +141,21 @@ def _open_file(path: Path) -> tuple[list[Item], list[AnchorItem]]:
     if set(value) - {"format", "proofs", "anchors"}:
         raise _unproved(f"{path} is a bundle of a later release: update this program")
     items = [Item(f"{path} proof {number}", proof) for number, proof in enumerate(proofs, 1)]
-    try:
-        anchors = [
-            AnchorItem(int(place), int(size), bytes(root), bytes(proof), tuple(map(bytes, audit_path)))
-            for place, size, root, proof, audit_path in value.get("anchors", [])
-        ]
-    except (TypeError, ValueError):
-        raise _unproved(f"{path}: its anchors are malformed: give the file as it was exported") from None
-    return items, anchors
+    anchors = [_anchor_row(row) for row in _rows(value.get("anchors", []))]
+    if None in anchors:
+        raise _unproved(f"{path}: its anchors are malformed: give the file as it was exported")
+    return items, [item for item in anchors if item is not None]
+
+
+def _rows(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _anchor_row(row: Any) -> AnchorItem | None:
+    match row:
+        case [int(place), int(size), bytes(root), bytes(proof), list(path)] if all(type(p) is bytes for p in path):
+            return AnchorItem(place, size, root, proof, tuple(path))
+    return None
 
 
 def _unproved(message: str, code: str = "NOT_PROVED") -> CliError:

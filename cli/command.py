@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import click
 
@@ -87,12 +87,12 @@ class TallyGroup(click.Group):
 class RootGroup(TallyGroup):
     """``tally`` itself: whatever a command raises becomes one line on standard error and an exit code."""
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:
-        """Run and exit the process (SystemExit)."""
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, *more: Any, **extra: Any) -> Any:
+        """Run and exit the process (SystemExit), whatever ``standalone_mode`` says."""
         settings = Settings()
-        extra.pop("standalone_mode", None)
+        extra |= {"standalone_mode": False, "obj": settings}
         try:
-            result = super().main(args, prog_name or "tally", standalone_mode=False, obj=settings, **extra)
+            result = super().main(args, prog_name or "tally", *more, **extra)
             sys.stdout.flush()
         except BrokenPipeError:
             _forget_stdout()
@@ -120,19 +120,15 @@ def _common(*, reads: bool, signs: bool) -> list[click.Option]:
 
 
 def connection_options(*, environment: bool = False) -> list[click.Option]:
-    """``--node``, ``--home`` and ``--as``. Environment variables are read at the root only, so that an option wins."""
+    """``--node``, ``--home``, ``--as``. Environment variables are read at the root only, so that an option wins."""
 
     def variable(name: str) -> str | None:
         return name if environment else None
 
     return [
         _stored(["--node"], "node", "API address of the node to ask", metavar="URL", envvar=variable("TALLY_NODE")),
-        _stored(
-            ["--home"], "home", "folder of a development consortium", type=FOLDER, envvar=variable("TALLY_HOME")
-        ),
-        _stored(
-            ["--as"], "acting", "member or party of --home to act as", metavar="ID", envvar=variable("TALLY_AS")
-        ),
+        _stored(["--home"], "home", "folder of a development consortium", type=FOLDER, envvar=variable("TALLY_HOME")),
+        _stored(["--as"], "acting", "member or party of --home to act as", metavar="ID", envvar=variable("TALLY_AS")),
     ]
 
 

@@ -109,7 +109,9 @@ def _bills(found: Mapping[str, Any]) -> list[str]:
     rows = []
     for bill in found["bills"]:
         finding = bill["findings"][0]["text"] if bill["findings"] else ""
-        rows.append([f"{bill['bill'][0]} {bill['bill'][2]}", bill["amount"], bill["currency"], bill["status"], finding])
+        rows.append(
+            [f"{bill['bill'][0]} {bill['bill'][2]}", bill["amount"], bill["currency"], bill["status"], finding]
+        )
     lines = table(["bill", "amount", "currency", "status", "finding"], rows)
     hidden = found["bill_count"] - len(found["bills"])
     return lines + ([f"… and {hidden} more bills"] if hidden > 0 else [])

@@ -82,7 +82,9 @@ def problem_of(error: BaseException) -> Problem:
         return Problem(USAGE, "FILE", f"cannot use{where} ({what.lower()}): correct its path or its mode", {})
     if os.environ.get("TALLY_DEBUG"):
         raise error
-    return Problem(BUG, "BUG", f"a bug of this program: {type(error).__name__}: {error} (TALLY_DEBUG=1 shows where)", {})
+    return Problem(
+        BUG, "BUG", f"a bug of this program: {type(error).__name__}: {error} (TALLY_DEBUG=1 shows where)", {}
+    )
 
 
 def say(problem: Problem) -> None:
@@ -127,7 +129,15 @@ def _of_the_library(error: BaseException) -> Problem | None:
 
 
 def _is_ours(module: str | None) -> bool:
-    return (module or "").partition(".")[0] in ("chain", "cli", "consensus", "contracts", "genesis", "node", "tallystick")
+    return (module or "").partition(".")[0] in (
+        "chain",
+        "cli",
+        "consensus",
+        "contracts",
+        "genesis",
+        "node",
+        "tallystick",
+    )
 
 
 def _usage(error: click.UsageError) -> str:

@@ -1,4 +1,4 @@
-"""``tally genesis``: found a consortium. Each member contributes its public half and signs; private keys never travel."""
+"""``tally genesis``: found a consortium. Each member hands in its public half and signs; private keys never travel."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ one of them:  tally genesis draft procurement.json erp.json guarantor.json lende
 @click.option("--name", help="the consortium's name")
 @click.option("--template", "templates", multiple=True, help="industry template: a shipped id or a JSON file; repeat")
 @click.option("--model", default="standard-1", show_default=True, help="credit model: a shipped id or a JSON file")
-@click.option("--party", "parties", multiple=True, help="ID=KEYFILE=NAME[=IDENTIFIER…] of a party without a node; repeat")
+@click.option(
+    "--party", "parties", multiple=True, help="ID=KEYFILE=NAME[=IDENTIFIER…] of a party without a node; repeat"
+)
 @click.option("--parameter", "parameters", multiple=True, help="NAME=NUMBER that differs from the default; repeat")
 @click.option("--time", "time_ms", type=click.IntRange(min=0), help="genesis time in ms since 1970, UTC; default now")
 @click.option("-o", "--output", type=FILE, required=True, help="file to write")
@@ -84,7 +86,9 @@ def draft(
     _show(settings, made, [f"draft written to {output}: have every member run `tally genesis sign {output}`"])
 
 
-@command.command("sign", example="tally genesis sign draft.json --member erp --key keys/validator.json -o erp.sig.json")
+@command.command(
+    "sign", example="tally genesis sign draft.json --member erp --key keys/validator.json -o erp.sig.json"
+)
 @click.argument("path", type=EXISTING_FILE, metavar="DRAFT")
 @click.option("--member", required=True, help="who signs")
 @click.option("--key", type=EXISTING_FILE, required=True, help="its validator key, else its first signer key")
@@ -211,7 +215,9 @@ def _public(path: Path, purpose: str) -> bytes:
 
     half = keys.inspect(path)
     if half.purpose != purpose:
-        raise CliError(f"{path} is a {half.purpose} key where a {purpose} key is needed: give the right file", code="KEY")
+        raise CliError(
+            f"{path} is a {half.purpose} key where a {purpose} key is needed: give the right file", code="KEY"
+        )
     return half.public
 
 

@@ -44,7 +44,9 @@ def propose_contract(settings: Settings, name: str, version: int, from_height: i
     _propose(settings, {"kind": "contract", "name": name, "version": version, "from_height": from_height})
 
 
-@propose.command("validators", signs=True, example="tally gov propose validators erp=8f75… lender=03ab… --home net --as erp")
+@propose.command(
+    "validators", signs=True, example="tally gov propose validators erp=8f75… lender=03ab… --home net --as erp"
+)
 @click.argument("validators", nargs=-1, required=True, metavar="MEMBER=KEY…")
 @click.pass_obj
 def propose_validators(settings: Settings, validators: tuple[str, ...]) -> None:
@@ -62,7 +64,7 @@ def propose_validators(settings: Settings, validators: tuple[str, ...]) -> None:
 @click.option("--title", help="what the members read; default the document's id and version")
 @click.pass_obj
 def propose_approve(settings: Settings, path: Path | None, dismiss: str | None, title: str | None) -> None:
-    """Approve a document: a template, a credit model, a new member's public half; then `tally gov adopt` enters it."""
+    """Approve a template, a credit model or a new member's public half; then `tally gov adopt` enters it."""
     from chain.crypto import hash_value
 
     document, said, _, _ = _document(path, dismiss)
@@ -77,9 +79,7 @@ def adopt(settings: Settings, path: Path | None, dismiss: str | None) -> None:
     """Enter an approved document: a template, a credit model, a member; or end a membership."""
     document, said, contract, method = _document(path, dismiss)
     with Session(settings) as session:
-        state = submit(
-            session, chain="consortium", contract=contract, method=method, args={"document": document}
-        )
+        state = submit(session, chain="consortium", contract=contract, method=method, args={"document": document})
     show(settings, {"adopted": said, "transaction": state}, [f"{said}: done in block {state['height']}"])
 
 
@@ -122,7 +122,10 @@ def list_open(settings: Settings) -> None:
     with Session(settings) as session:
         ids = session.client.state("consortium", "gov", "open") or []
         found = [session.client.state("consortium", "gov", "proposal", proposal) for proposal in ids]
-    rows = [[row["id"], row["change"]["kind"], row["by"], sum(row["votes"].values()), moment(row["expires"])] for row in found]
+    rows = [
+        [row["id"], row["change"]["kind"], row["by"], sum(row["votes"].values()), moment(row["expires"])]
+        for row in found
+    ]
     show(settings, found, table(["proposal", "change", "by", "votes for", "void after"], rows))
 
 
@@ -135,7 +138,7 @@ def parameters(settings: Settings) -> None:
         names = sorted(session.client.genesis()["contracts"])
         versions = {name: session.client.state("consortium", "gov", "contract", name) for name in names}
     rows = [[name, ", ".join(f"{version} from block {start}" for version, start in versions[name])] for name in names]
-    lines = facts(sorted(values.items())) + ["", *table(["contract", "versions"], rows)]
+    lines = [*facts(sorted(values.items())), "", *table(["contract", "versions"], rows)]
     show(settings, {"parameters": values, "contracts": versions}, lines)
 
 

@@ -73,7 +73,9 @@ def rotate(settings: Settings, old: Path, new_path: Path, development: bool) -> 
         if new_path.exists():
             fresh = keys.inspect(new_path)  # left behind by an attempt that was not finished
             if fresh.purpose != half.purpose:
-                raise CliError(f"{new_path} is a {fresh.purpose} key, {old} a {half.purpose} key: choose another path")
+                raise CliError(
+                    f"{new_path} is a {fresh.purpose} key, {old} a {half.purpose} key: choose another path"
+                )
         else:
             cost = keys.INTERACTIVE if development else keys.MODERATE
             fresh = keys.create(new_path, session.passphrase(new_path, confirm=True), half.purpose, cost=cost)
@@ -86,6 +88,11 @@ def rotate(settings: Settings, old: Path, new_path: Path, development: bool) -> 
         )
     valid_from = state["receipt"]["result"]["from"]
     value = {"old": half.public, "new": fresh.public, "path": str(new_path), "from": valid_from, "transaction": state}
-    pairs = [("old key", half.public), ("new key", fresh.public), ("key file", new_path), ("valid from block", valid_from)]
-    lines = facts(pairs) + ["The old key signs nothing from that block on. Point node.toml at the new file."]
+    pairs = [
+        ("old key", half.public),
+        ("new key", fresh.public),
+        ("key file", new_path),
+        ("valid from block", valid_from),
+    ]
+    lines = [*facts(pairs), "The old key signs nothing from that block on. Point node.toml at the new file."]
     show(settings, value, lines)

@@ -27,7 +27,7 @@ main = RootGroup(
     "tally",
     lazy=COMMANDS,
     help=(
-        "A permissioned blockchain for supply-chain finance: operate a node, take documents in, assess, lend, prove.\n\n"
+        "A permissioned blockchain for supply-chain finance: operate a node, take documents in, lend, prove.\n\n"
         "Exit codes: 0 done · 2 usage · 3 rejected before ordering · 4 ordered but failed · 5 outcome unknown "
         "(then: tally tx wait ID) · 6 verification failed."
     ),

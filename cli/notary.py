@@ -42,7 +42,11 @@ def preserve(settings: Settings, subjects: tuple[str, ...], reference: str) -> N
     result = state["receipt"]["result"]
     said = "was preserved before" if result["known"] else "preserved"
     lines = facts([("preservation", result["id"]), ("block", result["height"]), ("contract", reference)])
-    show(settings, {**result, "contract": reference, "transaction": state}, [f"{len(entries)} subjects, {said}", *lines])
+    show(
+        settings,
+        {**result, "contract": reference, "transaction": state},
+        [f"{len(entries)} subjects, {said}", *lines],
+    )
 
 
 @command.command("show", reads=True, example="tally notary show 4c7e…")
@@ -66,7 +70,10 @@ def show_preservation(settings: Settings, wanted: str) -> None:
                 ("transaction", entry["transaction"]),
             ]
         )
-        rows = [[row.get("kind", "record"), row.get("id", row.get("record")), row.get("chain", "")] for row in entry["subjects"]]
+        rows = [
+            [row.get("kind", "record"), row.get("id", row.get("record")), row.get("chain", "")]
+            for row in entry["subjects"]
+        ]
         lines += [*table(["subject", "id", "chain"], rows), ""]
     show(settings, found, lines[:-1])
 

@@ -37,10 +37,16 @@ def register(
         state = submit(session, chain="consortium", contract="registry", method="register_party", args=args)
     onboarded = state["receipt"]["result"]["onboarded"]
     lines = facts([("party", party), ("identifiers", args["identifiers"]), ("onboarded", moment(onboarded))])
-    show(settings, {"id": party, "identifiers": args["identifiers"], "onboarded": onboarded, "transaction": state}, lines)
+    show(
+        settings,
+        {"id": party, "identifiers": args["identifiers"], "onboarded": onboarded, "transaction": state},
+        lines,
+    )
 
 
-@command.command("identify", signs=True, example="tally party identify kestrel GB-VAT:GB999002170 --home net --as erp")
+@command.command(
+    "identify", signs=True, example="tally party identify kestrel GB-VAT:GB999002170 --home net --as erp"
+)
 @click.argument("party", metavar="ID")
 @click.argument("identifiers", nargs=-1, required=True, metavar="IDENTIFIER…")
 @click.pass_obj

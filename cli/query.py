@@ -1,4 +1,4 @@
-"""``tally query``: read a node. ``--at HEIGHT`` reads the past, ``--prove -o FILE`` takes a proof of the answer along."""
+"""``tally query``: read a node. ``--at HEIGHT`` reads the past, ``--prove -o FILE`` takes a proof of it along."""
 
 from __future__ import annotations
 
@@ -41,7 +41,13 @@ def block(settings: Settings, height: int | None) -> None:
     )
     if "transactions" in found:
         rows = [
-            [row["id"], row["chain"], f"{row['contract']}.{row['method']}", row["records"] or "", _outcome(row["receipt"])]
+            [
+                row["id"],
+                row["chain"],
+                f"{row['contract']}.{row['method']}",
+                row["records"] or "",
+                _outcome(row["receipt"]),
+            ]
             for row in found["transactions"]
         ]
         lines += ["", *table(["transaction", "chain", "did", "records", "outcome"], rows)]
@@ -105,7 +111,13 @@ def record(
 @_OUTPUT
 @click.pass_obj
 def state(
-    settings: Settings, chain: str, contract: str, key: tuple[str, ...], at: int | None, prove: bool, output: Path | None
+    settings: Settings,
+    chain: str,
+    contract: str,
+    key: tuple[str, ...],
+    at: int | None,
+    prove: bool,
+    output: Path | None,
 ) -> None:
     """Show a contract's entry. A part of KEY is text; n:5 is a number, x:ab12 bytes, 64 digits a hash."""
     parts = [key_part(text) for text in key]

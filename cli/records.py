@@ -113,9 +113,7 @@ def _changes(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list
     old, new = before["record"], after["record"]
     names = ("enterprise", "counterparty", "template", "template version", "occurred", "links")
     found = [name for place, name in enumerate(names, ENTERPRISE) if old[place] != new[place]]
-    fields = sorted(
-        name for name in {*old[FIELDS], *new[FIELDS]} if old[FIELDS].get(name) != new[FIELDS].get(name)
-    )
+    fields = sorted(name for name in {*old[FIELDS], *new[FIELDS]} if old[FIELDS].get(name) != new[FIELDS].get(name))
     found += fields
     if old[SEALED] != new[SEALED]:
         found.append("sealed fields")

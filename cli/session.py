@@ -94,7 +94,7 @@ class Session:
         entry = self.client.state("consortium", "registry", "key", self.key.public)
         if entry is None:
             raise CliError(
-                f"key {self.key.public.hex()} is registered to no member or party: register it, or give another --key",
+                f"key {self.key.public.hex()} is registered to nobody: register it, or give another --key",
                 code="UNKNOWN_SIGNER",
             )
         return dict(entry)

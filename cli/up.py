@@ -34,10 +34,11 @@ def command(settings: Settings, directory: Path, only: tuple[str, ...], timeout:
             nodes.start()
             note(f"starting {len(nodes.nodes)} nodes of {directory} …")
             nodes.wait_ready(timeout_s=timeout)
-            rows = [[node.member, node.api, node.process.pid if node.process else "", node.log] for node in nodes.nodes.values()]
-            value = [
-                {"member": member, "api": api, "pid": pid, "log": str(log)} for member, api, pid, log in rows
+            rows = [
+                [node.member, node.api, node.process.pid if node.process else "", node.log]
+                for node in nodes.nodes.values()
             ]
+            value = [{"member": member, "api": api, "pid": pid, "log": str(log)} for member, api, pid, log in rows]
             show(settings, value, [*table(["member", "API", "pid", "log"], rows), "Ready. ^C stops them all."])
             _watch(nodes)
         except KeyboardInterrupt:

@@ -15,7 +15,7 @@ _HEX_NAME: Final = "$hex"
 
 
 def json_argument(text: str, what: str) -> dict[str, Any]:
-    """A JSON object given as text or ``@file``; ``{"$hex": "ab12"}`` stands for bytes. Raises CliError, GenesisError."""
+    """A JSON object, as text or ``@file``; ``{"$hex": "ab12"}`` stands for bytes. Raises CliError, GenesisError."""
     from genesis import strict_json
 
     value = strict_json.read(Path(text[1:])) if text.startswith("@") else strict_json.parse(text.encode(), what)
@@ -77,7 +77,7 @@ def minor_units(text: str, scale: int, what: str) -> int:
     fraction = (match.group(2) or "").rstrip("0")
     if len(fraction) > scale:
         raise CliError(f"{what} {text!r} is finer than the currency's {scale} decimals: round it")
-    return int(match.group(1)) * 10**scale + int(fraction.ljust(scale, "0") or "0")
+    return int(match.group(1) + fraction.ljust(scale, "0"))
 
 
 def decimal_text(minor: int, scale: int) -> str:

@@ -22,7 +22,9 @@ the hash comes from the consortium over another channel, never from the file"""
 @click.command("verify", cls=TallyCommand, example=EXAMPLE)
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
 @click.option("--genesis", "genesis_hash", required=True, metavar="HASH", help="64 digits, from outside the file")
-@click.option("--trust", "trust_file", type=EXISTING_FILE, help="JSON file: public block hashes and senders you trust")
+@click.option(
+    "--trust", "trust_file", type=EXISTING_FILE, help="JSON file: public block hashes and senders you trust"
+)
 @click.pass_obj
 def command(settings: Settings, path: Path, genesis_hash: str, trust_file: Path | None) -> None:
     """Check a proof, or a bundle (file or folder) of proofs, and say in plain words what it proves.
@@ -38,18 +40,24 @@ def verify(settings: Settings, path: Path, genesis_hash: str, trust_file: Path |
     known = trust.load(trust_file)
     items, ties = bundle.open_path(path)
     verdicts = [bundle.check(item, network_id) for item in items]
-    anchors = [bundle.check_anchor(tie, items, network_id, known) for tie in ties]
+    checked = ties if trust_file is not None else []
+    anchors = [bundle.check_anchor(tie, items, network_id, known) for tie in checked]
     value = {
         "verified": True,
         "network_id": network_id,
         "proofs": [_value(item.name, verdict) for item, verdict in zip(items, verdicts, strict=True)],
         "anchors": anchors,
+        "anchors_not_checked": len(ties) - len(checked),
     }
     lines: list[str] = []
     for item, verdict in zip(items, verdicts, strict=True):
         lines += [f"{item.name}: proved", *(f"  - {step}" for step in verdict.steps), ""]
         lines += [*(f"  {line}" for line in words(verdict)), ""]
     lines += [f"anchor: {entry['text']}" for entry in anchors]
+    if len(ties) > len(checked):
+        lines.append(
+            f"{len(ties)} anchors not checked: give --trust with the public block hashes and senders you trust"
+        )
     count = "1 proof stands" if len(items) == 1 else f"all {len(items)} proofs stand"
     show(settings, value, [*lines, f"Verified: {count} under genesis {network_id.hex()}."])
 
@@ -59,7 +67,8 @@ def words(verdict: Verdict) -> list[str]:
     when = f"block {verdict.height}, {moment(verdict.time)}"
     subject = verdict.subject
     if verdict.kind == "record":
-        return [f"This record stood on the chain of {verdict.chain} in {when}:", *records.content(plain(subject["record"]))]
+        said = f"This record stood on the chain of {verdict.chain} in {when}:"
+        return [said, *records.content(plain(subject["record"]))]
     if verdict.kind == "transaction":
         return _transaction(verdict.chain, when, subject)
     return _state(verdict.chain, when, subject["key"], subject["value"])
@@ -90,7 +99,8 @@ def _state(chain: str, when: str, key: list[Any], value: Any) -> list[str]:
     if (contract, what) == ("credit", "assessment"):
         return [f"This assessment stood after {when}:", *credit_words.assessment(value)]
     if (contract, what) == ("records", "record"):
-        return [f"This record was in force on the chain of {chain} after {when}:", *records.content(plain(value["record"]))]
+        said = f"This record was in force on the chain of {chain} after {when}:"
+        return [said, *records.content(plain(value["record"]))]
     lines = [f"The state of {chain} had this entry {name} after {when}:"]
     if isinstance(value, dict):
         return lines + facts((str(field), plain(item)) for field, item in value.items())
