@@ -82,8 +82,8 @@ def test_a_better_measure_never_lowers_the_limit(shares: dict[str, int], delay: 
     model = credit_model.parse(standard())
 
     def limit(measures: dict[str, int]) -> int:
-        points = [(model.weights[name], grade(value, model.bands[name]).band.points) for name, value in measures.items()]
-        combined = composite(points)
+        rated = {name: grade(value, model.bands[name]).band.points for name, value in measures.items()}
+        combined = composite([(model.weights[name], points) for name, points in rated.items()])
         assert combined is not None
         return initial_limit(10_000_000, credit_model.advance(model, combined).advance_bp, 9_000, (), None).limit
 
