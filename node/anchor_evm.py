@@ -107,8 +107,14 @@ class EvmBackend:
             spent = await self._rpc.transaction_count(self._account, hex(max(0, final)))
         except RpcRefusedError:
             return False  # a pruned node has no state that old; it can be asked again later
-        # Asked again after the count: a candidate that a final block holds has a receipt by now.
-        return spent > job.nonce and (await self.poll(job)).state is State.SENT
+        if spent <= job.nonce:
+            return False
+        # Asked after the count: a candidate that a final block holds has a receipt by now. A receipt of any
+        # block, even a dropped one, leaves it open.
+        for candidate in job.candidates:
+            if await self._rpc.receipt(candidate.hash) is not None:
+                return False
+        return True
 
     def replace(self, job: Job, now: int) -> Job | None:
         """The job with one more candidate: same nonce and payload, both fees an eighth higher.

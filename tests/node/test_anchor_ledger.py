@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 
+import contracts.anchor
 from chain import merkle
 from chain.anchor import Anchor
 from chain.block import CONSORTIUM
@@ -143,6 +144,8 @@ def on_duty(consortium: Consortium) -> str:
     assert sorted(rank for rank in ranks.values() if rank is not None) == list(range(len(VALIDATORS)))
     assert {member for member, rank in ranks.items() if rank is None} == set(KEYS) - set(VALIDATORS)
     [first] = [member for member, rank in ranks.items() if rank == 0]
+    index = consortium.read("anchor", "interval")["index"]
+    assert first == contracts.anchor.duty(sorted(VALIDATORS), index)
     return str(first)
 
 
@@ -153,6 +156,7 @@ def test_from_interval_to_checked_confirmation(
     for _ in range(INTERVAL + 1):
         consortium.seal()
     ledger, duty = consortium.ledger, on_duty(consortium)
+    assert duty == sorted(VALIDATORS)[1]
 
     async def run() -> dict[str, Any]:
         writer = consortium.anchorer(duty, tmp_path, url)

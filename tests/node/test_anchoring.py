@@ -186,6 +186,7 @@ class Bench:
         self.made: list[Anchorer] = []
         self.folder = folder
         self.key = EvmKey.development(0, folder)
+        self.blocks = [block(height) for height in range(1, 100)]
         self.tip = 10
         self.interval = (1, 8)
         self.rank: int | None = 0
@@ -197,7 +198,7 @@ class Bench:
         return Standing(*self.interval, size, START if size else 0, self.rank)
 
     def source(self, first: int, limit: int) -> list[tuple[int, bytes, bytes]]:
-        return [block(height) for height in range(first, min(first + limit, self.tip + 1))]
+        return self.blocks[first - 1 : min(first - 1 + limit, self.tip)]
 
     async def confirm(self, claim: dict[str, Any]) -> None:
         self.confirmed.append(claim)
@@ -354,6 +355,44 @@ def test_a_reorganisation_takes_it_back_to_sent(bench: Bench, public: PublicNode
     assert claim["block_hash"] != dropped
     assert bench.check(anchorer, claim).verdict is Verdict.MATCH
     assert public.sent_by(bench.key) == 1
+
+
+def test_a_receipt_of_a_dropped_block_is_not_believed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes keep receipts by transaction hash; some serve them after a reorganisation dropped the block."""
+    node = Devchain()
+    node.start()
+    try:
+        anchorer = bench.anchorer(node.url)
+        bench.rounds(anchorer)
+        node.mine()
+        bench.rounds(anchorer)
+        stale = node.call("eth_getTransactionReceipt", f"0x{bench.job().candidates[0].hash.hex()}")
+        node.reorganise(1)
+        node.mine(5)
+
+        async def serve_stale(_rpc: EvmRpc, _hash: bytes) -> Any:
+            return stale
+
+        with monkeypatch.context() as patch:
+            patch.setattr(EvmRpc, "receipt", serve_stale)
+            bench.rounds(anchorer)
+            assert bench.job().state is State.SENT
+        bench.rounds(anchorer)
+        assert bench.job().state is State.FINAL
+    finally:
+        node.stop()
+
+
+def test_a_node_with_another_history_alarms(bench: Bench, public: PublicNode, tmp_path: Path) -> None:
+    anchor(bench, public)
+    other = Bench(tmp_path / "other", bench.loop)
+    forked = sha256(b"forked").digest()
+    other.blocks[4] = (5, forked, other.blocks[4][2])
+    checking = other.anchorer(public.url)
+    verdict, reason = bench.check(checking, bench.confirmed[0])
+    bench.made.append(checking)
+    assert verdict is Verdict.MISMATCH
+    assert reason == "the checkpoint is of another history than this node's blocks"
 
 
 def test_an_outage_queues_the_newest_and_recovers(bench: Bench, public: PublicNode) -> None:
