@@ -201,8 +201,13 @@ class Receipt:
             raise BlockError(f"not a {TAG_RECEIPT} version {VERSION}")
         tx_id, status, code, message, _result, events, charged = value[2:]
         kinds = [type(field) for field in (tx_id, status, code, message, events, charged)]
-        if kinds != [bytes, int, str, str, list, int]:
+        if kinds != [bytes, int, str, str, list, int] or len(tx_id) != HASH_SIZE:
             raise BlockError("a field of the receipt is not of its kind")
+        if status not in (0, 1) or charged < 0:
+            raise BlockError("a receipt has status 0 or 1 and was charged 0 or more")
+        for event in events:
+            if type(event) is not list or [type(part) for part in event] != [str, dict]:
+                raise BlockError("an event of the receipt is not [name, data]")
         return cls(*value[2:])
 
 
