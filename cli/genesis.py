@@ -1,4 +1,4 @@
-"""``tally genesis``: found a consortium. Each member hands in its public half and signs; private keys never travel."""
+"""``tally genesis``: found a consortium. Each member hands in its public half and signs; no private key travels."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from cli.errors import DONE, FAILED, NODE_EXTRA, REJECTED, UNKNOWN, CliError
 from cli.intake import Document, Rules
 from cli.output import clean, note, show, table
 from cli.session import Session
+from cli.templates import network_template, unknown_template
 
 if TYPE_CHECKING:
     from node.connectors.routing import Member
@@ -107,21 +108,6 @@ def _rules_online(session: Session, template: str, all_members: bool, system: st
     return Rules(found, members, own, lambda _member: secret, system)
 
 
-def network_template(session: Session, template: str) -> dict[str, Any]:
-    """The newest version of a template that the consortium has adopted. Raises CliError naming what there is."""
-    client = session.client
-    known = client.genesis()["templates"]
-    versions = [row["version"] for row in known if row["id"] == template]
-    version = max(versions, default=1)
-    found: dict[str, Any] | None = client.state("consortium", "credit", "template", template, version)
-    while found is not None:
-        newer = client.state("consortium", "credit", "template", template, found["version"] + 1)
-        if newer is None:
-            return found
-        found = newer
-    raise _unknown_template(template, sorted({row["id"] for row in known}))
-
-
 def _rules_offline(
     settings: Settings, template: str, genesis_file: Path | None, all_members: bool, system: str
 ) -> Rules:
@@ -134,14 +120,14 @@ def _rules_offline(
     source = genesis_file or (beside if beside is not None and beside.exists() else None)
     if source is None:
         if template not in library.template_ids():
-            raise _unknown_template(template, list(library.template_ids()))
+            raise unknown_template(template, list(library.template_ids()))
         found = library.template(template)
         members = tuple(Member(role, role) for role in ROLES)
     else:
         document = ceremony.load(source).document
         rows = [row for row in document["templates"] if row["id"] == template]
         if not rows:
-            raise _unknown_template(template, sorted({row["id"] for row in document["templates"]}))
+            raise unknown_template(template, sorted({row["id"] for row in document["templates"]}))
         found = max(rows, key=lambda row: int(row["version"]))
         members = tuple(Member(row["id"], row["role"]) for row in document["members"])
     own = None if all_members else _acting(settings, members)
@@ -156,10 +142,6 @@ def _acting(settings: Settings, members: Iterable[Member]) -> Member | None:
     if own is None:
         raise CliError(f"--as {settings.acting} is no member: use one of {', '.join(m.id for m in members)}")
     return own
-
-
-def _unknown_template(template: str, known: list[str]) -> CliError:
-    return CliError(f"unknown template {template!r}: use one of {', '.join(known)}", code="UNKNOWN_TEMPLATE")
 
 
 def _require_node_extra() -> None:
