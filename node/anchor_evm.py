@@ -18,7 +18,17 @@ from chain.checkpoint import Checkpoint
 from chain.evm import EvmProof, VerificationError, verify
 from node.anchor_journal import Candidate, Job, State
 from node.anchor_key import EvmKey
-from node.evm_block import TRANSACTION_FIELDS, EvmDataError, build_proof, data, encode_header, entry, quantity
+from node.evm_block import (
+    TRANSACTION_FIELDS,
+    EvmDataError,
+    build_proof,
+    count,
+    data,
+    digest,
+    encode_header,
+    entry,
+    quantity,
+)
 from node.evm_rpc import EvmRpc, RpcRefusedError
 
 GWEI: Final = 10**9
@@ -92,7 +102,7 @@ class EvmBackend:
             receipt = await self._rpc.receipt(candidate.hash)
             if receipt is None or receipt.get("blockHash") is None:  # some nodes answer for pending ones
                 continue
-            number, block_hash = quantity(entry(receipt, "blockNumber")), data(entry(receipt, "blockHash"))
+            number, block_hash = count(entry(receipt, "blockNumber")), digest(entry(receipt, "blockHash"))
             # Receipts are kept by hash: one of a block that a reorganisation dropped may still be served.
             if await self._rpc.block_hash(number) == block_hash:
                 return job.move(State.MINED, block_number=number, block_hash=block_hash)
@@ -171,7 +181,7 @@ class EvmBackend:
         if block is None:
             raise EvmDataError(f"{self._rpc.name} no longer has public block 0x{block_hash.hex()}")
         hashes = {f"0x{candidate.hash.hex()}" for candidate in job.candidates}
-        listed = [item.get("hash") for item in block.get("transactions", []) if isinstance(item, Mapping)]
+        listed = [item.get("hash") for item in entry(block, "transactions")]
         index = next((position for position, found in enumerate(listed) if found in hashes), None)
         if index is None:
             raise EvmDataError(f"public block 0x{block_hash.hex()} does not list the anchor it has a receipt for")

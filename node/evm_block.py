@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from chain import rlp
+from chain.crypto import HASH_SIZE
 from chain.evm import EvmProof, keccak256, nibbles
 from chain.rlp import Item
 
@@ -34,13 +35,29 @@ def data(value: Any) -> bytes:
 
 
 def quantity(value: Any) -> int:
-    """The integer of a JSON-RPC QUANTITY value. Raises EvmDataError."""
+    """The integer of a JSON-RPC QUANTITY value, at most 256 bits. Raises EvmDataError."""
     try:
-        if isinstance(value, str) and value[:2] == "0x":
+        if isinstance(value, str) and value[:2] == "0x" and len(value) <= 66:
             return int(value[2:], 16)
     except ValueError:
         pass
     raise EvmDataError(f"the public node sent {_short(value)} where a hex number belongs")
+
+
+def count(value: Any) -> int:
+    """A QUANTITY that counts something: a block number, position, nonce or chain id. Raises EvmDataError."""
+    number = quantity(value)
+    if not 0 <= number < 2**53:
+        raise EvmDataError(f"the public node sent {_short(value)} where a number below 2**53 belongs")
+    return number
+
+
+def digest(value: Any) -> bytes:
+    """The 32 bytes of a hash. Raises EvmDataError."""
+    raw = data(value)
+    if len(raw) != HASH_SIZE:
+        raise EvmDataError(f"the public node sent {_short(value)} where a hash belongs")
+    return raw
 
 
 def entry(value: Any, name: str) -> Any:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import httpx
 
-from node.evm_block import EvmDataError, data, entry, quantity
+from node.evm_block import EvmDataError, count, digest, entry
 
 TIMEOUT_SECONDS: Final = 15.0
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
@@ -60,7 +60,7 @@ class EvmRpc:
         try:
             answer = json.loads(await self._post(request))
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError) as error:
-            reason = str(error) or type(error).__name__
+            reason = (str(error) or type(error).__name__).replace(self._url, self.name)
             raise RpcUnavailableError(f"{self.name} does not answer {method}: {reason}") from None
         if not isinstance(answer, Mapping) or answer.get("id") != number:
             raise RpcUnavailableError(f"{self.name} answers {method} with something else than JSON-RPC")
@@ -81,7 +81,7 @@ class EvmRpc:
 
     async def chain_id(self) -> int:
         """EIP-155 chain id."""
-        return quantity(await self.call("eth_chainId"))
+        return count(await self.call("eth_chainId"))
 
     async def client_version(self) -> str:
         """What the node says it is, for status displays."""
@@ -89,7 +89,7 @@ class EvmRpc:
 
     async def head(self) -> int:
         """The newest block's number."""
-        return quantity(await self.call("eth_blockNumber"))
+        return count(await self.call("eth_blockNumber"))
 
     async def final_height(self, confirmations: int | None) -> int:
         """The number of the newest block that counts as final; negative where there is none yet.
@@ -102,23 +102,26 @@ class EvmRpc:
         block = await self.call("eth_getBlockByNumber", "finalized", False)
         if block is None:
             raise EvmDataError(f"{self.name} knows no finalized block: configure a number of confirmations")
-        return quantity(entry(block, "number"))
+        return count(entry(block, "number"))
 
     async def transaction_count(self, address: str, block: str) -> int:
         """The nonce of the next transaction, as of a tag (``latest``, ``pending``) or a block number (hex)."""
-        return quantity(await self.call("eth_getTransactionCount", address, block))
+        return count(await self.call("eth_getTransactionCount", address, block))
 
     async def block_hash(self, number: int) -> bytes | None:
         """The hash of the canonical block with this number, or None where there is none (yet)."""
         block = await self.call("eth_getBlockByNumber", hex(number), False)
-        return None if block is None else data(entry(block, "hash"))
+        return None if block is None else digest(entry(block, "hash"))
 
     async def block_by_hash(self, block_hash: bytes) -> Mapping[str, Any] | None:
         """The block with its full transactions, or None."""
         block = await self.call("eth_getBlockByHash", f"0x{block_hash.hex()}", True)
-        if block is not None and not isinstance(block, Mapping):
-            raise EvmDataError(f"{self.name} answers a block query with {type(block).__name__}")
-        return block
+        if block is None:
+            return None
+        transactions = entry(block, "transactions")
+        if not isinstance(transactions, list) or not all(isinstance(item, Mapping) for item in transactions):
+            raise EvmDataError(f"{self.name} answers a block query without the block's transactions")
+        return cast(Mapping[str, Any], block)
 
     async def receipt(self, transaction_hash: bytes) -> Mapping[str, Any] | None:
         """The receipt of a mined transaction, or None."""
@@ -129,4 +132,4 @@ class EvmRpc:
 
     async def send(self, raw: bytes) -> bytes:
         """Broadcast a signed transaction; its hash as the node computed it."""
-        return data(await self.call("eth_sendRawTransaction", f"0x{raw.hex()}"))
+        return digest(await self.call("eth_sendRawTransaction", f"0x{raw.hex()}"))

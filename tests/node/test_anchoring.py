@@ -7,6 +7,7 @@ nothing waits for time to pass.
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import socket
 import subprocess
@@ -393,6 +394,58 @@ def test_a_node_with_another_history_alarms(bench: Bench, public: PublicNode, tm
     bench.made.append(checking)
     assert verdict is Verdict.MISMATCH
     assert reason == "the checkpoint is of another history than this node's blocks"
+
+
+JUNK: list[Any] = [
+    *(None, True, 7, -1, 1.5, "", "0x", "0x0", "0x1", "0xzz", "0x" + "ff" * 32, "0x" + "00" * 32, [], [[]], {}),
+    {"hash": "0x" + "00" * 32, "number": "0x1"},
+    {"hash": None},
+    {"blockHash": "0x" + "00" * 32, "blockNumber": "0x1"},
+    {"blockHash": "0x" + "00" * 32, "blockNumber": "0x" + "ff" * 16},
+    {"blockHash": 5, "blockNumber": []},
+    {"hash": "0x" + "00" * 32, "transactions": 5},
+    {"hash": "0x" + "00" * 32, "transactions": [None, "0x", {"type": []}]},
+    {"hash": "0x" + "00" * 32, "number": "0x1", "transactions": [{"type": "0x2", "hash": "0x"}]},
+]
+
+
+def test_whatever_an_endpoint_answers_is_a_problem_and_no_crash(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = Devchain()
+    node.start()
+    chooser = random.Random(7)
+    honest = EvmRpc.call
+
+    async def sometimes(rpc: EvmRpc, method: str, *params: Any) -> Any:
+        if chooser.random() < 0.3:
+            return chooser.choice(JUNK)
+        return await honest(rpc, method, *params)
+
+    try:
+        anchorer = bench.anchorer(node.url)
+        with monkeypatch.context() as patch:
+            patch.setattr(EvmRpc, "call", sometimes)
+            for _ in range(150):
+                bench.rounds(anchorer)
+                bench.now += 30_000
+                for claim in bench.confirmed:
+                    bench.check(anchorer, claim)
+                if chooser.random() < 0.1:
+                    node.mine()
+                if bench.confirmed and len(node.chain.head.transactions) == 0 and bench.interval[1] < 90:
+                    bench.tip, bench.interval = bench.tip + 8, (bench.interval[0] + 1, bench.interval[1] + 8)
+        node.mine(3)
+        for _ in range(4):
+            bench.rounds(anchorer)
+            bench.now += 61_000
+            node.mine(3)
+        assert anchorer.status()["problem"] is None
+        for claim in bench.confirmed:
+            assert bench.check(anchorer, claim).verdict is Verdict.MATCH
+        assert bench.confirmed
+    finally:
+        node.stop()
 
 
 def test_an_outage_queues_the_newest_and_recovers(bench: Bench, public: PublicNode) -> None:
