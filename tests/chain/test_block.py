@@ -70,7 +70,7 @@ def test_the_digest_covers_every_field_and_no_round_or_seal() -> None:
     seen = {HEADER.digest}
     for field in fields(Header):
         value = getattr(HEADER, field.name)
-        other = {bytes: digest("other"), int: 99, str: "lender"}[type(value)]
+        other: Any = {bytes: digest("other"), int: 99, str: "lender"}[type(value)]
         seen.add(replace(HEADER, **{field.name: other}).digest)
     assert len(seen) == 1 + len(fields(Header))
     rounds = [replace(BLOCK, parent_certificate=replace(CERTIFICATE, round=number)) for number in range(3)]
