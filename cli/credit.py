@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from cli import credit_words, loans, party
+from cli import credit_words, loans, party, records
 from cli.command import Settings, group
 from cli.errors import CliError, not_found
 from cli.output import facts, money, show, table
@@ -181,9 +181,9 @@ def disburse(
         assessed = _stored(session, "assessment", decision["assessment"])
         if decision["decision"] != "approve":
             raise CliError(f"application {application} was declined", code="WRONG_STATE", exit_code=3)
-        number = loan_number or decision["loan"][1]
+        number = loan_number or decision["loan"][-1]  # a natural key: kind, issuer, number
         before = loans.find(session, asked["lender"], number)
-        kept = {} if before is None else dict(before["record"][loans.FIELDS])
+        kept = {} if before is None else dict(before["record"][records.FIELDS])
         paid = decision["amount"] if amount is None else minor_units(amount, assessed["scale"], "--amount")
         fields = kept | loans.fields_of(
             assessed, paid, None, None, paid_on or kept.get("disbursed_on") or loans.today(session)
@@ -265,7 +265,7 @@ def _scale(session: Session, found: dict[str, Any]) -> int:
     """Decimals of the currency of a contract, by its template."""
     record = found["record"]
     template = session.client.state("consortium", "credit", "template", record[7], record[8])
-    currency = record[loans.FIELDS].get("currency", "")
+    currency = record[records.FIELDS].get("currency", "")
     scale = (template or {}).get("currencies", {}).get(currency)
     if scale is None:
         raise CliError(f"the template names no decimals for currency {currency!r}: leave --amount out")

@@ -63,7 +63,7 @@ def command(
             rules = _rules_offline(settings, template, genesis_file, all_members, system)
         else:
             rules = _rules_online(session, template, all_members, system)
-        documents = [_told(document) for document in intake.read(files, rules)]
+        documents = list(intake.read(files, rules))
         intake.settle_repeats(documents, correct=correct)
         exit_code = DONE if dry_run else _send(session, documents, rules, correct=correct)
     _report(settings, documents)
@@ -149,12 +149,6 @@ def _require_node_extra() -> None:
         import node.connectors  # noqa: F401  # the readers of documents are the node's
     except ModuleNotFoundError as error:
         raise CliError(f"{NODE_EXTRA} ({error.name} is missing)", code="NOT_INSTALLED") from None
-
-
-def _told(document: Document) -> Document:
-    for _, reason in document.refusals:
-        note(f"refused: {document.path}: {reason}")
-    return document
 
 
 def _progress(text: str) -> None:

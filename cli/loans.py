@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from cli.errors import CliError
+from cli.records import FIELDS, OCCURRED
 from cli.session import Session, submit
 from cli.values import decimal_text
 
 CONNECTOR: Final = "tally-credit"
 CONNECTOR_VERSION: Final = "1"
-FIELDS: Final = 13  # place in a record array (contracts/record.py)
 
 
 def number_of(application: bytes) -> str:
@@ -51,7 +51,7 @@ def seal(
         "",
         template_id,
         _template_version(session, template_id),
-        _instant(status["time"]) if existing is None else existing["record"][9],
+        _instant(status["time"]) if existing is None else existing["record"][OCCURRED],
         [["contract", assessment["contract"][1], assessment["contract"][2]]],
         ["tally", CONNECTOR, CONNECTOR_VERSION, session.client.put_document(raw), status["time"]],
         dict(fields),
