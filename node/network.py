@@ -29,6 +29,7 @@ from libp2p.crypto.keys import KeyPair
 from libp2p.crypto.x25519 import create_new_key_pair as x25519_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.io.abc import ReadWriteCloser
+from libp2p.io.exceptions import IncompleteReadError
 from libp2p.network.config import ConnectionConfig
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.connection.swarm_connection import SwarmConn
@@ -402,7 +403,9 @@ class Network:
         except LinkBrokenError:
             raise
         except Exception as error:  # libp2p raises many unrelated kinds
-            raise LinkBrokenError(f"{where}: {_reason(error)}") from error
+            hung_up = tcp and (_cause(error, IncompleteReadError) or _cause(error, ConnectionError))
+            reason = "closed during the handshake; does that node know our key?" if hung_up else _reason(error)
+            raise LinkBrokenError(f"{where}: {reason}") from error
         finally:
             if tcp is not None:
                 self._release(tcp)
