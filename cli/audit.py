@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from cli import bundle
+from cli import anchored, bundle
 from cli.bundle import Item
 from cli.command import EXISTING_FILE, FILE, Settings, group
 from cli.errors import CliError, not_found
@@ -32,11 +32,18 @@ tally audit export state consortium gov parameters -o parameters.proof"""
 @click.argument("what", type=click.Choice(WHAT))
 @click.argument("ids", nargs=-1, required=True, metavar="ID…")
 @click.option("--with-evidence", is_flag=True, help="of an assessment: also the records it names, in one bundle")
+@click.option("--anchored", "with_anchors", is_flag=True, help="also what ties each block to a public chain")
 @click.option("--at", type=click.IntRange(min=1), metavar="HEIGHT", help="of a state: as of this block")
 @click.option("-o", "--output", type=FILE, required=True, help="file to write; several proofs make a bundle")
 @click.pass_obj
 def export(
-    settings: Settings, what: str, ids: tuple[str, ...], with_evidence: bool, at: int | None, output: Path
+    settings: Settings,
+    what: str,
+    ids: tuple[str, ...],
+    with_evidence: bool,
+    with_anchors: bool,
+    at: int | None,
+    output: Path,
 ) -> None:
     """Write a proof of records, transactions, assessments … that `tally verify` checks without any node.
 
@@ -50,10 +57,11 @@ def export(
             for text in ids:
                 proofs += _evidence(session, digest(text, "assessment id"))
         network_id = session.client.network_id
+        ties = anchored.ties(session, proofs) if with_anchors else []
     for number, proof in enumerate(proofs, 1):
         bundle.check(Item(f"proof {number} of the node", proof), network_id)  # a node may be wrong: never pass it on
-    write_file(output, proofs[0] if len(proofs) == 1 else bundle.pack(proofs))
-    value = {"path": str(output), "proofs": len(proofs), "network_id": network_id}
+    write_file(output, bundle.pack(proofs, ties) if ties or len(proofs) > 1 else proofs[0])
+    value = {"path": str(output), "proofs": len(proofs), "anchors": len(ties), "network_id": network_id}
     lines = [f"{len(proofs)} proof{'s' if len(proofs) > 1 else ''} written to {output}"]
     lines += [f"Check it offline: tally verify {output} --genesis HASH (this node says {network_id.hex()})"]
     show(settings, value, lines)

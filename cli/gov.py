@@ -107,8 +107,8 @@ def show_proposal(settings: Settings, proposal: str) -> None:
             ("change", found["change"]),
             ("by", found["by"]),
             ("state", found["state"]),
-            ("for", [member for member, voted in found["votes"].items() if voted]),
-            ("against", [member for member, voted in found["votes"].items() if not voted]),
+            ("for", [member for member, voted in found["votes"].items() if voted] or None),
+            ("against", [member for member, voted in found["votes"].items() if not voted] or None),
             ("void after", moment(found["expires"])),
         ]
     )

@@ -38,6 +38,9 @@ tally ingest contract.json --dry-run"""
 )
 @click.option("--all-members", is_flag=True, help="with --home: hand each kind to the member of its role")
 @click.option("--correct", is_flag=True, help="where another content is sealed already, send a correction of it")
+@click.option(
+    "--sealing-key", type=EXISTING_FILE, help="signer key whose secret seals fields; default the one that signs"
+)
 @click.option("--system", default="file", show_default=True, help="name of the system the files come from")
 @click.pass_obj
 def command(
@@ -48,12 +51,14 @@ def command(
     genesis_file: Path | None,
     all_members: bool,
     correct: bool,
+    sealing_key: Path | None,
     system: str,
 ) -> None:
     """Take documents in: detect each one's format by its content, read it, seal its records on the member's chain.
 
     Only kinds that the member's role may upload are taken. Raw files are kept in the node's document store. Run it
-    again after a break: what is sealed is known. Exit code 4 if the chain refused something, 3 if something was
+    again after a break: what is sealed is known. After `tally keys rotate`, --sealing-key OLD keeps the same document
+    the same record where it has sealed fields. Exit code 4 if the chain refused something, 3 if something was
     refused before, 5 if an outcome is unknown.
     """
     _require_node_extra()
@@ -62,7 +67,7 @@ def command(
         if dry_run:
             rules = _rules_offline(settings, template, genesis_file, all_members, system)
         else:
-            rules = _rules_online(session, template, all_members, system)
+            rules = _rules_online(session, template, all_members, sealing_key, system)
         documents = list(intake.read(files, rules))
         intake.settle_repeats(documents, correct=correct)
         exit_code = DONE if dry_run else _send(session, documents, rules, correct=correct)
@@ -85,8 +90,9 @@ def _send(session: Session, documents: list[Document], rules: Rules, *, correct:
     return DONE
 
 
-def _rules_online(session: Session, template: str, all_members: bool, system: str) -> Rules:
+def _rules_online(session: Session, template: str, all_members: bool, sealing_key: Path | None, system: str) -> Rules:
     """Template and members of the running network; who acts, from the key."""
+    from chain import keys
     from node.connectors.routing import Member
 
     members = tuple(Member(row["id"], row["role"]) for row in session.client.members())
@@ -104,7 +110,8 @@ def _rules_online(session: Session, template: str, all_members: bool, system: st
     own = next((member for member in members if member.id == owner["id"]), None)
     if owner["owner"] != "member" or own is None:
         raise CliError(f"{owner['id']} is no member: only members take documents in")
-    secret = intake.sealing_secret(session.key.seed)
+    seed = session.key.seed if sealing_key is None else keys.load(sealing_key, session.passphrase(sealing_key)).seed
+    secret = intake.sealing_secret(seed)
     return Rules(found, members, own, lambda _member: secret, system)
 
 

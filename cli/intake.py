@@ -196,7 +196,7 @@ def _route(kind: str, rules: Rules) -> str:
     if rules.own.role not in roles:
         raise ConnectorError(
             "NOT_YOURS",
-            f"a record of this kind is taken in by {' or '.join(roles)}; {rules.own.id} has the role {rules.own.role}",
+            f"this kind is taken in by {' or '.join(roles)}; {rules.own.id} has the role {rules.own.role}",
             "hand the file to that member",
         )
     return rules.own.id

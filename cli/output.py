@@ -69,7 +69,7 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> list[str]:
     """``name  value`` lines, aligned; None values are left out."""
     kept = [(name, _text(value)) for name, value in pairs if value is not None]
     width = max((len(name) for name, _ in kept), default=0)
-    return [f"{name.ljust(width)}  {value}" for name, value in kept]
+    return [f"{name.ljust(width)}  {value}".rstrip() for name, value in kept]
 
 
 def moment(milliseconds: int) -> str:

@@ -2,7 +2,7 @@
 
 ``--node URL`` and ``--key FILE`` name them directly. ``--home DIR --as ID`` takes both from the folder of a
 development consortium (``tally genesis dev``): the API address from ``DIR/<member>/node.toml``, the key from
-``DIR/<member>/keys/signer.json`` or, for a party without a node, ``DIR/parties/<party>.json``. The passphrase comes
+``keys.signer`` there or, for a party without a node, from ``DIR/parties/<party>.json``. The passphrase comes
 from TALLY_PASSPHRASE, TALLY_PASSPHRASE_FILE, ``DIR/passphrase``, or is asked for at a terminal.
 """
 
@@ -129,9 +129,10 @@ class Session:
             raise CliError("no key to sign with: give --key FILE (TALLY_KEY), or --home DIR --as MEMBER")
         if acting is None:
             raise CliError(f"who acts? give --as, one of {', '.join(who_is_there(home))}")
-        for path in (home / acting / "keys" / "signer.json", home / PARTIES / f"{acting}.json"):
-            if path.exists():
-                return path
+        if (home / acting / CONFIG_FILE).exists():
+            return home / acting / _setting(home / acting / CONFIG_FILE, "keys", "signer")
+        if (home / PARTIES / f"{acting}.json").exists():
+            return home / PARTIES / f"{acting}.json"
         raise _nobody(home, acting)
 
 
@@ -155,14 +156,7 @@ def submit(
 
 def api_url(config: Path) -> str:
     """The address at which a node of this machine answers, from its node.toml. Raises CliError."""
-    try:
-        listen = tomllib.loads(config.read_text(encoding="utf-8"))["api"]["listen"]
-        host, _, port = str(listen).rpartition(":")
-        int(port)
-    except FileNotFoundError:
-        raise CliError(f"no configuration at {config}: make the folder with `tally genesis dev DIR`") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
-        raise CliError(f"{config} names no api.listen: correct it there") from None
+    host, _, port = _setting(config, "api", "listen").rpartition(":")
     local = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
     return f"http://{local.get(host, host)}:{port}"
 
@@ -188,6 +182,16 @@ def _node_folder(home: Path, acting: str | None) -> Path:
     if acting not in members:
         raise _nobody(home, acting)
     return home / acting
+
+
+def _setting(config: Path, section: str, name: str) -> str:
+    """One setting of a node.toml, read without the node's own loader, which needs more than the light install."""
+    try:
+        return str(tomllib.loads(config.read_text(encoding="utf-8"))[section][name])
+    except FileNotFoundError:
+        raise CliError(f"no configuration at {config}: make the folder with `tally genesis dev DIR`") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError):
+        raise CliError(f"{config} names no {section}.{name}: correct it there") from None
 
 
 def _nobody(home: Path, acting: str) -> CliError:
