@@ -13,9 +13,9 @@ from chain.codec import decode
 from chain.state import NodePath, StateTree
 from chain.store import KeyValue, StoreError, chain_prefix, height_of_inverse, inverse, successor
 
-CACHE_VALUES: Final = 20_000
+CACHE_VALUES: Final = 8_000
 """Newest values kept in memory per chain (a LevelDB read costs about 12 µs)."""
-CACHE_SHARED: Final = 4_000
+CACHE_SHARED: Final = 2_000
 FORGET_DEPTH: Final = 5
 """Tree levels that stay in memory when the rest is forgotten: 4^5 branches at most."""
 

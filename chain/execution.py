@@ -14,6 +14,8 @@ from typing import Any, Final, Protocol
 from chain.block import CONSORTIUM, Head, Receipt
 from chain.codec import CodecError, decode, encode
 from chain.crypto import hash_value, sha256
+from chain.state import StateError
+from chain.store import StoreError
 from chain.transaction import Transaction
 from contracts.catalog import CONTRACTS, Contract
 from contracts.errors import ContractError
@@ -305,7 +307,9 @@ def _run(
         return receipt
     except ContractError as error:
         return Receipt(transaction.id, 1, error.code, error.message, None, [], charged)
-    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except (StateError, StoreError, MemoryError):
+        raise  # this node's trouble, not the transaction's: it must not become an outcome
+    except Exception as error:
         # A contract's own fault is an outcome like any other: the same on every node, nothing written.
         return Receipt(transaction.id, 1, "CONTRACT_FAULT", type(error).__name__, None, [], charged)
 
@@ -348,9 +352,7 @@ def _run_hooks(
     failures: list[str] = []
     charged = 0
     for name, contract in hook_contracts(active):
-        context = TransactionContext(
-            scope, CONSORTIUM, name, overlay, members, heads, scope.hook_charge_limit
-        )
+        context = TransactionContext(scope, CONSORTIUM, name, overlay, members, heads, scope.hook_charge_limit)
         try:
             if contract.begin_block is not None:
                 contract.begin_block(context)
@@ -358,7 +360,9 @@ def _run_hooks(
             events.extend(context.events)
         except ContractError as error:
             failures.append(f"{name}: {error}")
-        except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+        except (StateError, StoreError, MemoryError):
+            raise
+        except Exception as error:
             failures.append(f"{name}: {type(error).__name__}")
         charged += min(context.charged, scope.hook_charge_limit)
     code = "HOOK_FAILED" if failures else ""

@@ -17,17 +17,20 @@ past root needs no rebuilding. Nodes not yet read stand as ``None`` and are fetc
 
 from __future__ import annotations
 
-from bisect import bisect_left
+import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
 BUCKET_CAPACITY: Final = 16
 ENTRY_SIZE: Final = 64
 MAX_LEVELS: Final = 128
 _HASH: Final = 32
-_BRANCH_ROW: Final = 1 + 4 * (_HASH + 4)
+_BUCKET_SIZE: Final = BUCKET_CAPACITY * ENTRY_SIZE
+_ROW_COUNTS: Final = struct.Struct(">4I")
+_BRANCH_ROW: Final = 1 + _ROW_COUNTS.size + 4 * _HASH
 
 NodePath: TypeAlias = bytes
 """Level (1 byte) || the 2·level leading bits of the key hash, left-aligned and zero-padded."""
@@ -48,9 +51,7 @@ class Branch:
 
     __slots__ = ("children", "counts", "digest", "digests")
 
-    def __init__(
-        self, digests: list[bytes], counts: list[int], children: list[Branch | bytes | None]
-    ) -> None:
+    def __init__(self, digests: list[bytes], counts: list[int], children: list[Branch | bytes | None]) -> None:
         self.digests = digests
         self.counts = counts
         self.children = children
@@ -58,11 +59,7 @@ class Branch:
 
     def row(self) -> bytes:
         """What the store keeps of a branch: per child its digest and entry count."""
-        parts = [
-            digest + count.to_bytes(4, "big")
-            for digest, count in zip(self.digests, self.counts, strict=True)
-        ]
-        return b"\x01" + b"".join(parts)
+        return b"\x01" + _ROW_COUNTS.pack(*self.counts) + b"".join(self.digests)
 
 
 Node: TypeAlias = "Branch | bytes"
@@ -80,10 +77,6 @@ EMPTY_ROOT: Final = bucket_digest(_EMPTY_BUCKET)
 def _digest(node: Node) -> bytes:
     return bucket_digest(node) if type(node) is bytes else node.digest  # type: ignore[union-attr]
     # (mypy does not narrow an exact type test, which is what the hot path needs)
-
-
-def _count(node: Node) -> int:
-    return len(node) // ENTRY_SIZE if isinstance(node, bytes) else sum(node.counts)
 
 
 def _slot(key_hash: bytes, level: int) -> int:
@@ -124,8 +117,7 @@ class StateTree:
     def updated(self, changes: Iterable[tuple[bytes, bytes | None]], fetch: Fetch | None = None) -> StateTree:
         """A new tree with ``(key, value bytes or None to delete)`` applied; this one stays as it is."""
         hashed = sorted(
-            (sha256(key).digest(), None if value is None else sha256(value).digest())
-            for key, value in changes
+            (sha256(key).digest(), None if value is None else sha256(value).digest()) for key, value in changes
         )
         rows: dict[NodePath, bytes] = {}
         if not hashed:
@@ -167,28 +159,26 @@ class StateTree:
         self, node: Node, changes: list[tuple[bytes, bytes | None]], level: int, rows: dict[NodePath, bytes]
     ) -> Node:
         """The node after the changes (sorted, distinct keys, all below it); fills ``rows`` with new nodes."""
+        first = changes[0][0]
+        made: Node
         if isinstance(node, bytes):
             entries = _merge(node, changes)
-            made = _build(entries, level, rows)
+            made = entries if len(entries) <= _BUCKET_SIZE else _build(entries, level, rows)
         else:
             digests, counts, children = node.digests.copy(), node.counts.copy(), node.children.copy()
-            start, total = 0, len(changes)
-            while start < total:
-                slot = _slot(changes[start][0], level)
-                stop = start + 1
-                while stop < total and _slot(changes[stop][0], level) == slot:
-                    stop += 1
-                old = self._child(node, slot, changes[start][0], level)
-                new = self._apply(old, changes[start:stop], level + 1, rows)
-                digests[slot], counts[slot], children[slot] = _digest(new), _count(new), new
-                start = stop
-            if sum(counts) <= BUCKET_CAPACITY:
-                made = b"".join(
-                    self._entries(node, children, counts, slot, changes[0][0], level) for slot in range(4)
-                )
-            else:
+            for slot, below in _by_slot(changes, level):
+                old = self._child(node, slot, below[0][0], level)
+                new = self._apply(old, below, level + 1, rows)
+                children[slot] = new
+                if isinstance(new, bytes):
+                    digests[slot], counts[slot] = sha256(b"\x00" + new).digest(), len(new) // ENTRY_SIZE
+                else:
+                    digests[slot], counts[slot] = new.digest, sum(new.counts)
+            if sum(counts) > BUCKET_CAPACITY:
                 made = Branch(digests, counts, children)
-        rows[node_path(changes[0][0], level)] = b"\x00" + made if isinstance(made, bytes) else made.row()
+            else:
+                made = b"".join([self._entries(node, children, counts, slot, first, level) for slot in range(4)])
+        rows[node_path(first, level)] = b"\x00" + made if isinstance(made, bytes) else made.row()
         return made
 
     def _entries(
@@ -228,48 +218,89 @@ def _with_slot(key_hash: bytes, level: int, slot: int) -> bytes:
     return key_hash[:place] + bytes([byte]) + key_hash[place + 1 :]
 
 
-def _merge(entries: bytes, changes: list[tuple[bytes, bytes | None]]) -> list[bytes]:
-    """Bucket entries after the changes, ascending, as 64-byte strings."""
-    old = [entries[at : at + ENTRY_SIZE] for at in range(0, len(entries), ENTRY_SIZE)]
+def _by_slot(
+    changes: list[tuple[bytes, bytes | None]], level: int
+) -> list[tuple[int, list[tuple[bytes, bytes | None]]]]:
+    """The changes below each child, in slot order (they are sorted by key hash)."""
+    if len(changes) == 1:
+        return [(_slot(changes[0][0], level), changes)]
+    place, shift = level >> 2, 6 - 2 * (level & 3)
+    groups: list[tuple[int, list[tuple[bytes, bytes | None]]]] = []
+    current = -1
+    for change in changes:
+        slot = change[0][place] >> shift & 3
+        if slot != current:
+            current = slot
+            groups.append((slot, []))
+        groups[-1][1].append(change)
+    return groups
+
+
+def _merge(entries: bytes, changes: list[tuple[bytes, bytes | None]]) -> bytes:
+    """Bucket entries after the changes, ascending."""
+    if len(changes) > BUCKET_CAPACITY:
+        # Splicing bytes one change at a time would be quadratic here.
+        held = {
+            entries[at : at + _HASH]: entries[at + _HASH : at + ENTRY_SIZE]
+            for at in range(0, len(entries), ENTRY_SIZE)
+        }
+        held.update({key_hash: value_hash or b"" for key_hash, value_hash in changes})
+        return b"".join([key_hash + held[key_hash] for key_hash in sorted(held) if held[key_hash]])
     for key_hash, value_hash in changes:
-        at = bisect_left(old, key_hash)
-        present = at < len(old) and old[at].startswith(key_hash)
-        if value_hash is None:
-            if present:
-                del old[at]
+        at = _place(entries, key_hash)
+        present = entries.startswith(key_hash, at)
+        after = at + ENTRY_SIZE if present else at
+        if value_hash is not None:
+            entries = entries[:at] + key_hash + value_hash + entries[after:]
         elif present:
-            old[at] = key_hash + value_hash
+            entries = entries[:at] + entries[after:]
+    return entries
+
+
+def _place(entries: bytes, key_hash: bytes) -> int:
+    """Byte offset of the first entry that is not below a key hash."""
+    low, high = 0, len(entries) // ENTRY_SIZE
+    while low < high:
+        middle = (low + high) // 2
+        if entries[middle * ENTRY_SIZE : middle * ENTRY_SIZE + _HASH] < key_hash:
+            low = middle + 1
         else:
-            old.insert(at, key_hash + value_hash)
-    return old
+            high = middle
+    return low * ENTRY_SIZE
 
 
-def _build(entries: list[bytes], level: int, rows: dict[NodePath, bytes]) -> Node:
+def _build(entries: bytes, level: int, rows: dict[NodePath, bytes]) -> Node:
     """The canonical subtree of ascending entries; records the rows of the nodes *below* the top one."""
-    if len(entries) <= BUCKET_CAPACITY:
-        return b"".join(entries)
-    groups: list[list[bytes]] = [[], [], [], []]
-    for entry in entries:
-        groups[_slot(entry, level)].append(entry)
+    if len(entries) <= _BUCKET_SIZE:
+        return entries
+    place, shift = level >> 2, 6 - 2 * (level & 3)
+    bounds = [0]
+    for slot in range(1, 4):
+        # Entries are ascending and share the bits above this level, so each child is one stretch of them.
+        at = bounds[-1]
+        while at < len(entries) and entries[at + place] >> shift & 3 < slot:
+            at += ENTRY_SIZE
+        bounds.append(at)
+    bounds.append(len(entries))
     children: list[Branch | bytes | None] = []
-    for group in groups:
-        if not group:
-            children.append(_EMPTY_BUCKET)
-            continue
-        child = _build(group, level + 1, rows)
-        rows[node_path(group[0], level + 1)] = b"\x00" + child if isinstance(child, bytes) else child.row()
+    digests, counts = [], []
+    for start, stop in pairwise(bounds):
+        child = _build(entries[start:stop], level + 1, rows)
         children.append(child)
-    digests = [EMPTY_ROOT if child is None else _digest(child) for child in children]
-    return Branch(digests, [len(group) for group in groups], children)
+        digests.append(_digest(child))
+        counts.append((stop - start) // ENTRY_SIZE)
+        if start < stop:
+            path = node_path(entries[start : start + _HASH], level + 1)
+            rows[path] = b"\x00" + child if isinstance(child, bytes) else child.row()
+    return Branch(digests, counts, children)
 
 
 def _node_of_row(row: bytes) -> Node:
     if row[:1] == b"\x00" and len(row) % ENTRY_SIZE == 1:
         return row[1:]
     if row[:1] == b"\x01" and len(row) == _BRANCH_ROW:
-        places = range(1, _BRANCH_ROW, _HASH + 4)
-        digests = [row[at : at + _HASH] for at in places]
-        counts = [int.from_bytes(row[at + _HASH : at + _HASH + 4], "big") for at in places]
+        counts = list(_ROW_COUNTS.unpack_from(row, 1))
+        digests = [row[at : at + _HASH] for at in range(1 + _ROW_COUNTS.size, _BRANCH_ROW, _HASH)]
         return Branch(digests, counts, [None] * 4)
     raise StateError("a state node is damaged: restore the store from a backup or sync it again")
 
@@ -300,8 +331,10 @@ def check_proof(root: bytes, key: bytes, value: bytes | None, proof: Any) -> Sta
     digest = bucket_digest(entries)
     for level in range(len(siblings) - 1, -1, -1):
         others = siblings[level]
-        if type(others) is not list or len(others) != 3 or not all(
-            type(other) is bytes and len(other) == _HASH for other in others
+        if (
+            type(others) is not list
+            or len(others) != 3
+            or not all(type(other) is bytes and len(other) == _HASH for other in others)
         ):
             raise ProofError("the state proof is malformed")
         slot = _slot(key_hash, level)

@@ -28,7 +28,7 @@ TAG_WIRE: Final = "tally/wire_tx"
 VERSION: Final = 1
 
 NONCE_SIZE: Final = 16
-MAX_WIRE_SIZE: Final = 1024 * 1024
+MAX_WIRE_SIZE: Final = 512 * 1024
 """Bytes of one transaction with its records."""
 MAX_SIGNERS: Final = 16
 MAX_RECORDS: Final = 1000
@@ -88,9 +88,7 @@ def make_body(
     valid_until: int,
 ) -> bytes:
     """The canonical bytes every signer signs. Signers may come in any order; the body holds them sorted."""
-    return encode(
-        [TAG_BODY, VERSION, network_id, chain, contract, method, args, sorted(signers), nonce, valid_until]
-    )
+    return encode([TAG_BODY, VERSION, network_id, chain, contract, method, args, sorted(signers), nonce, valid_until])
 
 
 def batch_args(records: list[bytes]) -> dict[str, Any]:

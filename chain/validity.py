@@ -17,7 +17,7 @@ from chain.crypto import ZERO_HASH, verify
 from chain.transaction import Transaction, TransactionError, check_signatures, parse
 from chain.transition import Parent, Transition
 
-DEFAULT_MAX_BLOCK_BYTES: Final = 4 * 1024 * 1024
+DEFAULT_MAX_BLOCK_BYTES: Final = 1024 * 1024
 DEFAULT_MAX_BLOCK_TXS: Final = 2000
 DEFAULT_TX_WINDOW_MS: Final = 3_600_000
 
@@ -121,9 +121,7 @@ def check_transactions(
     return members, own
 
 
-def _checked(
-    parent: Parent, block: Block, chain: str, wire: bytes, ids: set[bytes], lookup: Lookup
-) -> Transaction:
+def _checked(parent: Parent, block: Block, chain: str, wire: bytes, ids: set[bytes], lookup: Lookup) -> Transaction:
     transaction = lookup(wire)
     try:
         if transaction is None:

@@ -39,7 +39,7 @@ METHOD_ROLES: Final[dict[str, tuple[str, ...]]] = {
     "anchor.confirm": _ACTIVE,
     "credit.apply": (*_DATA, PARTY),
     "credit.confirm": (*_ACTIVE, PARTY),
-    "credit.assess": _DATA,
+    "credit.assess": (*_ACTIVE, PARTY),
     "credit.decide": ("lender",),
     "credit.disburse": ("lender",),
     "credit.adopt_template": _ACTIVE,

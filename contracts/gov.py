@@ -36,7 +36,8 @@ OPEN, PASSED, REJECTED, EXPIRED = "open", "passed", "rejected", "expired"
 PARAMETER_BOUNDS: Final[dict[str, tuple[int, int]]] = {
     "t0_ms": (50, 8_000),
     "max_idle_ms": (100, 3_600_000),
-    "max_block_bytes": (64 * 1024, 16 * 1024 * 1024),
+    "max_block_bytes": (640 * 1024, 7 * 1024 * 1024),
+    "max_charge": (10_000, 1_000_000_000),
     "max_block_txs": (1, 65_536),
     "tx_window_ms": (10_000, 86_400_000),
     "anchor_interval_blocks": (1, 1_000_000),

@@ -8,7 +8,7 @@ State, on the member's chain:
     ("version", record id)           -> [kind, issuer, number], every version ever sealed
     ("bills", n), ("bills_count",)   -> [kind, issuer, number] of each bill's first version; how many there are
     ("enterprise", enterprise, page) -> [[kind, issuer, number]] of first versions, in sealing order
-    ("enterprise_pages", enterprise) -> [pages, length of the last]
+    ("enterprise_pages", enterprise) -> number of pages; all but the last are full
     and the sums of contracts/aggregates.py
 """
 
@@ -216,18 +216,16 @@ class _Batch:
 
 
 def _append_pages(ctx: Context, enterprise: str, keys: list[NaturalKey]) -> None:
-    pages, filled = ctx.get("enterprise_pages", enterprise) or (0, PAGE)
-    position = 0
-    while position < len(keys):
-        if filled == PAGE:
-            pages, filled, rows = pages + 1, 0, []
-        else:
-            rows = ctx.get("enterprise", enterprise, pages - 1)
-        taken = keys[position : position + PAGE - filled]
-        ctx.put("enterprise", enterprise, pages - 1, value=[*rows, *map(list, taken)])
-        filled += len(taken)
-        position += len(taken)
-    ctx.put("enterprise_pages", enterprise, value=[pages, filled])
+    pages = ctx.get("enterprise_pages", enterprise) or 0
+    rows = ctx.get("enterprise", enterprise, pages - 1) if pages else []
+    while keys:
+        room = PAGE - len(rows) if pages else 0
+        taken, keys = keys[:room], keys[room:]
+        if taken:
+            ctx.put("enterprise", enterprise, pages - 1, value=[*rows, *map(list, taken)])
+        if keys:
+            pages, rows = pages + 1, []
+            ctx.put("enterprise_pages", enterprise, value=pages)
 
 
 def _label(array: Value) -> str:

@@ -44,7 +44,7 @@ CONTRACTS: Final[Mapping[str, int]] = dict(sorted(catalog.CONTRACTS))
 DEFAULTS: Final[Mapping[str, int]] = {
     "t0_ms": 1_000,  # R6: the first round's timeout
     "max_idle_ms": 30_000,  # R6: an idle chain's block interval
-    "max_block_bytes": 4 * 1024 * 1024,
+    "max_block_bytes": 1024 * 1024,
     "max_block_txs": 2_000,
     "max_charge": 1_000_000,  # metered units of one transaction
     "tx_window_ms": 3_600_000,  # how far ahead valid_until may lie

@@ -23,9 +23,10 @@ from chain.transaction import TransactionError, check_signatures, parse
 from node.documents import DocumentError
 from node.driver import wall_clock
 from node.metrics import metrics_text
-from node.views import block_view, find_record, hexed, receipt_view, record_key, transaction_state
+from node.views import block_view, feed_view, find_record, hexed, receipt_view, record_key, transaction_state
 
 if TYPE_CHECKING:
+    from node.anchoring import Anchorer
     from node.peer import Peer
 
 MAX_WAIT_S: Final = 30.0
@@ -99,7 +100,7 @@ def _add_status(app: FastAPI, peer: Peer) -> None:
             "pending": len(peer.mempool),
             "denied_strangers": stats.denied,
             "malformed": peer.malformed,
-            "evidence": len(peer.driver.evidence),
+            "evidence": peer.driver.evidence,
             "parameters": dict(ledger.parameters),
         }
 
@@ -159,7 +160,7 @@ def _add_transactions(app: FastAPI, peer: Peer) -> None:
             while peer.ledger.height <= after:
                 await peer.driver.committed.wait()
         last = min(peer.ledger.height, after + 16)
-        return [block_view(peer.ledger, height, ids_only=True) for height in range(after + 1, last + 1)]
+        return [feed_view(peer, height) for height in range(after + 1, last + 1)]
 
 
 def _add_ledger(app: FastAPI, peer: Peer) -> None:
@@ -242,7 +243,7 @@ def _add_anchors(app: FastAPI, peer: Peer) -> None:
     @app.get("/v1/anchors/status")
     async def anchor_status() -> dict[str, Any]:
         """Anchoring of this node."""
-        return _anchorer(peer).status()  # type: ignore[no-any-return]  # the anchorer is optional, so untyped there
+        return _anchorer(peer).status()
 
     @app.post("/v1/anchors/now", status_code=202)
     async def anchor_now() -> dict[str, Any]:
@@ -250,7 +251,7 @@ def _add_anchors(app: FastAPI, peer: Peer) -> None:
         return {"requested": _anchorer(peer).request()}
 
 
-def _anchorer(peer: Peer) -> Any:
+def _anchorer(peer: Peer) -> Anchorer:
     if peer.anchorer is None:
         raise ApiError(404, "NO_ANCHORING", "this node does not anchor: set [anchor] in its node.toml")
     return peer.anchorer

@@ -30,6 +30,7 @@ from node.signer import Signer
 
 BLOCK_OVERHEAD: Final = 16 * 1024
 """Bytes of a block beside its transactions: header, certificate, framing."""
+RECENT_BLOCKS: Final = 64
 
 
 class Wire(Protocol):
@@ -57,6 +58,16 @@ class Log(Protocol):
 
 class HaltError(RuntimeError):
     """Agreement must stop on this node (R13); the message is for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedBlock:
+    """A block as followers need it: ``outcomes`` are (transaction id, receipt status)."""
+
+    height: int
+    time: int
+    digest: bytes
+    outcomes: tuple[tuple[bytes, int], ...]
 
 
 @dataclass
@@ -87,6 +98,7 @@ class Driver:
         network: Wire,
         log: Log,
         on_catchup: Callable[[str, int], None],
+        on_evidence: Callable[[str, str], None],
         clock: Callable[[], int] = wall_clock,
     ) -> None:
         self.member = member
@@ -97,6 +109,7 @@ class Driver:
         self._network = network
         self._log = log
         self._on_catchup = on_catchup
+        self._on_evidence = on_evidence
         self._clock = clock
         self._now = 0
         self._candidates: dict[bytes, _Candidate] = {}
@@ -107,7 +120,10 @@ class Driver:
         self._told_pending = -1
         self.committed = trio.Event()
         """Set and replaced at each commit: waiters look again."""
-        self.evidence: list[tuple[Any, Any]] = []
+        self.recent: deque[CommittedBlock] = deque(maxlen=RECENT_BLOCKS)
+        """The newest blocks' transaction ids with their status, for those who follow."""
+        self.evidence = 0
+        """Pairs of conflicting signatures seen (R13)."""
         self.malformed = 0
 
     # -- in -------------------------------------------------------------------------------------------
@@ -161,11 +177,6 @@ class Driver:
             self.feed(ev.TransactionPending())
         return admission
 
-    def append_certified_block(self, block: Block, certificate: Certificate) -> None:
-        """Catch-up: execute and store the next block, whose certificate was verified, and go on from it (R9)."""
-        self._decide(block, certificate)
-        self.feed(self._queue.popleft())
-
     async def run_timers(self) -> None:
         """Feed timers as they run out."""
         while True:
@@ -216,7 +227,8 @@ class Driver:
             case ev.Catchup(peer, height):
                 self._on_catchup(peer, height)
             case ev.Evidence(first, second):
-                self.evidence.append((first, second))
+                self.evidence += 1
+                self._on_evidence(encode(first).hex(), encode(second).hex())
                 self._log.error("a validator signed two conflicting messages", first=str(first), second=str(second))
             case ev.Halt(reason):
                 raise HaltError(reason)
@@ -277,6 +289,7 @@ class Driver:
         self._candidates.clear()
         self.mempool.remove(candidate.transactions)
         self.mempool.expire(self.ledger.head.time)
+        self.recent.append(_summary(candidate))
         pending = self._has_pending()
         self._told_pending = self.ledger.height if pending else self.ledger.height - 1
         self._queue.append(ev.Committed(self.head(), pending=pending))
@@ -291,3 +304,13 @@ class Driver:
         if certificate is not None and height >= 1:
             message: Message = Decided(self.ledger.block(height), certificate)
             self._network.send(peer, "votes", encode(message))
+
+
+def _summary(candidate: _Candidate) -> CommittedBlock:
+    header = candidate.block.header
+    outcomes = tuple(
+        (receipt.tx_id, receipt.status)
+        for chain, execution in candidate.outcome.executions.items()
+        for receipt in (execution.receipts[1:] if chain == CONSORTIUM else execution.receipts)
+    )
+    return CommittedBlock(header.height, header.time, header.digest, outcomes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from chain.store import StoreError
 from genesis.strict_json import GenesisError
 from node import config as configuration
 from node import logs
+from node.anchor_journal import AnchorJournalError
+from node.anchor_key import AnchorKeyError
 from node.config import Config, ConfigError
 from node.documents import DocumentError
 from node.driver import HaltError
@@ -31,7 +34,7 @@ EXIT_FATAL: Final = 1
 
 _AT_START: Final = (
     ConfigError, KeyFileError, GenesisError, LedgerError, JournalError, PeerError, DocumentError, NetworkError,
-    ServiceError,
+    ServiceError, AnchorKeyError, AnchorJournalError,
 )  # fmt: skip
 _WHILE_RUNNING: Final = (StoreError, StateError, HaltError, JournalWriteError)
 
@@ -47,13 +50,14 @@ def run(path: Path, passphrase: str | None = None) -> int:
             )
         node_keys = load_keys(config, given)
         log = logs.configure(config.log.level, config.log.format, config.log.file, config.member)
-        peer = Peer(config, node_keys, log)
+        peer = Peer(config, node_keys, given, log)
     except _AT_START as error:
         return _say(str(error), EXIT_USAGE)
     except _WHILE_RUNNING as error:
         return _say(str(error), EXIT_FATAL)
     except OSError as error:
         return _say(f"cannot start: {error.strerror}: {error.filename or path}", EXIT_USAGE)
+    _tune_collector()
     try:
         trio.run(_until_stopped, peer)
     except BaseExceptionGroup as group:
@@ -61,6 +65,13 @@ def run(path: Path, passphrase: str | None = None) -> int:
     finally:
         peer.close()
     return EXIT_STOPPED
+
+
+def _tune_collector() -> None:
+    """What was loaded stays, and a block makes many short-lived objects but few cycles: look for cycles rarely."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 async def _until_stopped(peer: Peer) -> None:
@@ -96,7 +107,3 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 def _say(message: str, code: int) -> int:
     print(f"tally: {message}", file=sys.stderr)
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(run(Path(sys.argv[1])))

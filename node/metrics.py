@@ -24,7 +24,7 @@ def metrics_text(peer: Peer) -> str:
         "tally_pending_bytes": ("Bytes of transactions that wait", peer.mempool.size),
         "tally_denied_strangers_total": ("Connections refused to strangers", stats.denied),
         "tally_malformed_messages_total": ("Malformed messages from members", peer.malformed),
-        "tally_evidence_total": ("Conflicting signatures kept as evidence (R13)", len(peer.driver.evidence)),
+        "tally_evidence_total": ("Conflicting signatures kept as evidence (R13)", peer.driver.evidence),
         "tally_cpu_seconds_total": ("CPU time of the process", usage.ru_utime + usage.ru_stime),
         "tally_max_rss_bytes": ("Most resident memory", usage.ru_maxrss * 1024),
     }

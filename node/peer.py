@@ -6,6 +6,7 @@ must not vote), then network, API and anchoring. Whatever is fatal ends the proc
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import deque
 from collections.abc import Mapping
@@ -26,9 +27,11 @@ from consensus.core import Core
 from consensus.events import PeerConnected
 from genesis import ceremony
 from node import exchange
+from node.anchor_ledger import open_anchorer
 from node.config import Config
 from node.documents import DocumentStore
 from node.driver import Driver, Log, wall_clock
+from node.head_signer import HeadSigner
 from node.journal import FileStorage
 from node.links import PeerAddress
 from node.mempool import Admission, Mempool, PoolLimits
@@ -38,6 +41,8 @@ from node.sync import BlockSync
 
 JOURNAL_FILE: Final = "votes.journal"
 LEDGER_FOLDER: Final = "ledger"
+EVIDENCE_FILE: Final = "evidence.jsonl"
+EVIDENCE_BYTES: Final = 16 * 1024 * 1024
 GOSSIP_S: Final = 0.005
 """Waiting transactions go to the peers in batches this far apart: the cost is per write, not per byte."""
 GOSSIP_BYTES: Final = 192 * 1024
@@ -77,8 +82,11 @@ def load_keys(config: Config, passphrase: str) -> Keys:
 class Peer:
     """A running node's parts, for the API and the operator's commands."""
 
-    def __init__(self, config: Config, node_keys: Keys, log: Log) -> None:
-        """Open genesis, ledger and journal. Raises GenesisError, LedgerError, StoreError, JournalError, PeerError."""
+    def __init__(self, config: Config, node_keys: Keys, passphrase: str, log: Log) -> None:
+        """Open genesis, ledger, journal and anchoring (``passphrase``: of its account's key file).
+
+        Raises GenesisError, LedgerError, StoreError, JournalError, AnchorKeyError, AnchorJournalError, PeerError.
+        """
         from node.network import Network  # the one module that needs libp2p
 
         self.config = config
@@ -107,8 +115,22 @@ class Peer:
             network=self.network,
             log=log,
             on_catchup=self.sync.claimed,
+            on_evidence=self._keep_evidence,
         )
-        self.anchorer: Any = None
+        self.anchorer = open_anchorer(
+            self.ledger,
+            self.submit,
+            member=config.member,
+            signer=node_keys.signer,
+            settings=config.anchor,
+            passphrase=passphrase,
+            directory=config.data / "anchors",
+        )
+        self.head_signer = (
+            None
+            if node_keys.signer is None
+            else HeadSigner(self.ledger, self.submit, config.member, node_keys.signer)
+        )
         self._malformed = 0
         self._gossip: deque[bytes] = deque()
         self._gossip_ready = trio.Event()
@@ -158,6 +180,8 @@ class Peer:
             nursery.start_soon(self.sync.run)
             if self.anchorer is not None:
                 nursery.start_soon(self.anchorer.run)
+            if self.head_signer is not None:
+                nursery.start_soon(self.head_signer.run)
             self.log.info("ready", height=self.ledger.height, api=str(self.config.api.listen))
             task_status.started()
 
@@ -166,6 +190,14 @@ class Peer:
         self.ledger.close()
         if self.signer is not None:
             self.signer.close()
+
+    def _keep_evidence(self, first: str, second: str) -> None:
+        """R13: two conflicting signatures of one validator, for whoever decides about that member."""
+        path = self.config.data / EVIDENCE_FILE
+        if path.exists() and path.stat().st_size > EVIDENCE_BYTES:
+            return
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"first": first, "second": second}) + "\n")
 
     async def _receive(self) -> None:
         """The peers' frames, votes first (the inbox sees to that)."""

@@ -14,7 +14,8 @@ import trio
 from chain.block import Block, BlockError
 from chain.certificate import Certificate, CertificateError
 from chain.ledger import Ledger, PrunedError
-from consensus.events import CertifiedAhead
+from consensus.events import CertifiedAhead, MessageReceived
+from consensus.messages import Decided
 from node.driver import Driver, Log
 from node.exchange import MAX_BLOCKS, Blocks, GetBlocks, pack
 
@@ -79,7 +80,10 @@ class BlockSync:
                 if block.height <= self._ledger.height:
                     continue
                 self._check(block, certificate)
-                driver.append_certified_block(block, certificate)
+                # Through the same door as any decision: the core judges a body that does not execute (R13).
+                driver.feed(MessageReceived(peer, Decided(block, certificate)))
+                if self._ledger.height < block.height:
+                    raise BlockError(f"block {block.height} was not accepted")
                 await trio.lowlevel.checkpoint()
         except (BlockError, CertificateError) as error:
             self._log.warning("a peer sent a block that does not stand", member=peer, reason=str(error))

@@ -58,20 +58,26 @@ def transaction_view(transaction: Transaction) -> dict[str, Any]:
     }
 
 
-def block_view(ledger: Ledger, height: int, *, ids_only: bool = False) -> dict[str, Any]:
-    """A block; with ``ids_only`` just height, time, digest and the ids of its transactions with their status."""
+def feed_view(peer: Peer, height: int) -> dict[str, Any]:
+    """Height, time, digest and the ids of a block's transactions with their status."""
+    for block in peer.driver.recent:
+        if block.height == height:
+            listed = [[tx_id.hex(), status] for tx_id, status in block.outcomes]
+            return {
+                "height": height, "time": block.time, "digest": block.digest.hex(), "transactions": listed,
+            }  # fmt: skip
+    view = block_view(peer.ledger, height)
+    listed = [[transaction["id"], transaction["receipt"]["status"]] for transaction in view["transactions"]]
+    return {key: view[key] for key in ("height", "time", "digest")} | {"transactions": listed}
+
+
+def block_view(ledger: Ledger, height: int) -> dict[str, Any]:
+    """A block with everything in it."""
     header = ledger.header(height)
     view: dict[str, Any] = {"height": height, "time": header.time, "digest": header.digest.hex()}
     if height == 0:
         return {**view, "header": hexed(header.to_value())}
     receipts = ledger.receipts(height)
-    if ids_only:
-        view["transactions"] = [
-            [receipt.tx_id.hex(), receipt.status]
-            for chain, listed in receipts.items()
-            for receipt in (listed[1:] if chain == CONSORTIUM else listed)
-        ]
-        return view
     block = ledger.block(height)
     certificate = ledger.certificate(height)
     outcomes = {receipt.tx_id: receipt for listed in receipts.values() for receipt in listed}

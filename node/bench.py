@@ -1,0 +1,366 @@
+"""``tally bench``: throughput and latency of a fresh four-validator network of real processes on this machine.
+
+Nothing is switched off: every transaction is signed by a member's key, checked at every node, agreed on, executed
+four times and written with a synced batch before it counts. "Committed" is what a client is told after that.
+
+Phases, one after another on one network: saturation with single-record transactions (tx/s), half of that rate
+(latency from sending to the answer that the block is durable), and batches of records under one signature
+(records/s). The load comes from this process, on the same cores, so the figures include the client's share.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import shutil
+import socket
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import trio
+
+from chain import keys
+from chain.codec import encode
+from chain.crypto import SigningKey
+from chain.transaction import NONCE_SIZE, Transaction, batch_args, make_body, sign
+from genesis.dev import make_dev
+from node.processes import LocalNodes
+
+MEMBERS: Final = ("erp", "guarantor", "lender", "procurement")
+TEMPLATE: Final = "bench"
+KIND: Final = "delivery"
+ENTERPRISES: Final = 2_000
+BATCH: Final = 100
+OUTSTANDING: Final = 3_000
+"""Transactions sent and not yet committed while saturating."""
+CHUNK: Final = 100
+VALID_MS: Final = 1_800_000
+WARM_UP_S: Final = 2.0
+
+
+class BenchError(RuntimeError):
+    """The bench could not be run; one line."""
+
+
+@dataclass
+class Phase:
+    """What one phase measured. Rates per second, latencies in ms, CPU as a share of one core, memory in MB."""
+
+    name: str
+    seconds: float
+    transactions: int
+    records: int
+    blocks: int
+    tx_per_s: float
+    records_per_s: float
+    p50_ms: float
+    p99_ms: float
+    cpu: dict[str, float]
+    rss_mb: dict[str, float]
+
+
+@dataclass
+class Report:
+    """The whole bench; the scripts' fields first (DESIGN.md, Interfaces)."""
+
+    tx_per_s: float
+    records_per_s: float
+    p50_ms: float
+    p99_ms: float
+    rss_mb: float
+    conditions: dict[str, Any]
+    phases: list[Phase] = field(default_factory=list)
+    stages_us: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def run(*, seconds: float = 20.0, folder: Path | None = None, say: Callable[[str], None] = print) -> Report:
+    """Start a network, load it, stop it. ``seconds`` is the length of each phase. Raises BenchError, ProcessError."""
+    place = Path(tempfile.mkdtemp(prefix="tally-bench-")) if folder is None else folder
+    network = make_dev(
+        place / "network",
+        name="Bench",
+        observers=(),
+        parties=(),
+        base_port=free_ports(2 * len(MEMBERS)),
+        parameters={"max_block_txs": 2_000},
+    )
+    processes = LocalNodes(network.directory)
+    passphrase = (network.directory / "passphrase").read_text().strip()
+    signers = {
+        member: keys.load(network.directory / member / "keys" / "signer.json", passphrase) for member in MEMBERS
+    }
+    try:
+        say("starting four nodes")
+        processes.start()
+        processes.wait_ready()
+        load = _Load(processes, network.network_id, signers, say)
+        report = trio.run(load.run, seconds)
+    finally:
+        processes.stop()
+        if folder is None:
+            shutil.rmtree(place, ignore_errors=True)
+    say("measuring the stages in one process")
+    report.stages_us = stage_costs()
+    return report
+
+
+def free_ports(count: int) -> int:
+    """A base port with ``count`` free ones from it on loopback."""
+    for base in range(20_000 + secrets.randbelow(20_000), 60_000, count):
+        if all(_is_free(port) for port in range(base, base + count)):
+            return base
+    raise BenchError("no free ports on loopback: stop other programs")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+class _Load:
+    """The client side: signs beforehand, sends round-robin to the nodes, counts what each node reports durable."""
+
+    def __init__(
+        self,
+        processes: LocalNodes,
+        network_id: bytes,
+        signers: dict[str, SigningKey],
+        say: Callable[[str], None],
+    ) -> None:
+        self._processes = processes
+        self._network_id = network_id
+        self._signers = signers
+        self._say = say
+        self._serial = 0
+        self._sent: dict[str, float] = {}
+        self._latencies: list[float] = []
+        self._committed = 0
+        self._failed = 0
+        self._blocks = 0
+        self._rejected: dict[str, int] = {}
+
+    async def run(self, seconds: float) -> Report:
+        """All phases."""
+        saturated = await self._phase("saturation, one record a transaction", seconds, 1, None)
+        half = await self._phase("half of it", seconds, 1, saturated.tx_per_s / 2)
+        batches = await self._phase(f"batches of {BATCH} records", seconds, BATCH, None)
+        if self._rejected or self._failed:
+            self._say(f"rejected: {self._rejected or 'none'}; failed receipts: {self._failed}")
+        return Report(
+            tx_per_s=saturated.tx_per_s,
+            records_per_s=batches.records_per_s,
+            p50_ms=half.p50_ms,
+            p99_ms=half.p99_ms,
+            rss_mb=max(max(phase.rss_mb.values()) for phase in (saturated, half, batches)),
+            conditions=conditions(self._processes),
+            phases=[saturated, half, batches],
+        )
+
+    async def _phase(self, name: str, seconds: float, batch: int, rate: float | None) -> Phase:
+        total = seconds + WARM_UP_S
+        expected = (rate or (6_000 if batch == 1 else 300)) * total * 1.5 + CHUNK * len(MEMBERS)
+        self._say(f"{name}: signing up to {int(expected)} transactions beforehand")
+        queues = self._signed(int(expected), batch)
+        self._sent, self._latencies, self._rejected_now = {}, [], 0
+        limit = OUTSTANDING if batch == 1 else OUTSTANDING // BATCH * 4
+        async with httpx.AsyncClient(timeout=60, trust_env=False) as client, trio.open_nursery() as nursery:
+            urls = {member: self._processes.nodes[member].api for member in MEMBERS}
+            for url in urls.values():
+                nursery.start_soon(self._watch, client, url)
+            start = time.perf_counter() + WARM_UP_S
+            nursery.start_soon(self._send, client, urls, queues, limit, rate, start + seconds)
+            await trio.sleep(WARM_UP_S)
+            before, usage = (self._committed, self._blocks), self._usage()
+            self._latencies.clear()
+            await trio.sleep(seconds)
+            elapsed = time.perf_counter() - start
+            committed, blocks = self._committed - before[0], self._blocks - before[1]
+            after = self._usage()
+            nursery.cancel_scope.cancel()
+        await self._drain()
+        return Phase(
+            name=name,
+            seconds=round(elapsed, 2),
+            transactions=committed,
+            records=committed * batch,
+            blocks=blocks,
+            tx_per_s=round(committed / elapsed, 1),
+            records_per_s=round(committed * batch / elapsed, 1),
+            p50_ms=_percentile(self._latencies, 50),
+            p99_ms=_percentile(self._latencies, 99),
+            cpu={member: round((after[member][0] - usage[member][0]) / elapsed, 3) for member in MEMBERS},
+            rss_mb={member: round(after[member][1] / 1e6, 1) for member in MEMBERS},
+        )
+
+    def _signed(self, count: int, batch: int) -> dict[str, Iterator[Transaction]]:
+        """Transactions signed beforehand, a queue a member (each writes on its own chain)."""
+        share = count // len(MEMBERS) + 1
+        made = {member: [self._transaction(member, batch) for _ in range(share)] for member in MEMBERS}
+        return {member: iter(listed) for member, listed in made.items()}
+
+    def _transaction(self, member: str, batch: int) -> Transaction:
+        records = []
+        for _ in range(batch):
+            self._serial += 1
+            records.append(sample_record(self._serial))
+        return sample_transaction(self._network_id, member, self._signers[member], records)
+
+    async def _send(
+        self,
+        client: httpx.AsyncClient,
+        urls: dict[str, str],
+        queues: dict[str, Iterator[Transaction]],
+        limit: int,
+        rate: float | None,
+        until: float,
+    ) -> None:
+        """Closed loop with ``limit`` outstanding, or an open loop at ``rate`` transactions a second."""
+        begun, sent, turn = time.perf_counter(), 0, 0
+        while time.perf_counter() < until:
+            due = limit - len(self._sent) if rate is None else int((time.perf_counter() - begun) * rate) - sent
+            room = min(due, limit - len(self._sent))
+            size = CHUNK if limit == OUTSTANDING else 4
+            if room < (size if rate is None else 1):
+                await trio.sleep(0.002)
+                continue
+            member = MEMBERS[turn % len(MEMBERS)]
+            turn += 1
+            chunk = [tx for tx, _ in zip(queues[member], range(min(room, size)), strict=False)]
+            if not chunk:
+                raise BenchError("the signed transactions ran out: choose fewer --seconds")
+            sent += len(chunk)
+            now = time.perf_counter()
+            for transaction in chunk:
+                self._sent[transaction.id.hex()] = now
+            answer = await client.post(f"{urls[member]}/v1/transactions", content=encode([tx.wire for tx in chunk]))
+            for row in answer.json():
+                if row["state"] == "rejected":
+                    self._rejected[row["code"]] = self._rejected.get(row["code"], 0) + 1
+                    self._sent.pop(row["id"], None)
+
+    async def _watch(self, client: httpx.AsyncClient, url: str) -> None:
+        """Follow one node's committed blocks. A transaction counts at the first node that reports it durable."""
+        status = (await client.get(f"{url}/v1/status")).json()
+        after = status["height"]
+        while True:
+            answer = await client.get(f"{url}/v1/feed", params={"after": after, "wait": 20})
+            now = time.perf_counter()
+            for block in answer.json():
+                after = block["height"]
+                if url.endswith(self._processes.nodes[MEMBERS[0]].api[-6:]):
+                    self._blocks += 1
+                for tx_id, outcome in block["transactions"]:
+                    since = self._sent.pop(tx_id, None)
+                    if since is not None:
+                        self._committed += 1
+                        self._failed += outcome != 0
+                        self._latencies.append((now - since) * 1000)
+
+    async def _drain(self) -> None:
+        """Let the pools run empty before the next phase."""
+        for _ in range(600):
+            waiting = [node.status() for node in self._processes.nodes.values()]
+            if all(status is not None and status["pending"] == 0 for status in waiting):
+                return
+            await trio.sleep(0.1)
+        raise BenchError("transactions are still pending after a minute")
+
+    def _usage(self) -> dict[str, tuple[float, int]]:
+        found = {}
+        for member, node in self._processes.nodes.items():
+            if node.process is None or not node.running:
+                raise BenchError(f"the node of {member} ended: {node.last_words()}")
+            found[member] = usage_of(node.process.pid)
+        return found
+
+
+def usage_of(pid: int) -> tuple[float, int]:
+    """(CPU seconds so far, resident bytes) of a process, from /proc."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return (int(fields[11]) + int(fields[12])) / ticks, pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def sample_record(serial: int) -> bytes:
+    """One record of the bench template: ten fields, all checked, aggregates updated."""
+    fields = {
+        "amount": f"{100 + serial % 900}.50",
+        "batch": f"B{serial % 1000}",
+        "carrier": "Example Carrier",
+        "issue_date": "2026-11-20",
+        "item": f"item {serial % 500}",
+        "price": f"{10 + serial % 80}.25",
+        "quantity": str(1 + serial % 90),
+        "received_date": "2026-11-21",
+        "unit": "C62",
+        "warehouse": f"W{serial % 20}",
+    }
+    enterprise = f"BENCH:{serial % ENTERPRISES}"
+    source = ["bench", "bench", "1", bytes(32), 1]
+    return encode(
+        ["tally/record", 1, KIND, "BENCH:buyer", f"D{serial:010d}", enterprise, "BENCH:buyer", TEMPLATE, 1,
+         "2026-11-21", [], source, fields, None, None]
+    )  # fmt: skip
+
+
+def sample_transaction(network_id: bytes, member: str, key: SigningKey, records: list[bytes]) -> Transaction:
+    """A signed ``records.submit`` on a member's chain."""
+    body = make_body(
+        network_id=network_id,
+        chain=member,
+        contract="records",
+        method="submit",
+        args=batch_args(records),
+        signers=[key.public],
+        nonce=secrets.token_bytes(NONCE_SIZE),
+        valid_until=time.time_ns() // 1_000_000 + VALID_MS,
+    )
+    return sign(body, [key], records)
+
+
+def conditions(processes: LocalNodes) -> dict[str, Any]:
+    """What the figures depend on."""
+    wire = len(sample_transaction(bytes(32), "erp", SigningKey.generate(), [sample_record(1)]).wire)
+    return {
+        "nodes": len(processes.nodes),
+        "cores": os.cpu_count(),
+        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "network": "loopback, libp2p " + version("libp2p"),
+        "signatures": "Ed25519 checked at every node (ed25519-zebra, ZIP215)",
+        "storage": "LevelDB, one synced batch a block; vote journal synced before each vote is sent",
+        "transaction_bytes": wire,
+        "record_fields": 10,
+        "batch": BATCH,
+        "outstanding": OUTSTANDING,
+        "client": "on the same cores",
+    }
+
+
+def stage_costs(transactions: int = 600, blocks: int = 5) -> dict[str, float]:
+    """Microseconds a transaction (one record) costs one replica, by stage; medians over blocks, one process."""
+    from node.bench_stages import measure
+
+    return measure(transactions, blocks)
+
+
+def _percentile(values: list[float], percent: int) -> float:
+    if len(values) < 2:
+        return 0.0
+    return round(statistics.quantiles(values, n=100, method="inclusive")[percent - 1], 1)
