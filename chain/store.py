@@ -24,6 +24,8 @@ that the newest version of a row comes first.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
@@ -76,8 +78,9 @@ class LevelStore:
                 bloom_filter_bits=10,
             )
         except plyvel.Error as error:
-            raise StoreError(_opening(folder, str(error))) from None
+            raise StoreError(_opening(folder, _reason(error))) from None
         self._folder = folder
+        self._failure = ""
         self._get = self._db.get
 
     def get(self, key: bytes) -> bytes | None:
@@ -85,11 +88,17 @@ class LevelStore:
         try:
             value: bytes | None = self._get(key, verify_checksums=True)
         except self._error as error:
-            raise StoreError(_damaged(self._folder, str(error))) from None
+            raise StoreError(_damaged(self._folder, _reason(error))) from None
         return value
 
     def write(self, rows: Rows) -> None:
-        """Write all rows in one synced batch. Raises StoreError (a full disk, an I/O error): end the process."""
+        """Write all rows in one synced batch. Raises StoreError (a full disk, an I/O error): end the process.
+
+        After a failed write every further one fails too: the log ends in half a record, and LevelDB would go on
+        behind it, where the next start finds damage.
+        """
+        if self._failure:
+            raise StoreError(self._failure)
         try:
             with self._db.write_batch(transaction=True, sync=True) as batch:
                 for key, value in rows:
@@ -98,18 +107,35 @@ class LevelStore:
                     else:
                         batch.put(key, value)
         except self._error as error:
-            raise StoreError(
-                f"{self._folder}: cannot write ({error}): free disk space or mend the disk, then start again;"
-                " nothing acknowledged is lost"
-            ) from None
+            self._failure = (
+                f"{self._folder}: cannot write ({_reason(error)}): free disk space or mend the disk, then start"
+                " again; nothing acknowledged is lost"
+            )
+            raise StoreError(self._failure) from None
 
     def scan(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        """Rows with start ≤ key < stop, checksums verified."""
+        """Rows with start ≤ key < stop, checksums verified. Raises StoreError when a table is damaged.
+
+        Through the raw iterator: plyvel's plain one ends as if there were no more rows where a table's last
+        block is damaged, the raw one raises after each step.
+        """
         try:
-            with self._db.iterator(start=start, stop=stop, reverse=reverse, verify_checksums=True) as rows:
-                yield from rows
+            with self._db.raw_iterator(verify_checksums=True) as rows:
+                rows.seek(stop if reverse else start)
+                if reverse:
+                    if rows.valid():
+                        rows.prev()
+                    else:
+                        rows.seek_to_last()
+                move = rows.prev if reverse else rows.next
+                while rows.valid():
+                    key: bytes = rows.key()
+                    if key < start if reverse else key >= stop:
+                        return
+                    yield key, rows.value()
+                    move()
         except self._error as error:
-            raise StoreError(_damaged(self._folder, str(error))) from None
+            raise StoreError(_damaged(self._folder, _reason(error))) from None
 
     def close(self) -> None:
         """Release the folder's lock."""
@@ -127,8 +153,8 @@ class MemoryStore:
         return self._rows.get(key)
 
     def write(self, rows: Rows) -> None:
-        """Write all rows."""
-        for key, value in rows:
+        """Write all rows, or none if making them fails."""
+        for key, value in list(rows):
             if value is None:
                 self._rows.pop(key, None)
             else:
@@ -169,9 +195,26 @@ def successor(prefix: bytes) -> bytes:
     return prefix + b"\xff" * 9
 
 
+def _reason(error: Exception) -> str:
+    """LevelDB's own words: plyvel hands them over as bytes."""
+    words = error.args[0] if error.args else ""
+    text = words.decode(errors="replace") if isinstance(words, bytes) else str(words)
+    return " ".join(text.split())
+
+
+_ERRNO: Final = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
+)  # fmt: skip
+_MENDABLE: Final = tuple(os.strerror(code) for code in _ERRNO)
+"""What keeps a sound ledger from being opened, in the system's words."""
+
+
 def _opening(folder: Path, reason: str) -> str:
-    if "lock" in reason.lower() or "temporarily unavailable" in reason.lower():
+    # The words of LevelDB's LockFile; "lock" alone stands in "block" and "blockchain" too.
+    if reason.startswith("IO error: lock "):
         return f"{folder}: another process has this ledger open: stop it first"
+    if reason.endswith(_MENDABLE):
+        return f"{folder}: cannot open the ledger ({reason}): free disk space or give access, then start again"
     return _damaged(folder, reason)
 
 
