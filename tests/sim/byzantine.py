@@ -11,7 +11,7 @@ A Byzantine validator runs the real core too, so that its lies stand among thing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -71,7 +71,8 @@ class Adversary:
     def _provoke(self, height: int, round_number: int) -> None:
         world = self._world
         leader = world.consortium.validators.leader(height, round_number)
-        if world.plan.byzantine.get(leader) in ("lie", "equivocate") and world.random.random() < STRIKE_CHANCE:
+        behaviour = world.plan.byzantine.get(leader, "silent")
+        if behaviour != "silent" and world.random.random() < STRIKE_CHANCE:
             node = world.slots[leader][0]
             world.after(world.random.randrange(1, 60), node, self._strike, node, height, round_number)
 
@@ -88,6 +89,8 @@ class Adversary:
             case "withhold":
                 key: tuple[object, ...] = (source.member, target.member, message.kind, *place(message))
                 return (message,) if self._audience.setdefault(key, random.randrange(2)) else ()
+            case "equivocate" if self._world.plan.schedule == "grouped":
+                return (message,)  # the weather keeps the halves apart
             case "equivocate":
                 key = (source.member, target.member, *place(message))
                 return (message,) if self._audience.setdefault(key, random.randrange(2)) == source.copy else ()
@@ -163,17 +166,31 @@ class Adversary:
         world = self._world
         if node.ledger.height + 1 != height or round_number == 0:
             return
-        tricks: tuple[Callable[[SimNode, int, int], PrePrepare | None], ...] = (
-            self._bare, self._padded, self._claimed, self._ignoring, self._ignoring, self._lower, self._lower,
-        )  # fmt: skip
-        proposal = world.random.choice(tricks)(node, height, round_number)
-        if proposal is not None:
-            share = world.random.choice((0.5, 1.0))
-            targets = [member for member in world.members if world.random.random() < share and member != node.member]
-            if world.trace is not None:
-                world.note(node, "STRIKES", proposal)
+        proposal = self._lower(node, height, round_number) if world.random.random() < 0.7 else None
+        if proposal is None:
+            tricks = (self._bare, self._padded, self._padded, self._claimed, self._claimed, self._ignoring)
+            proposal = world.random.choice(tricks)(node, height, round_number)
+        if proposal is None:
+            return
+        if world.trace is not None:
+            world.note(node, "STRIKES", proposal)
+        share = world.random.choice((0.5, 1.0))
+        targets = [member for member in world.members if world.random.random() < share and member != node.member]
+        for member in targets:
+            world.network.slip(node, member, proposal)
+        self._support(proposal, targets)
+
+    def _support(self, proposal: PrePrepare, targets: Sequence[str]) -> None:
+        """All Byzantine validators vote for it."""
+        height, round_number, digest = proposal.height, proposal.round, proposal.digest
+        for name in self._world.plan.byzantine:
+            voter = self._world.slots[name][0]
+            prepare = self._signed(voter, Prepare(height, round_number, digest, name))
+            commit = self._signed(voter, Commit(height, round_number, digest, name))
             for member in targets:
-                world.network.slip(node, member, proposal)
+                if member != name:
+                    self._world.network.slip(voter, member, prepare)
+                    self._world.network.slip(voter, member, commit)
 
     def _bare(self, node: SimNode, height: int, at: int) -> PrePrepare | None:
         """No justification at all."""

@@ -2,7 +2,9 @@
 
 agreement       no two honest nodes decide different blocks at a height
 validity        each decided block executes, from genesis, on a ledger of the checker's own (the judge)
-certificates    each verifies under the validators of the judge's state
+certificates    each verifies under the validators of the judge's state, and has ceil(2n/3) distinct signers
+locks           where enough honest nodes committed to a block that it may be decided, no honest node prepares
+                another in a later round: the invariant agreement rests on, which breaks long before a fork shows
 no double sign  no honest key signs two contents for one (height, round, kind), whatever was lost in a crash
 votes           none below an earlier round, none at a height given to the ledger, none while a verified certificate
                 above the head is known, none that the signer has to refuse
@@ -43,12 +45,15 @@ class Checker:
     def __init__(self, world: World) -> None:
         self._world = world
         self._sent: dict[tuple[str, MessageKind, int, int], tuple[object, ...]] = {}
+        self._committed: dict[tuple[int, int, bytes], set[str]] = {}
+        self._decidable: dict[int, dict[int, bytes]] = {}
         self._newest: dict[str, tuple[int, int]] = {}
         self._given_to_ledger: dict[str, int] = {}
         self._certified: dict[str, int] = {}
         self._acknowledged: dict[bytes, Transaction] = {}
         self._judge = world.consortium.open_ledger(MemoryStore(), world.check)
         self._steps = 0
+        self._quorum = -(-2 * world.plan.n // 3)  # worked out here, not taken from the code under test
 
     @property
     def height(self) -> int:
@@ -114,12 +119,33 @@ class Checker:
             self.violate(
                 f"{node!r} double-signs {message.kind.name} at height {message.height}, round {message.round}"
             )
+        if isinstance(message, Commit):
+            self._note_commit(message)
+        elif isinstance(message, Prepare):
+            self._check_lock(node, message)
+
+    def _note_commit(self, message: Commit) -> None:
+        """With the Byzantine validators' COMMITs, these may be a quorum that somebody has seen."""
+        voters = self._committed.setdefault((message.height, message.round, message.digest), set())
+        voters.add(message.sender)
+        if len(voters) + len(self._world.plan.byzantine) >= self._quorum:
+            self._decidable.setdefault(message.height, {})[message.round] = message.digest
+
+    def _check_lock(self, node: SimNode, message: Prepare) -> None:
+        for round_number, digest in self._decidable.get(message.height, {}).items():
+            if round_number < message.round and digest != message.digest:
+                self.violate(
+                    f"{node!r} prepares {message.digest.hex()[:6]} at height {message.height}, round {message.round},"
+                    f" although {digest.hex()[:6]} may be decided in round {round_number}"
+                )
 
     # ------------------------------------------------------------------------------------ blocks
 
     def on_commit(self, node: SimNode, block: Block, certificate: Certificate) -> None:
         """A block is durable on one honest node."""
         judge = self._judge
+        if len({signer for signer, _ in certificate.signatures}) < self._quorum:
+            self.violate(f"{node!r} decides height {block.height} by {len(certificate.signatures)} signatures")
         if block.height <= judge.height:
             if judge.header(block.height).digest != block.digest:
                 self.violate(f"FORK: {node!r} decides another block at height {block.height}")

@@ -17,6 +17,16 @@ BEHAVIOURS: Final = ("equivocate", "equivocate", "lie", "lie", "withhold", "sile
 """What a Byzantine validator does; weighted by what it can break."""
 
 
+SCRIPTS: Final = (
+    (),
+    (),
+    ("few prepares", "few commits", "fair"),
+    ("few prepares", "few commits", "few commits", "fair"),
+    ("few commits", "fair"),
+)
+"""Situations that break agreement where a rule is missing: two locks in different rounds, or one that few know of."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """One run's faults. Times in virtual ms, chances 0 to 1."""
@@ -27,6 +37,8 @@ class Plan:
     """Member id to behaviour; at most f."""
     schedule: str = "random"
     """"grouped": who hears whom is drawn anew for each (height, round); "random": any message may be lost or late."""
+    script: tuple[str, ...] = ()
+    """The weather of rounds 0, 1, … of every height; beyond it, and where there is none, it is drawn."""
     nasty_rounds: int = 2
     """Rounds of a height in which the schedule is at its worst."""
     calm_at: int = 60_000
@@ -66,11 +78,15 @@ class Plan:
 
     def crashes_after_sign(self, world: World, message: SignedMessage) -> bool:
         """The vote is in the journal, nobody heard it."""
-        return self._is_vote(message) and world.random.random() < self.crash_after_sign
+        return self._is_vote(message) and self._strikes(world, self.crash_after_sign)
 
     def crashes_after_send(self, world: World, message: object) -> bool:
         """Others have the vote, the voter forgets everything but its journal."""
-        return self._is_vote(message) and world.random.random() < self.crash_after_send
+        return self._is_vote(message) and self._strikes(world, self.crash_after_send)
+
+    def _strikes(self, world: World, chance: float) -> bool:
+        """Crashes go on in the calm, but not so many that nothing is ever decided."""
+        return world.random.random() < (chance if world.now < self.calm_at else chance / 8)
 
     @staticmethod
     def _is_vote(message: object) -> bool:
@@ -97,7 +113,8 @@ def _draw(random: Random, seed: int, n: int) -> Plan:
         n=n,
         byzantine={member: random.choice(BEHAVIOURS) for member in random.sample(members, liars)},
         schedule="grouped" if grouped else "random",
-        nasty_rounds=random.choice((1, 2, 2, 3, 4)),
+        script=random.choice(SCRIPTS) if grouped else (),
+        nasty_rounds=random.choice((1, 2, 3, 3, 4, 5)),
         calm_at=random.choice((30_000, 60_000)),
         drop=random.choice((0.0, 0.05, 0.2, 0.4)),
         duplicate=random.choice((0.0, 0.0, 0.1)),

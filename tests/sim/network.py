@@ -8,12 +8,13 @@ that history behind it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Final
 
 from chain.block import Block
+from chain.certificate import faults
 from consensus import messages
 from consensus.messages import (
     BlockReply,
@@ -43,31 +44,41 @@ class Weather:
     group: dict[str, int]
     blocked: frozenset[tuple[str, MessageKind]]
     """(receiver, kind) that does not arrive."""
+    mute: frozenset[str]
+    """Senders whose ROUND-CHANGEs do not arrive."""
     late: frozenset[MessageKind]
     """Kinds that arrive, but after the round's timer."""
-    split: bool
-    """Whether ROUND-CHANGEs keep to the groups too."""
 
 
 _VOTES: Final = (MessageKind.PRE_PREPARE, MessageKind.PREPARE, MessageKind.COMMIT)
+_STYLES: Final = (
+    "split", "split", "few commits", "few commits", "few commits", "few prepares", "few prepares", "few proposals",
+    "mixed", "fair",
+)  # fmt: skip
 
 
-def draw_weather(random: Random, slots: list[str], byzantine: set[str]) -> Weather:
-    """One of the situations that hurt: split votes, few COMMITs, few PREPAREs, few proposals, or nothing wrong."""
-    honest = [slot for slot in slots if slot not in byzantine]
-    style = random.choice(
-        ("split", "split", "few commits", "few commits", "few prepares", "few proposals", "mixed", "fair")
-    )
+def draw_weather(random: Random, nodes: Sequence[SimNode], locked: Collection[str], style: str = "") -> Weather:
+    """One of the situations that hurt: split votes, few COMMITs, few PREPAREs, few proposals, or nothing wrong.
+
+    ``locked``: who committed in the round before. Where they are few, the new leader may not hear of their locks.
+    """
+    slots = [str(node) for node in nodes]
+    honest = [str(node) for node in nodes if node.is_honest]
+    is_scripted = bool(style)
+    style = style or random.choice(_STYLES)
     group = dict.fromkeys(slots, 0)
     blocked: set[tuple[str, MessageKind]] = set()
     late: set[MessageKind] = set()
     if style == "split":
-        group = {slot: random.randrange(2) for slot in slots}
+        group = {str(node): random.randrange(2) if node.copy == 0 else 0 for node in nodes}
+        for node in nodes:  # the two instances of a validator talk to different halves
+            if node.copy:
+                group[str(node)] = 1 - group[node.member]
     elif style == "few commits":
         lucky = random.sample(honest, random.choice((0, 1, 1, 2)))
         blocked = {(slot, MessageKind.COMMIT) for slot in honest if slot not in lucky}
     elif style == "few prepares":
-        lucky = random.sample(honest, random.choice((1, 1, 2, 3)))
+        lucky = random.sample(honest, random.choice((1, 1, 1, 2)))
         blocked = {(slot, MessageKind.PREPARE) for slot in honest if slot not in lucky}
     elif style == "few proposals":
         unlucky = random.sample(honest, random.choice((1, 2)))
@@ -75,7 +86,9 @@ def draw_weather(random: Random, slots: list[str], byzantine: set[str]) -> Weath
     elif style == "mixed":
         blocked = {(slot, kind) for slot in slots for kind in _VOTES if random.random() < 0.2}
         late = {kind for kind in (MessageKind.PREPARE, MessageKind.COMMIT) if random.random() < 0.3}
-    return Weather(group, frozenset(blocked), frozenset(late), random.random() < 0.3)
+    is_few = 0 < len(locked) <= faults(len({node.member for node in nodes}))
+    is_unheard = is_few and (is_scripted or random.random() < 0.7)
+    return Weather(group, frozenset(blocked), frozenset(locked if is_unheard else ()), frozenset(late))
 
 
 class Network:
@@ -85,6 +98,8 @@ class Network:
         self._world = world
         self._weather: dict[tuple[int, int], Weather] = {}
         self._sides: dict[str, int] = {}
+        self._locked: dict[tuple[int, int], set[str]] = {}
+        self._highest_round: dict[int, int] = {}
 
     def repartition(self) -> None:
         """Draw the two sides anew (the "random" schedule)."""
@@ -99,12 +114,21 @@ class Network:
         if source.is_honest:
             world.checker.on_send(source, message)
             world.adversary.hear(message)
+            self._watch(message)
         message = self._carried(message)
         for member in world.members:
             if member != source.member:
                 self._deliver(source, member, message)
         if source.is_honest and world.plan.crashes_after_send(world, message):
             source.crash()
+
+    def _watch(self, message: Message) -> None:
+        """Follow the honest ones: how far a height's rounds have come, and who is locked."""
+        if isinstance(message, PrePrepare | Prepare | Commit | RoundChange):
+            height, round_number = message.height, message.round
+            self._highest_round[height] = max(round_number, self._highest_round.get(height, 0))
+            if isinstance(message, Commit):
+                self._locked.setdefault((height, round_number), set()).add(message.sender)
 
     def send(self, source: SimNode, member: str, message: Message) -> None:
         """To one member."""
@@ -149,6 +173,8 @@ class Network:
             yield random.randrange(1, FAST_MS)
             return
         height, round_number = place(message)
+        if isinstance(message, Decided | Status):
+            round_number = self._highest_round.get(height, 0)
         nasty = world.now < plan.calm_at and round_number < plan.nasty_rounds
         if plan.schedule == "grouped" and nasty:
             yield from self._grouped(source, target, message, (height, round_number))
@@ -167,17 +193,18 @@ class Network:
         random = self._world.random
         weather = self._weather.get(at)
         if weather is None:
-            liars = {str(node) for node in self._world.nodes if not node.is_honest}
-            slots = [str(node) for node in self._world.nodes]
-            weather = self._weather[at] = draw_weather(random, slots, liars)
+            locked = self._locked.get((at[0], at[1] - 1), ())
+            script = self._world.plan.script
+            style = script[at[1]] if at[1] < len(script) else ""
+            weather = self._weather[at] = draw_weather(random, self._world.nodes, locked, style)
         kind = message.kind
         if isinstance(message, PrePrepare | Prepare | Commit):
             if weather.group[source] != weather.group[target] or (target, kind) in weather.blocked:
                 return
         elif isinstance(message, RoundChange):
-            if weather.split and weather.group[source] != weather.group[target] and random.random() < 0.5:
+            if source in weather.mute:
                 return
-        elif not isinstance(message, BlockReply | BlockRequest) and random.random() < 0.8:
+        elif not isinstance(message, BlockReply | BlockRequest) and random.random() < 0.95:
             return  # STATUS and DECIDED would undo the situation
         if kind in weather.late:
             yield random.randrange(3_000, 12_000)
