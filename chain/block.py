@@ -243,9 +243,7 @@ class Block:
         """Canonical bytes; what peers exchange and the store keeps."""
         certificate = None if self.parent_certificate is None else self.parent_certificate.to_value()
         members = [[chain, list(wires)] for chain, wires in self.member_txs]
-        return encode(
-            [TAG_BLOCK, VERSION, self.header.to_value(), certificate, members, list(self.consortium_txs)]
-        )
+        return encode([TAG_BLOCK, VERSION, self.header.to_value(), certificate, members, list(self.consortium_txs)])
 
     @classmethod
     def decode(cls, data: bytes) -> Block:

@@ -49,9 +49,7 @@ def faults(n: int) -> int:
     return (n - 1) // 3
 
 
-def vote_message(
-    network_id: bytes, epoch: int, kind: int, height: int, round_number: int, digest: bytes
-) -> bytes:
+def vote_message(network_id: bytes, epoch: int, kind: int, height: int, round_number: int, digest: bytes) -> bytes:
     """The bytes a validator signs for PRE-PREPARE, PREPARE or COMMIT."""
     return encode([TAG_VOTE, VERSION, network_id, epoch, int(kind), height, round_number, digest])
 
@@ -176,9 +174,7 @@ class Certificate:
         seals = tuple(_pair(row, what, SIGNATURE_SIZE) for row in rows)
         return cls(height, round_number, digest, epoch, seals)
 
-    def check(
-        self, validators: ValidatorSet, network_id: bytes, signature_check: SignatureCheck = verify
-    ) -> None:
+    def check(self, validators: ValidatorSet, network_id: bytes, signature_check: SignatureCheck = verify) -> None:
         """Raise CertificateError unless ≥ Q distinct members of ``validators`` signed this COMMIT (R5, R9)."""
         if self.height < 1 or self.round < 0:
             raise CertificateError("a certificate stands for a height from 1 and a round from 0")
@@ -189,9 +185,7 @@ class Certificate:
             raise CertificateError("the signers are not strictly ascending, so one might count twice")
         if len(signers) < validators.quorum:
             raise CertificateError(f"{len(signers)} signers where {validators.quorum} decide")
-        message = vote_message(
-            network_id, self.epoch, VoteKind.COMMIT, self.height, self.round, self.digest
-        )
+        message = vote_message(network_id, self.epoch, VoteKind.COMMIT, self.height, self.round, self.digest)
         for member, signature in self.signatures:
             key = validators.keys.get(member)
             if key is None:

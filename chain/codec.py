@@ -22,6 +22,7 @@ MAX_DEPTH: Final = 16
 # One packer for the process: msgpack's C packer is reset after each call and keeps its buffer.
 _pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 _SCALARS: Final = frozenset({type(None), bool, int, str, bytes})
+_KEY_PARTS: Final = frozenset({int, str, bytes})
 _TEXT: Final = frozenset({str})
 _INT64_MAX: Final = 2**63 - 1
 _MAYBE_WIDE: Final = re.compile(rb"\xcf[\x80-\xff]")
@@ -81,6 +82,20 @@ def decode(data: bytes, *, max_size: int = MAX_SIZE, max_depth: int = MAX_DEPTH)
     return value
 
 
+def encode_key(parts: tuple[Any, ...]) -> bytes:
+    """The canonical array of a state key: text, integers and bytes only. Raises CodecError.
+
+    The same bytes as ``encode(parts)``; apart because every state operation pays for it.
+    """
+    if not set(map(type, parts)) <= _KEY_PARTS:
+        raise CodecError("a state key is made of text, integers and bytes")
+    try:
+        packed: bytes = _pack(parts)
+    except (OverflowError, UnicodeEncodeError, ValueError) as error:
+        raise CodecError(f"cannot encode a state key: {error}") from None
+    return packed
+
+
 def is_tagged(value: Any, tag: str, version: int, length: int) -> bool:
     """Whether a decoded value is the array of ``length`` items that starts with this tag and version.
 
@@ -116,9 +131,7 @@ def _normal(value: Any, depth: int) -> Any:
         ordered = sorted(value)
         if ordered == list(value) and set(map(type, value.values())) <= _SCALARS:
             return value
-        return {
-            key: item if type(item := value[key]) in _SCALARS else _normal(item, depth + 1) for key in ordered
-        }
+        return {key: item if type(item := value[key]) in _SCALARS else _normal(item, depth + 1) for key in ordered}
     raise CodecError(f"type {kind.__name__} has no canonical form")
 
 

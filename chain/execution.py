@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from chain.block import CONSORTIUM, Head, Receipt
-from chain.codec import CodecError, decode, encode
+from chain.codec import CodecError, decode, encode, encode_key
 from chain.crypto import hash_value, sha256
 from chain.state import StateError
 from chain.store import StoreError
@@ -82,7 +82,7 @@ class TransactionContext:
     """``contracts.context.Context`` for one transaction or one hook."""
 
     __slots__ = (
-        "_chain", "_contract", "_heads", "_limit", "_overlay", "_readers", "_records", "_scope", "_signers",
+        "_chain", "_contract", "_heads", "_keys", "_limit", "_overlay", "_readers", "_records", "_scope", "_signers",
         "_tx_id", "_writes", "charged", "events",
     )  # fmt: skip
 
@@ -109,6 +109,7 @@ class TransactionContext:
         self._signers = () if transaction is None else transaction.signers
         self._records = records
         self._writes: dict[bytes, Any] = {}
+        self._keys: dict[tuple[str | int | bytes, ...], bytes] = {}
         self.events: list[Any] = []
         self.charged = 0
 
@@ -150,7 +151,7 @@ class TransactionContext:
     def get(self, *key: str | int | bytes) -> Any:
         """Own state: the caller's copy."""
         self.charge(CHARGE_GET)
-        encoded = encode([self._contract, *key])
+        encoded = self._keys.get(key) or self._own_key(key)
         written = self._writes.get(encoded, _ABSENT)
         if written is not _ABSENT:
             return written
@@ -160,17 +161,17 @@ class TransactionContext:
     def put(self, *key: str | int | bytes, value: Any) -> None:
         """Own state: encoded, and charged by its bytes, when the transaction ends."""
         self.charge(CHARGE_PUT)
-        self._writes[encode([self._contract, *key])] = value
+        self._writes[self._keys.get(key) or self._own_key(key)] = value
 
     def delete(self, *key: str | int | bytes) -> None:
         """Own state."""
         self.charge(CHARGE_PUT)
-        self._writes[encode([self._contract, *key])] = None
+        self._writes[self._keys.get(key) or self._own_key(key)] = None
 
     def read(self, chain: str, contract: str, *key: str | int | bytes) -> Any:
         """Another contract's or chain's state, where this transaction may see it."""
         self.charge(CHARGE_GET)
-        encoded = encode([contract, *key])
+        encoded = encode_key((contract, *key))
         if chain == self._chain:
             written = self._writes.get(encoded, _ABSENT)
             return self._overlay.shared(encoded) if written is _ABSENT else written
@@ -178,6 +179,11 @@ class TransactionContext:
         if reader is None:
             raise ContractError("NOT_READABLE", f"a transaction on {self._chain} cannot read chain {chain!r}")
         return reader.shared(encoded)
+
+    def _own_key(self, key: tuple[str | int | bytes, ...]) -> bytes:
+        """Encode a key once a transaction: most are read and then written."""
+        encoded = self._keys[key] = encode_key((self._contract, *key))
+        return encoded
 
     def chains(self) -> tuple[str, ...]:
         """Member chains, sorted."""

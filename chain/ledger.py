@@ -80,9 +80,7 @@ class Ledger:
     # -- genesis ----------------------------------------------------------------------------------------
 
     @classmethod
-    def create(
-        cls, store: KeyValue, document: Mapping[str, Any], signature_check: SignatureCheck = verify
-    ) -> Ledger:
+    def create(cls, store: KeyValue, document: Mapping[str, Any], signature_check: SignatureCheck = verify) -> Ledger:
         """Write the genesis state of a document (see ``genesis_hash``) into an empty store and open it."""
         if store.get(META_NETWORK) is not None:
             raise LedgerError("this folder already holds a ledger: open it, or choose an empty folder")
@@ -447,5 +445,3 @@ def _check_identity(store: KeyValue, network_id: bytes) -> None:
         )
     if decode(_need(store, META_FORMAT)) != rows.FORMAT:
         raise LedgerError(f"the ledger is not of store format {rows.FORMAT}: use the release that wrote it")
-
-

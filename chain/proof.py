@@ -148,4 +148,3 @@ def _last_of_epoch(ledger: Ledger, epoch: int, low: int, high: int) -> int:
         else:
             high = middle - 1
     return low
-
