@@ -5,7 +5,8 @@ Everything follows from its label: the same label gives the same keys, the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from chain.block import CONSORTIUM, Block
@@ -71,19 +72,27 @@ class Consortium:
     """A ledger and the keys of all its members. ``now`` is the time of the newest block, ms."""
 
     def __init__(
-        self, label: str = "test", *, store: KeyValue | None = None, document: dict[str, Any] | None = None
+        self,
+        label: str = "test",
+        *,
+        store: KeyValue | None = None,
+        document: Mapping[str, Any] | None = None,
+        keys: Callable[[str, str], SigningKey] | None = None,
     ) -> None:
-        self.label = label
+        """``keys`` gives the key of a member and purpose where a document has others than the label's."""
         self.document = document_of(label) if document is None else document
         self.ledger = Ledger.create(MemoryStore() if store is None else store, self.document)
         self.network_id = self.ledger.network_id
-        self.now = GENESIS_TIME
-        self.validator_keys = {key.public: key for member in ROLES for key in (key_of(label, member, "validator"),)}
+        self.now = self.ledger.head.time
+        self.key = keys or partial(key_of, label)
+        members = ROLES if keys is None else [row["id"] for row in self.document["members"] if row["validator"]]
+        made = [self.key(member, "validator") for member in members]
+        self.validator_keys = {key.public: key for key in made}
         self._serial = 0
 
     def signer(self, member: str) -> SigningKey:
         """A member's transaction key."""
-        return key_of(self.label, member, "signer")
+        return self.key(member, "signer")
 
     # -- transactions -----------------------------------------------------------------------------------
 
@@ -128,7 +137,7 @@ class Consortium:
     # -- blocks -----------------------------------------------------------------------------------------
 
     def build(
-        self, *transactions: Transaction, time: int | None = None, proposer: str = "erp"
+        self, *transactions: Transaction, time: int | None = None, proposer: str | None = None
     ) -> tuple[Block, Transition]:
         """A proposal on the head, one second after it."""
         members: dict[str, list[Transaction]] = {}
@@ -136,7 +145,7 @@ class Consortium:
             if transaction.chain != CONSORTIUM:
                 members.setdefault(transaction.chain, []).append(transaction)
         return self.ledger.build(
-            proposer=proposer,
+            proposer=self.ledger.validators().ids[0] if proposer is None else proposer,
             time=self.ledger.head.time + 1_000 if time is None else time,
             member_txs=members,
             consortium_txs=[transaction for transaction in transactions if transaction.chain == CONSORTIUM],
@@ -166,6 +175,16 @@ class Consortium:
         commit(self.ledger, block, certificate)
         self.now = block.header.time
         return block
+
+
+def vote_in(consortium: Consortium, change: dict[str, Any]) -> Block:
+    """Propose a change in one block and bring its quorum in the next, which is returned."""
+    voters = consortium.ledger.validators().ids
+    proposal = consortium.call(voters[0], "gov.propose", change=change)
+    consortium.seal(proposal)
+    needed = consortium.ledger.validators().quorum
+    votes = [consortium.call(voter, "gov.vote", proposal=proposal.id, accept=True) for voter in voters[1:needed]]
+    return consortium.seal(*votes)
 
 
 def transactions_of(block: Block) -> list[Transaction]:
