@@ -238,6 +238,11 @@ class Block:
         """Transactions on all chains."""
         return len(self.consortium_txs) + sum(len(wires) for _, wires in self.member_txs)
 
+    @property
+    def wires(self) -> list[bytes]:
+        """Wire bytes of all transactions in block order: business chains by id, then the consortium's."""
+        return [wire for _, wires in self.member_txs for wire in wires] + list(self.consortium_txs)
+
     @cached_property
     def encoded(self) -> bytes:
         """Canonical bytes; what peers exchange and the store keeps."""

@@ -181,7 +181,11 @@ class Ledger:
         certificate.check(self._parent.validators, self.network_id, self._signature_check)
         if outcome.header.digest != block.digest:
             raise LedgerError("the outcome is not of this block")
-        self.store.write(self._rows_of(block, certificate, outcome, transactions))
+        listed = tuple(transactions)
+        if [transaction.wire for transaction in listed] != block.wires:
+            # Their rows are how a repeat is known.
+            raise LedgerError("the transactions are not those of this block, in its order")
+        self.store.write(self._rows_of(block, certificate, outcome, listed))
         self.head = block.header
         self._heads = dict(outcome.heads)
         for chain, execution in outcome.executions.items():
@@ -238,7 +242,7 @@ class Ledger:
         """The encoded value at an encoded state key. Raises PrunedError for a height not reached or kept."""
         state = self._states.get(chain)
         if state is None:
-            raise LedgerError(f"there is no chain {chain!r}: known are {', '.join((*self.chains, CONSORTIUM))}")
+            raise LedgerError(self._no_chain(chain))
         if height is None or height == self.height:
             return state.get(key)
         self._kept(b"h", height)
@@ -248,14 +252,16 @@ class Ledger:
         """The state tree of a chain at the head or a height; it proves. Raises PrunedError."""
         state = self._states.get(chain)
         if state is None:
-            raise LedgerError(f"there is no chain {chain!r}: known are {', '.join((*self.chains, CONSORTIUM))}")
+            raise LedgerError(self._no_chain(chain))
         if height is None or height == self.height:
             return state.tree
         self._kept(b"h", height)
         return state.tree_at(height)
 
     def simulate(self, transaction: Transaction, time: int) -> Receipt:
-        """What a transaction would do on the head, alone; nothing is written."""
+        """What a transaction would do on the head, alone; nothing is written. Raises LedgerError."""
+        if transaction.chain not in self._states:
+            raise LedgerError(self._no_chain(transaction.chain))
         alone = [transaction]
         member = {} if transaction.chain == CONSORTIUM else {transaction.chain: alone}
         outcome = transition.apply(
@@ -277,6 +283,9 @@ class Ledger:
         self.store.close()
 
     # -- inside -----------------------------------------------------------------------------------------
+
+    def _no_chain(self, chain: str) -> str:
+        return f"there is no chain {chain!r}: known are {', '.join((*self.chains, CONSORTIUM))}"
 
     def _kept(self, prefix: bytes, height: int) -> bytes:
         raw = None if height < 0 else self.store.get(rows.by_height(prefix, height))
