@@ -208,6 +208,8 @@ class TransactionContext:
         """Add an event to the receipt."""
         if len(self.events) >= MAX_EVENTS:
             raise ContractError("TOO_MANY_EVENTS", f"more than {MAX_EVENTS} events in one transaction")
+        if type(name) is not str or type(data) is not dict:
+            raise TypeError("an event is a name and a map")  # as Receipt.decode demands
         self.events.append([name, data])
 
     def charge(self, units: int) -> None:
@@ -362,7 +364,9 @@ def _run_hooks(
         try:
             if contract.begin_block is not None:
                 contract.begin_block(context)
-            overlay.writes.update(context.sealed())
+            sealed = context.sealed()
+            encode(context.events)  # what has no canonical form fails this hook here, not the block's receipt
+            overlay.writes.update(sealed)
             events.extend(context.events)
         except ContractError as error:
             failures.append(f"{name}: {error}")
