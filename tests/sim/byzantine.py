@@ -48,8 +48,8 @@ class Adversary:
         self._blocks: dict[int, dict[bytes, BlockView]] = {}
         self._prepares: dict[tuple[int, int, bytes], dict[str, Prepare]] = {}
         self._changes: dict[tuple[int, int], dict[str, RoundChange]] = {}
-        self._audience: dict[tuple[object, ...], int] = {}
-        self._alternatives: dict[tuple[str, int, int], Block] = {}
+        self._choices: dict[tuple[object, ...], bool] = {}
+        self._spare: dict[tuple[str, int], Block] = {}
 
     # ------------------------------------------------------------------------------------ hearing
 
@@ -58,8 +58,11 @@ class Adversary:
         if not self._world.plan.byzantine:
             return
         match message:
-            case PrePrepare(height=height, block=block) if block is not None:
-                self._blocks.setdefault(height, {})[block.digest] = block
+            case PrePrepare(height=height, block=block):
+                if block is not None:
+                    self._blocks.setdefault(height, {})[block.digest] = block
+                for name in self._world.plan.byzantine:
+                    self._spare_block(self._world.slots[name][0], height)
             case Prepare(height, round_number, digest, sender):
                 self._prepares.setdefault((height, round_number, digest), {})[sender] = message
             case RoundChange(height=height, round=round_number, sender=sender):
@@ -74,7 +77,7 @@ class Adversary:
         behaviour = world.plan.byzantine.get(leader, "silent")
         if behaviour != "silent" and world.random.random() < STRIKE_CHANCE:
             node = world.slots[leader][0]
-            world.after(world.random.randrange(1, 60), node, self._strike, node, height, round_number)
+            world.after(world.random.choice((20, 500, 1_500)), node, self._strike, node, height, round_number)
 
     # ------------------------------------------------------------------------------------ speaking
 
@@ -82,20 +85,25 @@ class Adversary:
         """What ``target`` is really sent in the place of ``message``."""
         if source.is_honest:
             return (message,)
-        random = self._world.random
-        match self._world.plan.byzantine[source.member]:
-            case "silent":
-                return ()
-            case "withhold":
-                key: tuple[object, ...] = (source.member, target.member, message.kind, *place(message))
-                return (message,) if self._audience.setdefault(key, random.randrange(2)) else ()
-            case "equivocate" if self._world.plan.schedule == "grouped":
-                return (message,)  # the weather keeps the halves apart
-            case "equivocate":
-                key = (source.member, target.member, *place(message))
-                return (message,) if self._audience.setdefault(key, random.randrange(2)) == source.copy else ()
-            case _:
-                return self._lie(source, message) if random.random() < LIE_CHANCE else (message,)
+        behaviour = self._world.plan.byzantine[source.member]
+        if behaviour == "silent":
+            return ()
+        if isinstance(message, RoundChange) and self._chooses(0.6, source.member, message.round, message.height):
+            message = self._signed(source, RoundChange(message.height, message.round, None, None, source.member))
+        if isinstance(message, PrePrepare) and message.round and self._chooses(0.7, source.member, *place(message)):
+            return ()  # it may strike instead
+        key = (source.member, target.member, *place(message))
+        if behaviour == "withhold":
+            return (message,) if self._chooses(0.5, message.kind, *key) else ()
+        if behaviour == "equivocate":
+            # In the grouped schedule the weather keeps the halves apart.
+            is_heard = self._world.plan.schedule == "grouped" or self._chooses(0.5, *key) == (source.copy == 0)
+            return (message,) if is_heard else ()
+        return self._lie(source, message) if self._world.random.random() < LIE_CHANCE else (message,)
+
+    def _chooses(self, chance: float, *about: object) -> bool:
+        """A choice that stays the same for the same thing."""
+        return self._choices.setdefault(about, self._world.random.random() < chance)
 
     def _lie(self, source: SimNode, message: Message) -> Sequence[Message]:
         random = self._world.random
@@ -142,14 +150,11 @@ class Adversary:
 
     def _true_lock(self, source: SimNode, height: int, at: int) -> RoundChange:
         """A claim that is proved, but need not be the newest."""
-        certificates = [
-            (key, tuple(votes.values())[: self._quorum])
-            for key, votes in self._prepares.items()
-            if key[0] == height and key[1] < at and len(votes) >= self._quorum
-        ]
-        if not certificates:
+        locks = [key for key in self._provable(height) if key[1] < at]
+        if not locks:
             return RoundChange(height, at, None, None, source.member)
-        (_, locked_at, digest), prepares = self._world.random.choice(certificates)
+        _, locked_at, digest = self._world.random.choice(locks)
+        prepares = self._proof(height, locked_at, digest)
         return RoundChange(height, at, locked_at, digest, source.member, prepares=prepares)
 
     def _forged_decision(self, source: SimNode, block: BlockView, at: int) -> Decided:
@@ -164,8 +169,6 @@ class Adversary:
     def _strike(self, node: SimNode, height: int, round_number: int) -> None:
         """Propose what no justification allows, to some."""
         world = self._world
-        if node.ledger.height + 1 != height or round_number == 0:
-            return
         proposal = self._lower(node, height, round_number) if world.random.random() < 0.7 else None
         if proposal is None:
             tricks = (self._bare, self._padded, self._padded, self._claimed, self._claimed, self._ignoring)
@@ -232,18 +235,26 @@ class Adversary:
         """The lock of a lower round, truly proved, where the justification shows a higher one."""
         changes = self._real_changes(node, height, at)
         highest = max((c.prepared_round for c in changes if c.prepared_round is not None), default=0)
-        lower = [
-            (key, votes)
-            for key, votes in self._prepares.items()
-            if key[0] == height and key[1] < highest and len(votes) >= self._quorum
-        ]
+        lower = [key for key in self._provable(height) if key[1] < highest]
         if not lower:
             return None
-        (_, locked_at, digest), votes = self._world.random.choice(lower)
+        _, locked_at, digest = self._world.random.choice(lower)
+        prepares = self._proof(height, locked_at, digest)
         own = self._signed(node, RoundChange(height, at, locked_at, digest, node.member))
         block = self._blocks.get(height, {}).get(digest)
-        prepares = tuple(votes.values())[: self._quorum]
         return self._proposal(node, height, at, block, [own, *(change.bare() for change in changes)], prepares)
+
+    def _provable(self, height: int) -> list[tuple[int, int, bytes]]:
+        """(height, round, digest) that a quorum prepared, the own validators included, whoever knows."""
+        own = len(self._world.plan.byzantine)
+        return [key for key, votes in self._prepares.items() if key[0] == height and len(votes) + own >= self._quorum]
+
+    def _proof(self, height: int, at: int, digest: bytes) -> tuple[Prepare, ...]:
+        """Q true PREPAREs: heard ones, and those of the own validators."""
+        found = dict(self._prepares.get((height, at, digest), {}))
+        for name in self._world.plan.byzantine:
+            found[name] = self._signed(self._world.slots[name][0], Prepare(height, at, digest, name))
+        return tuple(found.values())[: self._quorum]
 
     def _proposal(
         self,
@@ -281,12 +292,17 @@ class Adversary:
         ]
         if known and random.random() < 0.5:
             return random.choice(known)
-        if node.ledger.height + 1 != height:
-            return None
-        key = (node.member, height, random.randrange(2))
-        block = self._alternatives.get(key)
-        if block is None or node.clock > block.header.time + 5_000:
-            block = self._alternatives[key] = node.build(time=node.clock + key[2], share=0.3)[0]
+        return self._spare_block(node, height)
+
+    def _spare_block(self, node: SimNode, height: int) -> Block | None:
+        """A block of its own for a height, made while it can be: the node itself may decide and move on."""
+        block = self._spare.get((node.member, height))
+        if (
+            node.is_up
+            and node.ledger.height + 1 == height
+            and (block is None or node.clock > block.header.time + 5_000)
+        ):
+            block = self._spare[node.member, height] = node.build(0.3)[0]
         return block
 
     def _repeated_prepares(self, node: SimNode, height: int, at: int, digest: bytes) -> tuple[Prepare, ...]:

@@ -280,11 +280,11 @@ class SimNode:
         header = ledger.head
         return Head(header.height, header.digest, header.time, parent.validators, parent.next_validators, timing)
 
-    def build(self, *, time: int | None = None, share: float = 1.0) -> tuple[Block, Transition]:
+    def build(self, share: float = 1.0) -> tuple[Block, Transition]:
         """A block of what is pending, or of a random share of it, on the head."""
         chosen: dict[str, list[Transaction]] = {}
         own: list[Transaction] = []
-        moment = max(self.ledger.head.time + 1, self.clock if time is None else time)
+        moment = max(self.ledger.head.time + 1, self.clock)
         for transaction in self.mempool.values():
             if includable(self.ledger.parent, moment, transaction) is not None:
                 continue
@@ -299,7 +299,7 @@ class SimNode:
     def _build(self, height: int, round_number: int) -> None:
         if self.ledger.height + 1 != height:
             return
-        block, outcome = self.build(share=1.0 if self.is_honest else 0.5)
+        block, outcome = self.build(1.0 if self.is_honest else 0.5)
         self._outcomes[block.digest] = outcome
         self.feed(BlockBuilt(height, round_number, block))
 
