@@ -20,6 +20,7 @@ FORGET_DEPTH: Final = 5
 """Tree levels that stay in memory when the rest is forgotten: 4^5 branches at most."""
 
 _MISSING: Final = object()
+_STAMP: Final = 8
 
 
 class ChainState:
@@ -36,12 +37,8 @@ class ChainState:
 
     def get(self, key: bytes) -> bytes | None:
         """Encoded value at the head."""
-        value = self._cache.get(key, _MISSING)
-        if value is _MISSING:
-            row = self._store.get(self._values + key)
-            value = None if row is None or len(row) == 8 else row[8:]
-            self._remember(key, value)
-        return value  # type: ignore[return-value]  # the sentinel is gone by here
+        row = self._row(key)
+        return None if row is None else row[_STAMP:] or None
 
     def shared(self, key: bytes) -> Any:
         """Decoded value at the head, the same object until it changes: never to be modified."""
@@ -59,8 +56,8 @@ class ChainState:
         row = self._store.get(self._values + key)
         if row is None:
             return None
-        if int.from_bytes(row[:8], "big") <= height:
-            return row[8:] or None
+        if int.from_bytes(row[:_STAMP], "big") <= height:
+            return row[_STAMP:] or None
         prefix = self._history + len(key).to_bytes(4, "big") + key
         for _, value in self._store.scan(prefix + inverse(height), successor(prefix)):
             return value or None
@@ -78,34 +75,43 @@ class ChainState:
         suffix = inverse(height)
         batch: list[tuple[bytes, bytes | None]] = []
         for key, value in writes.items():
-            old = self._store.get(self._values + key)
+            old = self._row(key)
             if old is not None:
-                at = inverse(int.from_bytes(old[:8], "big"))
-                batch.append((self._history + len(key).to_bytes(4, "big") + key + at, old[8:]))
+                at = inverse(int.from_bytes(old[:_STAMP], "big"))
+                batch.append((self._history + len(key).to_bytes(4, "big") + key + at, old[_STAMP:]))
             # A deleted key keeps its row, empty: what it held before stays readable at its heights.
             batch.append((self._values + key, stamp + (value or b"")))
         for path, row in tree.rows.items():
             batch.append((self._nodes + path + suffix, row))
         return batch
 
-    def advance(self, tree: StateTree, writes: Mapping[bytes, bytes | None]) -> None:
+    def advance(self, height: int, tree: StateTree, writes: Mapping[bytes, bytes | None]) -> None:
         """Move to the state after a committed block."""
+        stamp = height.to_bytes(_STAMP, "big")
         tree.rows = {}
         self.tree = tree
         for key, value in writes.items():
-            self._remember(key, value)
+            self._remember(key, stamp + (value or b""))
             self._shared.pop(key, None)
 
     def forget(self) -> None:
         """Drop deep tree nodes from memory; they are read again when needed."""
         self.tree = self.tree.forget(FORGET_DEPTH)
 
-    def _remember(self, key: bytes, value: bytes | None) -> None:
+    def _row(self, key: bytes) -> bytes | None:
+        """The value row of a key (height stamp, then the value; nothing after a deletion), None if never written."""
+        row = self._cache.get(key, _MISSING)
+        if row is _MISSING:
+            row = self._store.get(self._values + key)
+            self._remember(key, row)
+        return row  # type: ignore[return-value]  # the sentinel is gone by here
+
+    def _remember(self, key: bytes, row: bytes | None) -> None:
         if len(self._cache) >= CACHE_VALUES:
             # The oldest tenth goes: dicts keep insertion order, and a hot key comes back with its next write.
             for old in list(self._cache)[: CACHE_VALUES // 10]:
                 del self._cache[old]
-        self._cache[key] = value
+        self._cache[key] = row
 
     def _newest_node(self, path: NodePath) -> bytes | None:
         prefix = self._nodes + path

@@ -189,7 +189,7 @@ class Ledger:
         self.head = block.header
         self._heads = dict(outcome.heads)
         for chain, execution in outcome.executions.items():
-            self._states[chain].advance(outcome.trees[chain], execution.writes)
+            self._states[chain].advance(block.height, outcome.trees[chain], execution.writes)
             self._cached += len(outcome.trees[chain].rows)
         self._add_new_chains()
         if self._cached > FORGET_AFTER:

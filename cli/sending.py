@@ -56,8 +56,11 @@ class StoppedError(Exception):
 class Sender:
     """Sends the records of one chain with its member's session. ``progress``: told after each batch."""
 
-    def __init__(self, session: Session, chain: str, *, correct: bool, progress: Callable[[str], None]) -> None:
+    def __init__(
+        self, session: Session, chain: str, *, correct: bool, timeout_s: float, progress: Callable[[str], None]
+    ) -> None:
         self._session = session
+        self._timeout_s = timeout_s
         self._chain = chain
         self._correct = correct
         self._progress = progress
@@ -97,7 +100,7 @@ class Sender:
                 continue
             content = content_hash(entry.prepared.record, hash_value)
             earlier = client.state(self._chain, "records", "version", entry.prepared.id)
-            if _same_content(current, content) or earlier is not None:
+            if content_hash(current["record"], hash_value) == content or earlier is not None:
                 entry.outcome = KNOWN
             elif self._correct:
                 entry.correct(current["id"])
@@ -132,7 +135,7 @@ class Sender:
         for entry in batch:
             entry.transaction = transaction.id.hex()
         try:
-            state = session.client.submit_and_wait(transaction)
+            state = session.client.submit_and_wait(transaction, timeout_s=self._timeout_s)
         except TransactionFailedError as error:
             if len(batch) == 1 or error.code in SIGNER_CODES:
                 _refuse(batch, error.code, str(error))
@@ -170,10 +173,6 @@ def _refuse(batch: list[Entry], code: str, reason: str) -> None:
         entry.refuse(
             REFUSED_BY_CHAIN, code, one_line(reason.removeprefix("record 1 ") if len(batch) == 1 else reason)
         )
-
-
-def _same_content(current: dict[str, Any], content: bytes) -> bool:
-    return bool(current["content"] == content)
 
 
 def _rounds(pairs: list[tuple[Document, Entry]]) -> Iterator[list[tuple[Document, Entry]]]:

@@ -4,7 +4,7 @@ A record is sealed once under its natural key (kind, issuer, number). The same c
 nothing; other content is refused unless it names the record it corrects. A batch goes in whole or not at all.
 
 State, on the member's chain:
-    ("record", kind, issuer, number) -> {id, content, height, time, record, superseded, historical}, latest version
+    ("record", kind, issuer, number) -> {id, height, time, record, superseded, historical}, latest version
     ("version", record id)           -> [kind, issuer, number], every version ever sealed
     ("bills", n), ("bills_count",)   -> [kind, issuer, number] of each bill's first version; how many there are
     ("enterprise", enterprise, page) -> [[kind, issuer, number]] of first versions, in sealing order
@@ -23,7 +23,7 @@ from contracts.record import NaturalKey, Record, content_hash, moment, parse
 from contracts.template import Kind, Template, check_fields, compiled
 
 MAX_BATCH: Final = 500  # records; their events have to fit into one receipt
-PAGE: Final = 16  # natural keys a page: a page is rewritten for each record that comes alone
+PAGE: Final = 4  # natural keys a page: a page is rewritten for each record that comes alone
 CHARGE_PER_RECORD: Final = 8  # units; and one for each field or line
 
 
@@ -72,9 +72,8 @@ class _Batch:
         record = parse(array)
         rows = sum(len(value) for value in record.fields.values() if type(value) is list)
         ctx.charge(CHARGE_PER_RECORD + len(record.fields) + rows)
-        content = content_hash(array, ctx.hash)
         previous = ctx.get("record", *record.natural_key)
-        if previous is not None and self._is_known(record, record_id, content, previous):
+        if previous is not None and self._is_known(record, record_id, array, previous):
             self._report("known", "record_known", record_id, record)
             return
         if previous is None and record.corrects is not None:
@@ -98,7 +97,7 @@ class _Batch:
             self._take_out(record, kind, previous)
         if sums is not None:
             self._sums.add(aggregates.bucket_of(record, ctx.time), sums)
-        self._write(record_id, array, record, kind, content, historical, previous)
+        self._write(record_id, array, record, kind, historical, previous)
 
     def finish(self) -> dict[str, int]:
         """Write what was gathered; gives the counts."""
@@ -112,9 +111,11 @@ class _Batch:
             _append_pages(self._ctx, enterprise, keys)
         return self._counts
 
-    def _is_known(self, record: Record, record_id: bytes, content: bytes, previous: dict[str, Value]) -> bool:
+    def _is_known(self, record: Record, record_id: bytes, array: list[Value], previous: dict[str, Value]) -> bool:
         """Same content, or a version that has been superseded since: known. Otherwise it must correct the latest."""
-        if previous["content"] == content or self._ctx.get("version", record_id) is not None:
+        if self._ctx.get("version", record_id) is not None:
+            return True
+        if content_hash(previous["record"], self._ctx.hash) == content_hash(array, self._ctx.hash):
             return True
         current: bytes = previous["id"]
         if record.corrects is None:
@@ -152,7 +153,6 @@ class _Batch:
         array: list[Value],
         record: Record,
         kind: Kind,
-        content: bytes,
         historical: bool,
         previous: dict[str, Value] | None,
     ) -> None:
@@ -160,7 +160,6 @@ class _Batch:
         key = record.natural_key
         entry = {
             "id": record_id,
-            "content": content,
             "height": ctx.height,
             "time": ctx.time,
             "record": array,
