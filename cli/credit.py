@@ -8,7 +8,7 @@ import click
 
 from cli import credit_words, loans, party, records
 from cli.command import Settings, group
-from cli.errors import CliError, not_found
+from cli.errors import REJECTED, CliError, not_found
 from cli.output import facts, money, show, table
 from cli.session import Session, submit
 from cli.values import digest, is_digest, minor_units
@@ -173,21 +173,18 @@ def disburse(
     identity = digest(application, "application")
     with Session(settings) as session:
         asked = _stored(session, "application", identity)
+        _require_lender(session, asked)
         if asked.get("decision") is None:
-            raise CliError(
-                f"application {application} has no decision yet: tally credit decide", code="WRONG_STATE", exit_code=3
-            )
+            raise _too_early(f"application {application} has no decision yet: tally credit decide")
         decision = _stored(session, "decision", asked["decision"])
         assessed = _stored(session, "assessment", decision["assessment"])
-        if decision["decision"] != "approve":
-            raise CliError(f"application {application} was declined", code="WRONG_STATE", exit_code=3)
-        number = loan_number or decision["loan"][-1]  # a natural key: kind, issuer, number
+        number = loan_number or (decision["loan"][-1] if "loan" in decision else "")  # kind, issuer, number
+        left = asked["approved"] - asked["disbursed"]
+        paid = left if amount is None else minor_units(amount, assessed["scale"], "--amount")
+        _require_open(session, asked, assessed, number, paid)
+        fields = loans.fields_of(assessed, paid, None, None, paid_on or loans.today(session))
         before = loans.find(session, asked["lender"], number)
-        kept = {} if before is None else dict(before["record"][records.FIELDS])
-        paid = decision["amount"] if amount is None else minor_units(amount, assessed["scale"], "--amount")
-        fields = kept | loans.fields_of(
-            assessed, paid, None, None, paid_on or kept.get("disbursed_on") or loans.today(session)
-        )
+        fields = fields if before is None else {**before["record"][records.FIELDS], **fields}
         loans.seal(session, assessed, number, fields, template)
         args = {"application": identity, "loan": [asked["lender"], number]}
         state = submit(session, chain="consortium", contract="credit", method="disburse", args=args)
@@ -293,18 +290,45 @@ def _assessment_of(session: Session, asked: dict[str, Any]) -> dict[str, Any]:
 def _require_room(session: Session, asked: dict[str, Any], assessed: dict[str, Any], amount: int) -> None:
     """Refuse before a loan record is sealed for what the contract would not take anyway."""
     if asked["state"] != "assessed":
-        raise CliError(
-            f"the application is {asked['state']}: a decision follows an assessment", code="WRONG_STATE", exit_code=3
-        )
+        raise _too_early(f"the application is {asked['state']}: a decision follows an assessment")
     if not 0 < amount <= assessed["limit"]:
         limit = money(assessed["limit"], assessed["scale"], assessed["currency"])
-        raise CliError(f"the limit is {limit}: approve more than 0 and at most that", code="OVER_LIMIT", exit_code=3)
+        raise CliError(
+            f"the limit is {limit}: approve more than 0 and at most that", code="OVER_LIMIT", exit_code=REJECTED
+        )
+    _require_lender(session, asked)
+
+
+def _require_open(session: Session, asked: dict[str, Any], assessed: dict[str, Any], number: str, paid: int) -> None:
+    """Refuse a payment before the loan record of an earlier one would be changed for it."""
+    left = asked["approved"] - asked["disbursed"]
+    if not 0 < paid <= left:
+        said = money(left, assessed["scale"], assessed["currency"])
+        raise CliError(
+            f"{said} of what was approved is left to pay out: give an amount up to that",
+            code="OVER_APPROVED",
+            exit_code=REJECTED,
+        )
+    cited = session.client.state("consortium", "credit", "loan_cited", asked["lender"], asked["lender"], number)
+    if cited is not None and cited["disbursed"]:
+        raise CliError(
+            f"loan {number} is paid out already: give the record of a further payment a --loan-number",
+            code="LOAN_CITED",
+            exit_code=REJECTED,
+        )
+
+
+def _require_lender(session: Session, asked: dict[str, Any]) -> None:
     if session.owner["id"] != asked["lender"]:
         raise CliError(
             f"the application is to {asked['lender']}, not to {session.owner['id']}: that member decides",
             code="NOT_YOUR_APPLICATION",
-            exit_code=3,
+            exit_code=REJECTED,
         )
+
+
+def _too_early(message: str) -> CliError:
+    return CliError(message, code="WRONG_STATE", exit_code=REJECTED)
 
 
 def _any(session: Session, identity: bytes) -> tuple[str, dict[str, Any]]:

@@ -41,6 +41,9 @@ tally ingest contract.json --dry-run"""
 @click.option(
     "--sealing-key", type=EXISTING_FILE, help="signer key whose secret seals fields; default the one that signs"
 )
+@click.option(
+    "--timeout", type=click.IntRange(min=1), default=30, show_default=True, help="seconds to wait for a batch"
+)
 @click.option("--system", default="file", show_default=True, help="name of the system the files come from")
 @click.pass_obj
 def command(
@@ -52,6 +55,7 @@ def command(
     all_members: bool,
     correct: bool,
     sealing_key: Path | None,
+    timeout: int,
     system: str,
 ) -> None:
     """Take documents in: detect each one's format by its content, read it, seal its records on the member's chain.
@@ -70,17 +74,18 @@ def command(
             rules = _rules_online(session, template, all_members, sealing_key, system)
         documents = list(intake.read(files, rules))
         intake.settle_repeats(documents, correct=correct)
-        exit_code = DONE if dry_run else _send(session, documents, rules, correct=correct)
+        exit_code = DONE if dry_run else _send(session, documents, rules, correct=correct, timeout_s=timeout)
     _report(settings, documents)
     click.get_current_context().exit(max(exit_code, _exit_code(documents)))
 
 
-def _send(session: Session, documents: list[Document], rules: Rules, *, correct: bool) -> int:
+def _send(session: Session, documents: list[Document], rules: Rules, *, correct: bool, timeout_s: float) -> int:
     """All chains, one after the other; what cannot be sent any more says so."""
     for chain in sorted({entry.chain for document in documents for entry in document.entries}):
         acting = session if rules.own is not None else session.acting_as(chain)
         try:
-            sending.Sender(acting, chain, correct=correct, progress=_progress).send(documents)
+            sender = sending.Sender(acting, chain, correct=correct, timeout_s=timeout_s, progress=_progress)
+            sender.send(documents)
         except sending.StoppedError as stopped:
             sending.stop(documents, str(stopped))
             return UNKNOWN if stopped.unknown else REJECTED

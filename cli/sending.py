@@ -21,6 +21,7 @@ from cli.intake import (
     Document,
     Entry,
 )
+from cli.records import CORRECTS
 
 if TYPE_CHECKING:
     from cli.session import Session
@@ -90,17 +91,13 @@ class Sender:
 
     def _look_up(self, entries: Iterable[Entry]) -> None:
         """Against what the chain holds: known, or a conflict that is refused or becomes a correction."""
-        from chain.crypto import hash_value
-        from contracts.record import content_hash
-
         client = self._session.client
         for entry in entries:
             current = client.state(self._chain, "records", "record", entry.kind, entry.issuer, entry.number)
             if current is None:
                 continue
-            content = content_hash(entry.prepared.record, hash_value)
             earlier = client.state(self._chain, "records", "version", entry.prepared.id)
-            if content_hash(current["record"], hash_value) == content or earlier is not None:
+            if earlier is not None or _same_document(current["record"], entry.prepared.record):
                 entry.outcome = KNOWN
             elif self._correct:
                 entry.correct(current["id"])
@@ -173,6 +170,16 @@ def _refuse(batch: list[Entry], code: str, reason: str) -> None:
         entry.refuse(
             REFUSED_BY_CHAIN, code, one_line(reason.removeprefix("record 1 ") if len(batch) == 1 else reason)
         )
+
+
+def _same_document(sealed: list[Any], read: list[Any]) -> bool:
+    """Whether a sealed record says what was read now; when it was read and what it corrected does not matter."""
+    from chain.crypto import hash_value
+    from contracts.record import content_hash
+
+    one, other = sealed.copy(), read.copy()
+    one[CORRECTS] = other[CORRECTS] = None
+    return content_hash(one, hash_value) == content_hash(other, hash_value)
 
 
 def _rounds(pairs: list[tuple[Document, Entry]]) -> Iterator[list[tuple[Document, Entry]]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +74,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> DevNetwork:
 
 
 class Sealed:
-    """A ledger over the dev folder's genesis, its blocks certified with that folder's validator keys; no node runs."""
+    """A ledger over the dev folder's genesis, certified with that folder's validator keys; no node runs."""
 
     def __init__(self, dev: DevNetwork) -> None:
         self.document = ceremony.load_sealed(dev.directory / "genesis.json").document
@@ -189,6 +191,20 @@ class Network:
         result = self.tally(member, *arguments, "--json")
         assert result.code == 0, result.err
         return result.json
+
+    @contextmanager
+    def paused(self, *members: str) -> Iterator[None]:
+        """These nodes stand still meanwhile (SIGSTOP): two of four, and there is no quorum."""
+        running = [self.nodes.nodes[member].process for member in members]
+        for process in running:
+            assert process is not None
+            os.kill(process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in running:
+                assert process is not None
+                os.kill(process.pid, signal.SIGCONT)
 
 
 @pytest.fixture(scope="session")

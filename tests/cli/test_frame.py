@@ -46,8 +46,9 @@ def test_every_command_has_json_and_help_with_an_example_of_itself(path: tuple[s
 
 
 def test_the_names_that_scripts_depend_on_are_there() -> None:
-    fixed = """keys new/show/rotate · genesis draft/sign/seal/show/dev · node run/status/doctor · tx submit/simulate/show/wait
-        · notary preserve/show · gov propose/vote/show · query block/tx/record/state/history/chains/members
+    fixed = """keys new/show/rotate · genesis draft/sign/seal/show/dev · node run/status/doctor
+        · tx submit/simulate/show/wait · notary preserve/show · gov propose/vote/show
+        · query block/tx/record/state/history/chains/members
         · audit export/verify · anchor status/now/verify · credit apply/confirm/assess/decide/disburse/show/explain"""
     paths = {" ".join(path) for path in COMMANDS} | {" ".join(path[:2]) for path in COMMANDS}
     for entry in fixed.split("·"):
@@ -72,7 +73,16 @@ def test_help_loads_nothing_that_takes_time() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(done.stderr.split())
     assert "cli.main" in loaded
-    assert not loaded & {"httpx", "pydantic", "nacl", "msgpack", "tallystick", "chain.codec", "genesis.document", "node"}
+    assert not loaded & {
+        "httpx",
+        "pydantic",
+        "nacl",
+        "msgpack",
+        "tallystick",
+        "chain.codec",
+        "genesis.document",
+        "node",
+    }
 
 
 def test_loading_every_command_loads_no_part_of_a_node() -> None:

@@ -40,7 +40,16 @@ def signed(tally: Any, folder: Path, path: Path, *roles: str) -> list[Path]:
     for role in roles:
         output = path.with_name(f"{path.stem}-{role}.sig.json")
         done = tally(
-            "genesis", "sign", path, "--member", role, "--key", folder / role / "validator.json", "-o", output, **SECRET
+            "genesis",
+            "sign",
+            path,
+            "--member",
+            role,
+            "--key",
+            folder / role / "validator.json",
+            "-o",
+            output,
+            **SECRET,
         )
         assert done.code == 0, done.err
         assert "consortium: Pumps" in done.out
@@ -87,12 +96,14 @@ def test_signing_with_another_key_is_refused(tally: Any, halves: Path, tmp_path:
     path = tmp_path / "draft.json"
     draft(tally, halves, path)
     done = tally(
-        "genesis", "sign", path, "--member", "erp", "--key", halves / "lender/validator.json", "-o", tmp_path / "s", **SECRET
+        "genesis", "sign", path, "--member", "erp", "--key", halves / "lender/validator.json",
+        "-o", tmp_path / "s", **SECRET,
     )  # fmt: skip
     assert done.code == 2
     assert "signs with its validator key" in done.err
     stranger = tally(
-        "genesis", "sign", path, "--member", "bank", "--key", halves / "erp/validator.json", "-o", tmp_path / "s", **SECRET
+        "genesis", "sign", path, "--member", "bank", "--key", halves / "erp/validator.json",
+        "-o", tmp_path / "s", **SECRET,
     )  # fmt: skip
     assert "'bank' is no member of this draft" in stranger.err
 
@@ -144,8 +155,8 @@ def test_a_party_may_stand_in_the_draft(tally: Any, halves: Path, tmp_path: Path
 
 def test_a_development_folder_is_made_whole_or_refused(tally: Any, tmp_path: Path) -> None:
     done = tally(
-        "genesis", "dev", tmp_path / "net", "--members", "1", "--base-port", "30000", "--party", "kestrel=Kestrel=GB-COH:1",
-        "--parameter", "t0_ms=500", "--template", "bench", "--json",
+        "genesis", "dev", tmp_path / "net", "--members", "1", "--base-port", "30000",
+        "--party", "kestrel=Kestrel=GB-COH:1", "--parameter", "t0_ms=500", "--template", "bench", "--json",
     )  # fmt: skip
     assert done.code == 0, done.err
     assert [row["id"] for row in done.json["members"]] == ["procurement", "auditor"]

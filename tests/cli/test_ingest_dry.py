@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-
 EXAMPLE = Path(__file__).resolve().parents[2] / "genesis/example/documents"
 DRY = ("ingest", "--dry-run")
 

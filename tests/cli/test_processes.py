@@ -34,7 +34,7 @@ def test_a_node_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
         make_dev(home, members=1, observers=(), base_port=33_900)
         with LocalNodes(home) as nodes:
             nodes.start()
-            with pytest.raises(ProcessError, match="the node of procurement ended: .*33901"):
+            with pytest.raises(ProcessError, match=r"the node of procurement ended: .*33901"):
                 nodes.wait_ready(timeout_s=60)
             assert [node.member for node in nodes.ended()] == ["procurement"]
 

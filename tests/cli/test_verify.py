@@ -106,7 +106,8 @@ def test_no_bit_of_a_proof_can_be_changed(kind: str, proofs: Any, tally: Any, tm
 
 
 @pytest.mark.parametrize(
-    "change", [lambda data: data[:-1], lambda data: data + b"\0", lambda _: b"", lambda _: b"<xml/>", lambda _: encode({})]
+    "change",
+    [lambda data: data[:-1], lambda data: data + b"\0", lambda _: b"", lambda _: b"<xml/>", lambda _: encode({})],
 )
 def test_what_is_no_whole_proof_is_refused(change: Any, proofs: Any, tally: Any, tmp_path: Path) -> None:
     (tmp_path / "p").write_bytes(change(proofs.record))
@@ -123,10 +124,12 @@ def test_one_bad_proof_spoils_the_bundle_by_name(folder: Path, proofs: Any, tall
     assert "absent.proof" in done.err
     (tmp_path / "empty").mkdir()
     assert tally("verify", tmp_path / "empty", "--genesis", proofs.genesis).code == 6
-    for damaged in ({"format": bundle.FORMAT}, {"format": bundle.FORMAT, "proofs": [1]}, {"format": bundle.FORMAT, "proofs": []},
-                    {"format": bundle.FORMAT, "proofs": [proofs.record], "more": 1},
-                    {"format": bundle.FORMAT, "proofs": [proofs.record], "anchors": [[1]]}):  # fmt: skip
-        (tmp_path / "b").write_bytes(encode(damaged))
+    good = [proofs.record]
+    damages: tuple[dict[str, Any], ...] = (
+        {}, {"proofs": [1]}, {"proofs": []}, {"proofs": good, "more": 1}, {"proofs": good, "anchors": [[1]]},
+    )  # fmt: skip
+    for damage in damages:
+        (tmp_path / "b").write_bytes(encode({"format": bundle.FORMAT, **damage}))
         assert tally("verify", tmp_path / "b", "--genesis", proofs.genesis).code == 6
 
 
@@ -145,7 +148,14 @@ class Anchored:
         checkpoint = Checkpoint(network_id, 1, log.root(1))
         key = EvmKey.development(0, folder)
         chain = DevChain(lambda: 1_800_000_000)
-        fields = {"chainId": CHAIN_ID, "nonce": 0, "to": key.address, "value": 0, "data": checkpoint.payload, "gas": 60_000}
+        fields = {
+            "chainId": CHAIN_ID,
+            "nonce": 0,
+            "to": key.address,
+            "value": 0,
+            "data": checkpoint.payload,
+            "gas": 60_000,
+        }
         chain.submit(key.sign({**fields, "maxFeePerGas": 2 * 10**9, "maxPriorityFeePerGas": 10**9})[0])
         block = chain.mine()
         found = call(chain, "eth_getBlockByNumber", [hex(block.number), True])
@@ -192,7 +202,11 @@ def test_an_anchor_needs_what_is_trusted(anchored: Anchored, proofs: Any, tally:
         assert done.code == 6
         assert said in done.err
     trust.write_text(json.dumps(anchored.trust))
-    for tie in (replace(anchored.tie, place=1), replace(anchored.tie, path=(bytes(32),)), replace(anchored.tie, proof=b"")):
+    for tie in (
+        replace(anchored.tie, place=1),
+        replace(anchored.tie, path=(bytes(32),)),
+        replace(anchored.tie, proof=b""),
+    ):
         path.write_bytes(bundle.pack([proofs.record], [tie]))
         assert tally("verify", path, "--genesis", proofs.genesis, "--trust", trust).code == 6
     for text in ("[]", '{"senders": ["0x00"]}', '{"block_hashes": 5}', '{"other": 1}', "{"):
