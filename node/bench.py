@@ -10,6 +10,7 @@ Phases, one after another on one network: saturation with single-record transact
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import secrets
@@ -21,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,7 +43,9 @@ ENTERPRISES: Final = 2_000
 BATCH: Final = 100
 OUTSTANDING: Final = 3_000
 """Transactions sent and not yet committed while saturating."""
+OUTSTANDING_BATCHES: Final = 80
 CHUNK: Final = 100
+"""Transactions in one request."""
 VALID_MS: Final = 1_800_000
 WARM_UP_S: Final = 2.0
 
@@ -133,6 +137,16 @@ def _is_free(port: int) -> bool:
         return True
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """How one member's load is sent. ``rate``: transactions a second, None to saturate; ``until``: perf_counter."""
+
+    rate: float | None
+    chunk: int
+    outstanding: int
+    until: float
+
+
 class _Load:
     """The client side: signs beforehand, sends round-robin to the nodes, counts what each node reports durable."""
 
@@ -177,14 +191,17 @@ class _Load:
         expected = (rate or (6_000 if batch == 1 else 300)) * total * 1.5 + CHUNK * len(MEMBERS)
         self._say(f"{name}: signing up to {int(expected)} transactions beforehand")
         queues = self._signed(int(expected), batch)
-        self._sent, self._latencies, self._rejected_now = {}, [], 0
-        limit = OUTSTANDING if batch == 1 else OUTSTANDING // BATCH * 4
+        self._sent, self._latencies = {}, []
+        limit = OUTSTANDING if batch == 1 else OUTSTANDING_BATCHES
         async with httpx.AsyncClient(timeout=60, trust_env=False) as client, trio.open_nursery() as nursery:
             urls = {member: self._processes.nodes[member].api for member in MEMBERS}
             for url in urls.values():
                 nursery.start_soon(self._watch, client, url)
             start = time.perf_counter() + WARM_UP_S
-            nursery.start_soon(self._send, client, urls, queues, limit, rate, start + seconds)
+            share = None if rate is None else rate / len(MEMBERS)
+            plan = _Plan(share, chunk=CHUNK if batch == 1 else 2, outstanding=limit, until=start + seconds)
+            for member in MEMBERS:
+                nursery.start_soon(self._send, client, urls[member], queues[member], plan)
             await trio.sleep(WARM_UP_S)
             before, usage = (self._committed, self._blocks), self._usage()
             self._latencies.clear()
@@ -208,10 +225,15 @@ class _Load:
             rss_mb={member: round(after[member][1] / 1e6, 1) for member in MEMBERS},
         )
 
-    def _signed(self, count: int, batch: int) -> dict[str, Iterator[Transaction]]:
-        """Transactions signed beforehand, a queue a member (each writes on its own chain)."""
+    def _signed(self, count: int, batch: int) -> dict[str, Iterator[tuple[str, bytes]]]:
+        """(id, wire) of transactions signed beforehand, a queue a member (each writes on its own chain)."""
         share = count // len(MEMBERS) + 1
-        made = {member: [self._transaction(member, batch) for _ in range(share)] for member in MEMBERS}
+        made: dict[str, list[tuple[str, bytes]]] = {}
+        for member in MEMBERS:
+            listed = (self._transaction(member, batch) for _ in range(share))
+            made[member] = [(transaction.id.hex(), transaction.wire) for transaction in listed]
+        gc.collect()
+        gc.freeze()
         return {member: iter(listed) for member, listed in made.items()}
 
     def _transaction(self, member: str, batch: int) -> Transaction:
@@ -222,33 +244,23 @@ class _Load:
         return sample_transaction(self._network_id, member, self._signers[member], records)
 
     async def _send(
-        self,
-        client: httpx.AsyncClient,
-        urls: dict[str, str],
-        queues: dict[str, Iterator[Transaction]],
-        limit: int,
-        rate: float | None,
-        until: float,
+        self, client: httpx.AsyncClient, url: str, queue: Iterator[tuple[str, bytes]], plan: _Plan
     ) -> None:
-        """Closed loop with ``limit`` outstanding, or an open loop at ``rate`` transactions a second."""
-        begun, sent, turn = time.perf_counter(), 0, 0
-        while time.perf_counter() < until:
-            due = limit - len(self._sent) if rate is None else int((time.perf_counter() - begun) * rate) - sent
-            room = min(due, limit - len(self._sent))
-            size = CHUNK if limit == OUTSTANDING else 4
-            if room < (size if rate is None else 1):
+        """One member's load: closed loop with ``plan.outstanding``, or open loop at ``plan.rate``."""
+        begun, sent = time.perf_counter(), 0
+        while time.perf_counter() < plan.until:
+            due = plan.chunk if plan.rate is None else int((time.perf_counter() - begun) * plan.rate) - sent
+            room = min(due, plan.outstanding - len(self._sent))
+            if room < (plan.chunk if plan.rate is None else 1):
                 await trio.sleep(0.002)
                 continue
-            member = MEMBERS[turn % len(MEMBERS)]
-            turn += 1
-            chunk = [tx for tx, _ in zip(queues[member], range(min(room, size)), strict=False)]
+            chunk = list(islice(queue, min(room, plan.chunk)))
             if not chunk:
                 raise BenchError("the signed transactions ran out: choose fewer --seconds")
             sent += len(chunk)
             now = time.perf_counter()
-            for transaction in chunk:
-                self._sent[transaction.id.hex()] = now
-            answer = await client.post(f"{urls[member]}/v1/transactions", content=encode([tx.wire for tx in chunk]))
+            self._sent.update(dict.fromkeys((tx_id for tx_id, _ in chunk), now))
+            answer = await client.post(f"{url}/v1/transactions", content=encode([wire for _, wire in chunk]))
             for row in answer.json():
                 if row["state"] == "rejected":
                     self._rejected[row["code"]] = self._rejected.get(row["code"], 0) + 1

@@ -31,6 +31,11 @@ from node.signer import Signer
 BLOCK_OVERHEAD: Final = 16 * 1024
 """Bytes of a block beside its transactions: header, certificate, framing."""
 RECENT_BLOCKS: Final = 64
+EXECUTION_SHARE: Final = 0.2
+"""Of T0: what a proposal of this node's may take to execute, as measured here. A heavier block would run into the
+round timers of slower replicas (R6). It only bounds what is proposed, never what is valid."""
+LEAST_WORK: Final = 50
+FIRST_GUESS_S: Final = 0.0002
 
 
 class Wire(Protocol):
@@ -118,6 +123,7 @@ class Driver:
         self._queue: deque[ev.Event] = deque()
         self._feeding = False
         self._told_pending = -1
+        self._seconds_per_unit = FIRST_GUESS_S
         self.committed = trio.Event()
         """Set and replaced at each commit: waiters look again."""
         self.recent: deque[CommittedBlock] = deque(maxlen=RECENT_BLOCKS)
@@ -246,13 +252,22 @@ class Driver:
     def _candidate(self, block: Block) -> _Candidate:
         known = self._candidates.get(block.digest)
         if known is None or known.block.encoded != block.encoded:
+            begun = time.perf_counter()
             outcome = self.ledger.execute(block, self.mempool.lookup)
+            elapsed = time.perf_counter() - begun
             wires = [wire for _, group in block.member_txs for wire in group] + list(block.consortium_txs)
             parsed = [self.mempool.lookup(wire) for wire in wires]
             complete = [tx for tx in parsed if tx is not None]
             transactions = complete if len(complete) == len(wires) else transactions_of(block)
             known = self._candidates[block.digest] = _Candidate(block, outcome, transactions)
+            self._learn(transactions, elapsed)
         return known
+
+    def _learn(self, transactions: list[Transaction], elapsed: float) -> None:
+        """What a transaction or record takes here: a slowly moving mean over blocks with enough in them."""
+        units = sum(1 + len(transaction.records) for transaction in transactions)
+        if units >= LEAST_WORK:
+            self._seconds_per_unit += (elapsed / units - self._seconds_per_unit) / 4
 
     def _build(self, height: int, round_number: int) -> None:
         """Fill a block from the pool, oldest first, within the consortium's sizes."""
@@ -260,15 +275,17 @@ class Driver:
         at = max(self._now, parent.header.time + 1)
         room = int(parent.parameters.get("max_block_bytes", DEFAULT_MAX_BLOCK_BYTES)) - BLOCK_OVERHEAD
         most = int(parent.parameters.get("max_block_txs", DEFAULT_MAX_BLOCK_TXS))
+        work = max(LEAST_WORK, int(parent.parameters["t0_ms"] / 1000 * EXECUTION_SHARE / self._seconds_per_unit))
         chosen: dict[str, list[Transaction]] = {}
         count = 0
         for transaction in self.mempool.candidates():
             size = len(transaction.wire) + 8
-            if count >= most or size > room:
+            if count >= most or size > room or work <= 0:
                 break
             if includable(parent, at, transaction) is None:
                 chosen.setdefault(transaction.chain, []).append(transaction)
                 room -= size
+                work -= 1 + len(transaction.records)
                 count += 1
         own = chosen.pop(CONSORTIUM, [])
         block, outcome = self.ledger.build(proposer=self.member, time=at, member_txs=chosen, consortium_txs=own)
