@@ -96,6 +96,7 @@ def _add_status(app: FastAPI, peer: Peer) -> None:
             "epoch": validators.epoch,
             "validators": list(validators.ids),
             "validator": peer.member in validators.keys,
+            "voted_height": peer.driver.voted_height,
             "connected": sorted(peer.network.connected()),
             "pending": len(peer.mempool),
             "denied_strangers": stats.denied,

@@ -24,7 +24,7 @@ from chain.transition import Transition
 from chain.validity import DEFAULT_MAX_BLOCK_BYTES, DEFAULT_MAX_BLOCK_TXS, InvalidBlockError, includable
 from consensus import events as ev
 from consensus.core import Core
-from consensus.messages import Decided, Message, MessageError, decode, encode
+from consensus.messages import Commit, Decided, Message, MessageError, decode, encode
 from node.mempool import Admission, Mempool
 from node.signer import Signer
 
@@ -131,6 +131,8 @@ class Driver:
         self.evidence = 0
         """Pairs of conflicting signatures seen (R13)."""
         self.malformed = 0
+        self.voted_height = 0
+        """The highest height this process has signed a COMMIT at; 0 until it votes."""
 
     # -- in -------------------------------------------------------------------------------------------
 
@@ -214,7 +216,7 @@ class Driver:
             case ev.SendTo(peer, message):
                 self._network.send(peer, "votes", encode(message))
             case ev.Sign() if self._signer is not None:
-                self._queue.append(self._signer.sign(effect))
+                self._queue.append(self._sign(self._signer, effect))
             case ev.SetTimer(timer, height, round_number, delay):
                 fired = ev.TimerFired(timer, height, round_number)
                 self._timers[timer] = (trio.current_time() + delay / 1000, fired)
@@ -238,6 +240,12 @@ class Driver:
                 self._log.error("a validator signed two conflicting messages", first=str(first), second=str(second))
             case ev.Halt(reason):
                 raise HaltError(reason)
+
+    def _sign(self, signer: Signer, request: ev.Sign) -> ev.Signed | ev.SignRefused:
+        answer = signer.sign(request)
+        if isinstance(answer, ev.Signed) and isinstance(answer.message, Commit):
+            self.voted_height = max(self.voted_height, answer.message.height)
+        return answer
 
     def _execute(self, block: Any) -> None:
         """R3: check and execute before any PREPARE."""
