@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -129,6 +130,26 @@ def test_index_and_count_are_integers(index: int, count: int) -> None:
     for leaf in leaves:
         path = merkle.prove(leaves, leaves.index(leaf))
         assert not merkle.verify(merkle.root(leaves), leaf, index, count, path)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_path_is_a_list_of_exactly_the_hashes_that_are_used(count: int) -> None:
+    leaves = leaves_of(count)
+    root, path = merkle.root(leaves), merkle.prove(leaves, 0)
+    assert merkle.verify(root, leaves[0], 0, count, path)
+    wrongs: list[Any] = [[*path, None], [*path, b""], [*path, path], {}, None, "", b"", b"".join(path), iter(path)]
+    if path:
+        wrongs += [
+            [path[0] + b"\x00", *path[1:]],
+            [list(path[0]), *path[1:]],
+            [path[0].hex(), *path[1:]],
+            [None, *path[1:]],
+        ]
+    for wrong in wrongs:
+        assert not merkle.verify(root, leaves[0], 0, count, wrong)
+    for leaf in (None, "leaf 0", 0, [leaves[0]]):
+        other: Any = leaf
+        assert not merkle.verify(root, other, 0, count, path)
 
 
 def test_an_inner_node_is_no_leaf() -> None:
