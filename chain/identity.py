@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from chain.certificate import CertificateError, ValidatorSet
-from chain.codec import encode
+from chain.codec import encode, is_tagged
 from chain.crypto import HASH_SIZE, sha256
 
 TAG_GENESIS: Final = "tally/genesis"
@@ -48,10 +48,12 @@ def check_statement(statement: Any, network_id: bytes) -> ValidatorSet:
     """The first validator set of a network, from a statement that must hash to its id. Raises IdentityError."""
     if sha256(encode(statement)) != network_id:
         raise IdentityError("the genesis statement is of another consortium than the given genesis hash")
-    match statement:
-        case [_, _, list(validators), bytes(document_hash)] if len(document_hash) == HASH_SIZE:
-            try:
-                return ValidatorSet.from_value(validators)
-            except CertificateError as error:
-                raise IdentityError(str(error)) from None
-    raise IdentityError(f"not a {TAG_GENESIS} version {VERSION}")
+    if not is_tagged(statement, TAG_GENESIS, VERSION, 4):
+        raise IdentityError(f"not a {TAG_GENESIS} version {VERSION}")
+    _, _, validators, document_hash = statement
+    if type(document_hash) is not bytes or len(document_hash) != HASH_SIZE:
+        raise IdentityError("the genesis statement has no 32-byte document hash")
+    try:
+        return ValidatorSet.from_value(validators)
+    except CertificateError as error:
+        raise IdentityError(str(error)) from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
+HASH_SIZE = 32
 EMPTY_ROOT = sha256(b"").digest()
 
 
@@ -45,23 +46,27 @@ def prove(leaves: Sequence[bytes], index: int) -> list[bytes]:
 def verify(expected_root: bytes, leaf: bytes, index: int, count: int, path: Sequence[bytes]) -> bool:
     """Whether ``leaf`` is number ``index`` of the ``count`` leaves under ``expected_root``.
 
-    Index and count may come out of a file: they are integers or it does not verify (``True`` is not 1).
+    All but the root may come out of a file: of a wrong type it does not verify (``True`` is not 1), and a path has
+    exactly the hashes that are used.
     """
     if type(index) is not int or type(count) is not int or not 0 <= index < count:
         return False
-    node = leaf_hash(leaf)
+    if type(leaf) is not bytes or not isinstance(path, list | tuple):
+        return False
+    node, used = leaf_hash(leaf), 0
     position, last = index, count - 1
-    remaining = iter(path)
     while last > 0:
         if position & 1 or position < last:
-            sibling = next(remaining, None)
-            if sibling is None:
+            if used == len(path):
+                return False
+            sibling, used = path[used], used + 1
+            if type(sibling) is not bytes or len(sibling) != HASH_SIZE:
                 return False
             pair = sibling + node if position & 1 else node + sibling
             node = sha256(b"\x01" + pair).digest()
         position >>= 1
         last >>= 1
-    return next(remaining, None) is None and node == expected_root
+    return used == len(path) and node == expected_root
 
 
 def _parents(level: list[bytes]) -> list[bytes]:

@@ -26,7 +26,16 @@ from chain.identity import IdentityError, check_statement
 from chain.state import ProofError, check_proof
 from chain.transaction import TAG_BODY, TAG_SIGNED, VERSION
 
-PROOF_FORMAT: Final = ["tally/proof", 1]
+PROOF_TAG: Final = "tally/proof"
+PROOF_VERSION: Final = 1
+PROOF_FORMAT: Final = [PROOF_TAG, PROOF_VERSION]
+_PARTS: Final = frozenset({"format", "statement", "epochs", "header", "certificate", "claim"})
+_CLAIMS: Final = {
+    "state": frozenset({"kind", "chain", "key", "value", "proof"}),
+    "transaction": frozenset({"kind", "chain", "transaction", "receipt"}),
+    "record": frozenset({"kind", "chain", "transaction", "receipt", "record"}),
+}
+"""The parts of a claim on the consortium chain; on a business chain the way to its head is there too."""
 MAX_PROOF_SIZE: Final = 16 * 1024 * 1024
 MAX_EPOCHS: Final = 10_000
 
@@ -50,19 +59,17 @@ class Verdict:
 def verify_proof(data: bytes, network_id: bytes) -> Verdict:
     """Check proof bytes against a genesis hash. Raises VerificationError."""
     proof = _open(data)
+    claim = proof["claim"]
     try:
-        verdict = Verdict(kind=str(proof["claim"]["kind"]))
+        verdict = Verdict(kind=claim["kind"])
         header = _trusted_header(proof, network_id, verdict)
-        claim = proof["claim"]
         match claim["kind"]:
             case "state":
                 _check_state(claim, header, verdict)
             case "transaction":
                 _check_transaction(claim, header, network_id, verdict)
-            case "record":
+            case _:
                 _check_record(claim, header, network_id, verdict)
-            case other:
-                raise VerificationError(f"unknown kind of claim {other!r}: use a newer release of tally")
     except VerificationError:
         raise
     except (BlockError, CertificateError, IdentityError, ProofError, CodecError) as error:
@@ -77,9 +84,25 @@ def _open(data: bytes) -> dict[str, Any]:
         proof = decode(data, max_size=MAX_PROOF_SIZE)
     except CodecError as error:
         raise VerificationError(f"not a tally proof: {error}") from None
-    if type(proof) is not dict or proof.get("format") != PROOF_FORMAT or type(proof.get("claim")) is not dict:
-        raise VerificationError(f"not a {PROOF_FORMAT[0]} version {PROOF_FORMAT[1]}")
+    if type(proof) is not dict or not is_tagged(proof.get("format"), PROOF_TAG, PROOF_VERSION, 2):
+        raise VerificationError(f"not a {PROOF_TAG} version {PROOF_VERSION}")
+    claim = proof.get("claim")
+    if proof.keys() != _PARTS or type(claim) is not dict or type(claim.get("kind")) is not str:
+        raise VerificationError(f"not a {PROOF_TAG} version {PROOF_VERSION}: it has other parts")
+    _check_parts(claim)
     return proof
+
+
+def _check_parts(claim: dict[str, Any]) -> None:
+    """A claim has exactly the parts that are checked: nothing rides along unproved."""
+    kind = claim["kind"]
+    if kind not in _CLAIMS:
+        raise VerificationError(f"unknown kind of claim {kind!r}: use a newer release of tally")
+    parts = set(_CLAIMS[kind])
+    if claim.get("chain") != CONSORTIUM:
+        parts |= {"head"} if kind == "state" else {"head", "member_block"}
+    if claim.keys() != parts:
+        raise VerificationError(f"a claim of kind {kind} has other parts than this one")
 
 
 def _trusted_header(proof: dict[str, Any], network_id: bytes, verdict: Verdict) -> Header:
@@ -89,8 +112,8 @@ def _trusted_header(proof: dict[str, Any], network_id: bytes, verdict: Verdict) 
         f"genesis: the file's statement hashes to {network_id.hex()[:16]}…; it names {len(validators.ids)}"
         f" validators ({', '.join(validators.ids)})"
     )
-    if len(proof["epochs"]) > MAX_EPOCHS:
-        raise VerificationError("too many validator changes")
+    if type(proof["epochs"]) is not list or len(proof["epochs"]) > MAX_EPOCHS:
+        raise VerificationError("the validator changes are no list, or too many")
     height = 0
     for raw, certificate, coming in proof["epochs"]:
         header = _certified(raw, certificate, validators, network_id)
