@@ -9,6 +9,7 @@ from cli.command import RootGroup, connection_options, json_option, key_option
 COMMANDS = {
     "anchor": ("cli.anchor", "public-chain anchors: status, now, verify"),
     "audit": ("cli.audit", "proof files for an auditor: export, verify"),
+    "bench": ("cli.bench", "throughput and latency of a fresh four-validator network"),
     "credit": ("cli.credit", "applications, assessments, limits, decisions"),
     "genesis": ("cli.genesis", "found a consortium: draft, sign, seal, show, dev"),
     "gov": ("cli.gov", "governance: propose, vote, show"),
