@@ -1,7 +1,7 @@
 """Measures the network alone: four processes on loopback, all to all. The figures in docs/network.md are from here.
 
-    PYTHONPATH=.:tests python -m network_bench            everything, about a minute
-    PYTHONPATH=.:tests python -m network_bench votes 200  one scenario, 200 votes a second and node
+    python -m tests.network_bench            everything, about a minute
+    python -m tests.network_bench votes 200  one scenario, 200 votes a second and node
 
 Latencies are one way, from `broadcast` in the sender to the item's receipt in the reader: CLOCK_MONOTONIC is one
 clock for all processes of a machine. Rates are delivered ones.
@@ -18,11 +18,11 @@ import time
 from importlib.metadata import version
 
 import trio
-from network_harness import MemoryLog, free_ports, public, seed
 
 from node.links import NetworkLimits, PeerAddress
 from node.network import Network
 from node.queues import Inbound
+from tests.network_harness import MemoryLog, free_ports, public, seed
 
 NODES = "abcd"
 VOTE_BYTES = 200
@@ -97,7 +97,7 @@ async def node(member: str, ports: list[int], scenario: str, rate: int) -> None:
 
 def run(scenario: str, rate: int) -> None:
     ports = [str(port) for port in free_ports(len(NODES))]
-    command = [sys.executable, "-m", "network_bench", "node", ",".join(ports), scenario, str(rate)]
+    command = [sys.executable, "-m", "tests.network_bench", "node", ",".join(ports), scenario, str(rate)]
     processes = [subprocess.Popen([*command, member], stdout=subprocess.PIPE, text=True) for member in NODES]
     results = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
     readers = [result for result in results if result["delivered"]]

@@ -1,6 +1,6 @@
 """One network in a process of its own, for the tests: says what happens, a JSON line each, and answers pings.
 
-    PYTHONPATH=.:tests python -m network_peer '{"member": "a", "listen": "host:port", "peers": {"b": ["host", 4101]}}'
+    python -m tests.network_peer '{"member": "a", "listen": "host:port", "peers": {"b": ["host", 4101]}}'
 
 To every member that comes up it sends a ping on both channels; every ping is answered by a pong.
 """
@@ -13,11 +13,11 @@ from functools import partial
 from typing import Any
 
 import trio
-from network_harness import public, seed
 
 from node.links import NetworkLimits, PeerAddress
 from node.network import Network
 from node.queues import Inbound, PeerUp
+from tests.network_harness import public, seed
 
 BULK = 700_000
 """Bytes of a bulk ping: three pieces."""

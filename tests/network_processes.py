@@ -33,7 +33,7 @@ class PeerProcess:
         self.member = member
         self.lines: list[dict[str, Any]] = []
         self.process = subprocess.Popen(
-            [*inside, sys.executable, "-m", "network_peer", json.dumps(config)],
+            [*inside, sys.executable, "-m", "tests.network_peer", json.dumps(config)],
             stdout=subprocess.PIPE,
             text=True,
             env=ENVIRONMENT,

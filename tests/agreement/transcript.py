@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from agreement.committee import NAMES, Committee, Disk, Envelope
 from consensus.events import (
     Broadcast,
     BuildBlock,
@@ -39,6 +38,7 @@ from consensus.events import (
     Timer,
 )
 from consensus.messages import BlockReply, BlockRequest, Decided, Message, PrePrepare, RoundChange, Status
+from tests.agreement.committee import NAMES, Committee, Disk, Envelope
 
 
 def run_transcript(text: str) -> str:

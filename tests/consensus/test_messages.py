@@ -7,7 +7,6 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from agreement.committee import NETWORK, Committee
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +28,7 @@ from consensus.messages import (
     decode,
     encode,
 )
+from tests.agreement.committee import NETWORK, Committee
 
 COMMITTEE = Committee(4)
 BLOCK = COMMITTEE.block(COMMITTEE.genesis, "b")

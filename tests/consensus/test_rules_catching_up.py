@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from agreement.committee import Committee, Seat, of
 
 from chain.block import Block
 from chain.certificate import Certificate, ValidatorSet
@@ -25,6 +24,7 @@ from consensus.events import (
     Timer,
 )
 from consensus.messages import BlockReply, BlockRequest, Commit, Decided, Prepare, RoundChange, SignedMessage, Status
+from tests.agreement.committee import Committee, Seat, of
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_r9_a_missing_block_is_asked_of_another_peer_on_a_stall(committee: Commi
 
 
 def test_r9_an_observer_follows_and_never_votes(committee: Committee) -> None:
-    from agreement import committee as hand
+    from tests.agreement import committee as hand
 
     observer = hand.Seat(committee, "z", hand.Disk())
     observer.start()

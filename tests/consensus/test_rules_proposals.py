@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from agreement.committee import START_MS, Committee, Seat, of
 
 from consensus.events import BuildBlock, Execute, Executed, Now, Sign
 from consensus.messages import Prepare, PrePrepare, RoundChange
+from tests.agreement.committee import START_MS, Committee, Seat, of
 
 
 @pytest.fixture

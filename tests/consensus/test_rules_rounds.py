@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from agreement.committee import Committee, Disk, Seat, of
 
 from chain.block import Block
 from consensus.core import ANSWERS_PER_HEARTBEAT
@@ -37,6 +36,7 @@ from consensus.messages import (
     Status,
 )
 from consensus.vote_store import KEPT_ROUNDS
+from tests.agreement.committee import Committee, Disk, Seat, of
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from agreement.committee import Committee, Disk, Seat, of
 
 from chain.block import Block
 from consensus.events import (
@@ -22,6 +21,7 @@ from consensus.events import (
     Timer,
 )
 from consensus.messages import BlockRequest, Commit, Decided, Prepare, PrePrepare, RoundChange
+from tests.agreement.committee import Committee, Disk, Seat, of
 
 
 @pytest.fixture

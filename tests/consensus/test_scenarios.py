@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from agreement.transcript import run_transcript
+
+from tests.agreement.transcript import run_transcript
 
 SCENARIOS = sorted((Path(__file__).parent / "scenarios").glob("*.txt"))
 

@@ -12,7 +12,6 @@ import random
 from dataclasses import replace
 
 import pytest
-from agreement.committee import NETWORK, Committee, Seat, of
 
 from chain.block import Block
 from chain.crypto import verify
@@ -28,6 +27,7 @@ from consensus.messages import (
     RoundChange,
     Status,
 )
+from tests.agreement.committee import NETWORK, Committee, Seat, of
 
 
 def everybody(committee: Committee) -> list[Seat]:

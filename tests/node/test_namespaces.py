@@ -11,7 +11,8 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from network_processes import PeerProcess
+
+from tests.network_processes import PeerProcess
 
 pytestmark = [
     pytest.mark.slow,

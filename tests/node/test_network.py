@@ -30,13 +30,13 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
 from libp2p.transport.tcp.tcp import TCP
 from multiaddr import Multiaddr
-from network_harness import QUICK, Crowd, MemoryLog, Node, crowd, free_ports, public, seed, until
 
 from node.framing import HEADER, Kind
 from node.links import NetworkLimits, PeerAddress
 from node.network import PROTOCOLS, Network, peer_id_of
 from node.queues import PeerDown, PeerUp
 from node.sockets import MAX_BACKLOG, NetworkError, PortInUseError
+from tests.network_harness import QUICK, Crowd, MemoryLog, Node, crowd, free_ports, public, seed, until
 
 MIB = 2**20
 

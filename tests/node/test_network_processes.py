@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from network_harness import free_ports
-from network_processes import PeerProcess
+
+from tests.network_harness import free_ports
+from tests.network_processes import PeerProcess
 
 pytestmark = pytest.mark.slow
 

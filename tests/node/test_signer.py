@@ -374,6 +374,9 @@ def test_a_failed_sync_is_fatal_and_gives_no_signature() -> None:
     disk.fail = True
     with pytest.raises(JournalWriteError):
         signer.sign(request(prepare(1, 0)))
+    disk.fail = False
+    with pytest.raises(JournalWriteError, match="end this process"):
+        signer.sign(request(prepare(1, 0)))
     assert not issubclass(JournalWriteError, OSError)
 
 
