@@ -221,6 +221,20 @@ class Ledger:
         stored = decode(self._kept(b"r", height))
         return {chain: [Receipt.decode(raw) for raw in listed] for chain, listed in stored}
 
+    def receipt(self, place: Location) -> Receipt:
+        """The receipt of the transaction at a place. Raises PrunedError."""
+        offset = 1 if place.chain == CONSORTIUM else 0
+        for chain, listed in decode(self._kept(b"r", place.height)):
+            if chain == place.chain:
+                return Receipt.decode(listed[place.index + offset])
+        raise PrunedError(f"block {place.height} holds no receipts of chain {place.chain}")
+
+    def wire(self, place: Location) -> bytes:
+        """The wire bytes of the transaction at a place. Raises PrunedError."""
+        block = self.block(place.height)
+        groups = {**dict(block.member_txs), CONSORTIUM: block.consortium_txs}
+        return groups[place.chain][place.index]
+
     def member_block(self, chain: str, height: int) -> MemberBlock:
         """The header of a business chain's block, from its height 1. Raises PrunedError."""
         raw = self.store.get(rows.by_height(rows.chain_prefix(b"M", chain), height))

@@ -44,6 +44,8 @@ BATCH: Final = 100
 OUTSTANDING: Final = 3_000
 """Transactions sent and not yet committed while saturating."""
 OUTSTANDING_BATCHES: Final = 80
+REQUEST_S: Final = 0.04
+"""Below saturation each node gets a request this often, with what has become due: as an ERP's job would send."""
 CHUNK: Final = 100
 """Transactions in one request."""
 VALID_MS: Final = 1_800_000
@@ -252,7 +254,7 @@ class _Load:
             due = plan.chunk if plan.rate is None else int((time.perf_counter() - begun) * plan.rate) - sent
             room = min(due, plan.outstanding - len(self._sent))
             if room < (plan.chunk if plan.rate is None else 1):
-                await trio.sleep(0.002)
+                await trio.sleep(0.002 if plan.rate is None else REQUEST_S)
                 continue
             chunk = list(islice(queue, min(room, plan.chunk)))
             if not chunk:
@@ -261,6 +263,8 @@ class _Load:
             now = time.perf_counter()
             self._sent.update(dict.fromkeys((tx_id for tx_id, _ in chunk), now))
             answer = await client.post(f"{url}/v1/transactions", content=encode([wire for _, wire in chunk]))
+            if plan.rate is not None:
+                await trio.sleep(REQUEST_S)
             for row in answer.json():
                 if row["state"] == "rejected":
                     self._rejected[row["code"]] = self._rejected.get(row["code"], 0) + 1
@@ -361,6 +365,7 @@ def conditions(processes: LocalNodes) -> dict[str, Any]:
         "record_fields": 10,
         "batch": BATCH,
         "outstanding": OUTSTANDING,
+        "request_interval_ms": REQUEST_S * 1000,
         "client": "on the same cores",
     }
 

@@ -9,7 +9,7 @@ from chain.block import CONSORTIUM, Receipt
 from chain.codec import encode
 from chain.ledger import Ledger
 from chain.proof import transactions_of
-from chain.transaction import Transaction
+from chain.transaction import Transaction, parse
 
 if TYPE_CHECKING:
     from node.peer import Peer
@@ -103,9 +103,6 @@ def transaction_state(peer: Peer, tx_id: bytes) -> dict[str, Any]:
     if place is None:
         waiting = peer.mempool.get(tx_id)
         return {"id": tx_id.hex(), "state": "unknown" if waiting is None else "pending"}
-    offset = 1 if place.chain == CONSORTIUM else 0
-    receipt = ledger.receipts(place.height)[place.chain][place.index + offset]
-    listed = [tx for tx in transactions_of(ledger.block(place.height)) if tx.chain == place.chain]
     return {
         "id": tx_id.hex(),
         "state": "committed",
@@ -113,8 +110,8 @@ def transaction_state(peer: Peer, tx_id: bytes) -> dict[str, Any]:
         "chain": place.chain,
         "index": place.index,
         "time": ledger.header(place.height).time,
-        "transaction": transaction_view(listed[place.index]),
-        "receipt": receipt_view(receipt),
+        "transaction": transaction_view(parse(ledger.wire(place))),
+        "receipt": receipt_view(ledger.receipt(place)),
     }
 
 
