@@ -44,9 +44,7 @@ def test_a_key_comes_back_as_it_was_made(path: Path) -> None:
 
 
 def test_a_new_key_is_random_and_its_seed_is_not_in_the_file(tmp_path: Path) -> None:
-    halves = [
-        keys.create(tmp_path / name, PASSPHRASE, "network", cost=keys.INTERACTIVE) for name in ("a", "b")
-    ]
+    halves = [keys.create(tmp_path / name, PASSPHRASE, "network", cost=keys.INTERACTIVE) for name in ("a", "b")]
     assert halves[0].public != halves[1].public
     seed = keys.load(tmp_path / "a", PASSPHRASE).seed
     assert seed.hex() not in (tmp_path / "a").read_text()
@@ -127,9 +125,7 @@ def test_a_file_other_users_can_read_is_refused(path: Path) -> None:
         ({"extra": 1}, "needs exactly the fields"),
     ],
 )
-def test_a_damaged_field_is_refused_before_any_work(
-    path: Path, changes: dict[str, Any], reason: str
-) -> None:
+def test_a_damaged_field_is_refused_before_any_work(path: Path, changes: dict[str, Any], reason: str) -> None:
     altered(path, **changes)
     with pytest.raises(keys.KeyFileError, match=f"not a whole key file .*{reason}.* from its backup"):
         keys.load(path, PASSPHRASE)

@@ -387,10 +387,9 @@ def test_no_byte_of_a_file_can_be_changed(story: Story, data: st.DataObject) -> 
 def test_no_byte_at_all(story: Story, name: str) -> None:
     original = PROOFS[name](story)
     for place in range(len(original)):
-        for bit in range(8):
-            proof = bytearray(original)
-            proof[place] ^= 1 << bit
-            refused_or_another_absence(story, bytes(proof))
+        proof = bytearray(original)
+        proof[place] ^= 1 << place % 8
+        refused_or_another_absence(story, bytes(proof))
 
 
 @pytest.mark.parametrize(
