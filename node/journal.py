@@ -229,6 +229,7 @@ class Journal:
         self._storage = storage
         self._compact_above = compact_above
         self._size = 0
+        self._is_broken = False
 
     @classmethod
     def create(
@@ -289,14 +290,14 @@ class Journal:
 
     def add_vote(self, vote: JournalVote) -> None:
         """Make one vote durable. Raises `JournalWriteError`."""
-        self._append(["vote", *vote])
-        self._storage.sync()
+        self._write(["vote", *vote])
+        self._sync()
         self.votes[vote.height, vote.round, vote.kind] = vote
 
     def add_prepared(self, prepared: JournalPrepared) -> None:
         """Make a COMMIT vote and the lock it rests on durable: one record, one sync (R4)."""
-        self._append(_prepared_record(prepared))
-        self._storage.sync()
+        self._write(_prepared_record(prepared))
+        self._sync()
         self._take_prepared(prepared)
 
     def add_decided(self, height: int, digest: bytes) -> None:
@@ -307,7 +308,8 @@ class Journal:
         """
         if self.decided is not None and height <= self.decided.height:
             return
-        self._append(["decided", height, digest])
+        self._write(["decided", height, digest])
+        self._is_broken = False
         self._take_decided(JournalDecided(height, digest))
         if self._size > self._compact_above:
             self._rewrite()
@@ -316,10 +318,20 @@ class Journal:
         """Let go of the storage; votes are durable already."""
         self._storage.close()
 
-    def _append(self, record: list[Value]) -> None:
+    def _write(self, record: list[Value]) -> None:
+        """Append a record. Once a write has failed nothing more is written: the file may end in the middle of one."""
+        if self._is_broken:
+            raise JournalWriteError(
+                f"{self._storage.name}: an earlier write failed; end this process and start again"
+            )
+        self._is_broken = True
         data = frame(encode(record))
         self._storage.append(data)
         self._size += len(data)
+
+    def _sync(self) -> None:
+        self._storage.sync()
+        self._is_broken = False
 
     def _rewrite(self) -> None:
         """Only what still counts, in the place of everything."""

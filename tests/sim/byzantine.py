@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from chain.block import Block
 from chain.certificate import Certificate, quorum
 from consensus.messages import (
+    BlockReply,
     BlockView,
     Commit,
     Decided,
@@ -127,6 +128,8 @@ class Adversary:
                 return (self._signed(source, replace(message, digest=block.digest, block=block)),)
             case RoundChange():
                 return (self._false_change(source, message),)
+            case BlockReply(block):
+                return (BlockReply(_with_wrong_body(block)),)
             case Status():
                 return (random.choice((Status(HUGE_ROUND, 0), Status(message.height, HUGE_ROUND))),)
             case _:
@@ -292,7 +295,10 @@ class Adversary:
         ]
         if known and random.random() < 0.5:
             return random.choice(known)
-        return self._spare_block(node, height)
+        block = self._spare_block(node, height)
+        if block is not None and random.random() < 0.2:
+            return random.choice((_with_wrong_root, _with_wrong_body))(block)
+        return block
 
     def _spare_block(self, node: SimNode, height: int) -> Block | None:
         """A block of its own for a height, made while it can be: the node itself may decide and move on."""
@@ -320,3 +326,15 @@ class Adversary:
     def _payload(self, message: SignedMessage) -> bytes:
         consortium = self._world.consortium
         return message.payload(consortium.network_id, consortium.validators.epoch)
+
+
+def _with_wrong_root(block: Block) -> Block:
+    """A block that says more than its execution gives."""
+    return replace(block, header=replace(block.header, state_root=bytes(32)))
+
+
+def _with_wrong_body(block: BlockView) -> BlockView:
+    """Another body under the same digest."""
+    assert isinstance(block, Block)
+    wires = tuple(reversed(block.consortium_txs))[1:]
+    return replace(block, member_txs=(), consortium_txs=wires)

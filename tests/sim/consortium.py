@@ -24,7 +24,7 @@ MAX_IDLE_MS: Final = 3_000
 TRANSACTIONS: Final = 24
 """Transactions the clients have: every third is a batch of one record on a business chain."""
 
-_ROLES: Final = ("procurement", "erp", "guarantor", "lender", "regulator", "insurer", "court")
+_ROLES: Final = ("procurement", "erp", "guarantor", "lender", "regulator", "insurer", "court", "notary")
 _UPLOADERS: Final = ("procurement", "erp", "guarantor", "lender")
 
 
@@ -46,15 +46,22 @@ class Consortium:
         return Ledger(store, self.network_id, check)
 
 
+def member_ids(n: int) -> tuple[str, ...]:
+    """The ids of n validators: a role each, numbered where a role comes again."""
+    return tuple(
+        _ROLES[at % len(_ROLES)] + (f"-{at // len(_ROLES) + 1}" if at >= len(_ROLES) else "") for at in range(n)
+    )
+
+
 @lru_cache(maxsize=8)
 def consortium(n: int) -> Consortium:
     """The consortium of n validators; made once a process."""
-    keys = {role: _key(role, "validator") for role in _ROLES[:n]}
+    keys = {member: _key(member, "validator") for member in member_ids(n)}
     document = documents.from_json(
         {
             "name": f"simulated-{n}",
             "time": GENESIS_TIME,
-            "members": [_member(role) for role in _ROLES[:n]],
+            "members": [_member(member) for member in member_ids(n)],
             "parties": [],
             "parameters": {**documents.default_parameters(), "t0_ms": T0_MS, "max_idle_ms": MAX_IDLE_MS},
             "templates": [library.template("bench")],
@@ -69,17 +76,17 @@ def consortium(n: int) -> Consortium:
     return Consortium(genesis_validators(document), ledger.network_id, keys, store, transactions, by_wire)
 
 
-def _key(role: str, purpose: str) -> SigningKey:
-    return SigningKey.from_seed(sha256(f"{role} {purpose}".encode()))
+def _key(member: str, purpose: str) -> SigningKey:
+    return SigningKey.from_seed(sha256(f"{member} {purpose}".encode()))
 
 
-def _member(role: str) -> dict[str, Any]:
+def _member(member: str) -> dict[str, Any]:
     return {
-        "id": role,
-        "role": role,
-        "validator": _key(role, "validator").public.hex(),
-        "network": _key(role, "network").public.hex(),
-        "signers": [{"key": _key(role, "signer").public.hex(), "rights": ["*"]}],
+        "id": member,
+        "role": member.partition("-")[0],
+        "validator": _key(member, "validator").public.hex(),
+        "network": _key(member, "network").public.hex(),
+        "signers": [{"key": _key(member, "signer").public.hex(), "rights": ["*"]}],
     }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from chain.certificate import faults
 from consensus.messages import Commit, Prepare, PrePrepare, SignedMessage
+from sim.consortium import member_ids
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -105,13 +106,12 @@ def draw(seed: int, low: int = 4, high: int = 7) -> Plan:
 def _draw(random: Random, seed: int, n: int) -> Plan:
     grouped = random.random() < 0.7
     liars = random.choice((0, faults(n), faults(n), faults(n), faults(n)))
-    members = ("procurement", "erp", "guarantor", "lender", "regulator", "insurer", "court")[:n]
     crashing = random.choice(("none", "vote", "vote", "any"))
     slow = random.random() < 0.4
     return Plan(
         seed=seed,
         n=n,
-        byzantine={member: random.choice(BEHAVIOURS) for member in random.sample(members, liars)},
+        byzantine={member: random.choice(BEHAVIOURS) for member in random.sample(member_ids(n), liars)},
         schedule="grouped" if grouped else "random",
         script=random.choice(SCRIPTS) if grouped else (),
         nasty_rounds=random.choice((1, 2, 3, 3, 4, 5)),

@@ -36,15 +36,15 @@ class Patch:
 class Planted:
     """One bug. ``budget``: the seeds within which the simulator must catch it, with ``nodes`` validators.
 
-    ``directed``: the tests, each of which must fail with it and pass without.
+    ``directed``: the test below ``tests/`` that is about it: it must fail with the bug, and passes without.
     """
 
     name: str
     story: str
     patches: tuple[Patch, ...]
     budget: int
+    directed: str
     nodes: str = "4-7"
-    directed: str = ""
 
 
 TWO_F_PLUS_ONE: Final = Patch(
@@ -58,13 +58,15 @@ BUGS: Final = (
         patches=(
             Patch("consensus/height.py", "        lock = self.prepared\n", "        lock = self.prepared = None\n"),
         ),
-        budget=200,
+        budget=120,
+        directed="consensus/test_rules_votes.py::test_r4_the_lock_is_kept_through_rounds_and_declared_in_each",
     ),
     Planted(
         name="amnesia-after-restart",
         story="the journal is not read back at start (tendermint#3418)",
         patches=(Patch("node/journal.py", "            journal._replay(record, start)\n", ""),),
         budget=100,
+        directed="node/test_signer.py::test_a_restart_gives_back_the_votes_and_the_lock_of_the_newest_height",
     ),
     Planted(
         name="missing-certificate",
@@ -78,7 +80,8 @@ BUGS: Final = (
                 "    if False:\n",
             ),
         ),
-        budget=400,
+        budget=600,
+        directed="consensus/test_rules_proposals.py::test_r2_fewer_than_q_prepares_prove_nothing",
     ),
     Planted(
         name="lower-round-certificate",
@@ -102,7 +105,8 @@ BUGS: Final = (
                 "    ):\n",
             ),
         ),
-        budget=1000,
+        budget=800,
+        directed="consensus/test_rules_proposals.py::test_r2_a_lower_prepared_round_is_refused",
     ),
     Planted(
         name="quorum-2f+1-of-5",
@@ -110,7 +114,8 @@ BUGS: Final = (
         patches=(
             Patch("chain/certificate.py", "    return (2 * n - 1) // 3 + 1\n", "    return 2 * faults(n) + 1\n"),
         ),
-        budget=200,
+        budget=50,
+        directed="consensus/test_traps.py::test_2f_plus_1_votes_neither_lock_nor_decide_where_n_is_not_3f_plus_1[5]",
         nodes="5",
     ),
     Planted(
@@ -119,7 +124,8 @@ BUGS: Final = (
         patches=(
             Patch("chain/certificate.py", "    return (2 * n - 1) // 3 + 1\n", "    return 2 * faults(n) + 1\n"),
         ),
-        budget=200,
+        budget=50,
+        directed="consensus/test_traps.py::test_2f_plus_1_votes_neither_lock_nor_decide_where_n_is_not_3f_plus_1[6]",
         nodes="6",
     ),
     Planted(
@@ -132,7 +138,8 @@ BUGS: Final = (
                 "    return {message.signature for message in messages}\n",
             ),
         ),
-        budget=400,
+        budget=500,
+        directed="consensus/test_rules_proposals.py::test_r2_signers_are_counted_not_round_changes",
     ),
     Planted(
         name="round-in-digest",
@@ -146,7 +153,8 @@ BUGS: Final = (
                 "            self._sign_proposal(digest, block, highest.prepares)\n",
             ),
         ),
-        budget=200,
+        budget=100,
+        directed="consensus/test_traps.py::test_a_reproposed_block_keeps_its_digest_through_rounds",
     ),
     Planted(
         name="vote-below-round",
@@ -165,7 +173,8 @@ BUGS: Final = (
                 "        if message.round != self.round:\n            self._enter_round(message.round)\n",
             ),
         ),
-        budget=100,
+        budget=200,
+        directed="consensus/test_rules_proposals.py::test_r3_a_proposal_below_the_current_round_gets_no_vote",
     ),
     Planted(
         name="timer-against-decision",
@@ -183,6 +192,7 @@ BUGS: Final = (
             ),
         ),
         budget=200,
+        directed="consensus/test_rules_rounds.py::test_r14_a_timer_after_the_decision_does_nothing",
     ),
     Planted(
         name="vote-while-catching-up",
@@ -194,7 +204,8 @@ BUGS: Final = (
                 "        is_catching_up = self.certificate is not None\n",
             ),
         ),
-        budget=200,
+        budget=300,
+        directed="consensus/test_rules_catching_up.py::test_r9_a_verified_certificate_above_the_next_height_stops_the_votes",
     ),
     Planted(
         name="unbounded-round-jump",
@@ -207,6 +218,7 @@ BUGS: Final = (
             ),
         ),
         budget=100,
+        directed="consensus/test_rules_rounds.py::test_r6_one_validator_alone_moves_nobody",
     ),
     Planted(
         name="send-before-persist",
@@ -214,16 +226,12 @@ BUGS: Final = (
         patches=(
             Patch(
                 "node/journal.py",
-                '        self._append(["vote", *vote])\n        self._storage.sync()\n',
-                '        self._append(["vote", *vote])\n',
-            ),
-            Patch(
-                "node/journal.py",
-                "        self._append(_prepared_record(prepared))\n        self._storage.sync()\n",
-                "        self._append(_prepared_record(prepared))\n",
+                "    def _sync(self) -> None:\n        self._storage.sync()\n",
+                "    def _sync(self) -> None:\n",
             ),
         ),
         budget=100,
+        directed="node/test_signer.py::test_a_vote_is_synced_before_its_signature_is_given",
     ),
 )
 
@@ -269,4 +277,13 @@ def simulate(bug: Planted, *, workers: int = 1) -> subprocess.CompletedProcess[s
         return run_in(
             tree, "-m", "sim", "--seeds", str(bug.budget), "--nodes", bug.nodes, "--jobs", str(workers), "--first",
             "--trace", "0",
+        )  # fmt: skip
+
+
+def run_directed(bug: Planted) -> subprocess.CompletedProcess[str]:
+    """The directed test on the bug; exit status 1 where it failed, 0 where it passed."""
+    with patched_tree(bug.patches) as tree:
+        return run_in(
+            tree, "-m", "pytest", "-q", "-x", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p",
+            "no:cacheprovider", "-o", f"pythonpath={tree} {ROOT / 'tests'}", str(ROOT / "tests" / bug.directed),
         )  # fmt: skip

@@ -14,10 +14,11 @@ WORKERS = min(2, os.cpu_count() or 1)
 QUICK_SEEDS = 60
 SEEDS = 2_000
 ED25519_SEEDS = 50
+LARGE_SEEDS = 8
 
 
-def check(jobs: list[Job]) -> None:
-    """Run all; fail with the trace of the first violation."""
+def check(jobs: list[Job], sizes: range = range(4, 8)) -> None:
+    """Run all; fail with the trace of the first violation. Every size must have come up."""
     summary = run_many(jobs, WORKERS)
     print(summary.text())
     if summary.failures:
@@ -25,7 +26,7 @@ def check(jobs: list[Job]) -> None:
         pytest.fail(explain(next(job for job in jobs if job.seed == failed.seed)))
     assert summary.runs == len(jobs)
     assert summary.heights >= STORM_HEIGHTS * len(jobs)
-    assert set(summary.sizes) == {4, 5, 6, 7}
+    assert set(summary.sizes) == set(sizes)
 
 
 def test_a_few_seeds() -> None:
@@ -40,6 +41,12 @@ def test_thousands_of_seeds() -> None:
 @pytest.mark.slow
 def test_seeds_with_real_signatures() -> None:
     check([Job(seed, ed25519=True) for seed in range(ED25519_SEEDS)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [10, 13, 16])
+def test_larger_consortia(n: int) -> None:
+    check([Job(seed, n, n) for seed in range(LARGE_SEEDS)], range(n, n + 1))
 
 
 def test_a_seed_is_always_the_same_run() -> None:
