@@ -68,7 +68,11 @@ def now(settings: Settings) -> None:
     """Ask the node to anchor what there is at its next round, whosever turn it is."""
     with Session(settings) as session:
         answer = session.client.anchor_now()
-    said = "asked for: see `tally anchor status`" if answer["requested"] else "everything is anchored or on its way"
+    said = (
+        "asked for: see `tally anchor status`"
+        if answer["requested"]
+        else "nothing to anchor now: each block is anchored, on its way, or waits for the one after it"
+    )
     show(settings, answer, [said])
 
 
@@ -84,6 +88,7 @@ def verify(settings: Settings, path: Path, genesis_hash: str, trust: Path | None
     """Check an anchor document offline: the log's checkpoint stands in a public block that you trust."""
     from chain.anchor import Anchor
 
+    trusted.require_anchor_extra()
     network_id = trusted.genesis_hash(genesis_hash)
     known = trusted.load(trust)
     try:

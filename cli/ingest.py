@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -158,7 +159,7 @@ def _acting(settings: Settings, members: Iterable[Member]) -> Member | None:
 
 def _require_node_extra() -> None:
     try:
-        import node.connectors  # noqa: F401  # the readers of documents are the node's
+        importlib.import_module("node.connectors")  # the readers of documents are the node's
     except ModuleNotFoundError as error:
         raise CliError(f"{NODE_EXTRA} ({error.name} is missing)", code="NOT_INSTALLED") from None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,6 +65,16 @@ def load(path: Path | None) -> Trust:
             f'{path} is no trust file: write {{"block_hashes": {{"1": {{"21000000": "0x…"}}}}, "senders": ["0x…"]}}'
         ) from None
     return Trust(hashes, senders)
+
+
+def require_anchor_extra() -> None:
+    """Raise CliError where Keccak or secp256k1 is missing: what public-chain proofs are checked with."""
+    missing = [name for name in ("Crypto", "coincurve") if find_spec(name) is None]
+    if missing:
+        raise CliError(
+            f"public-chain anchors need more: pip install 'tallystick[anchor]' ({missing[0]} is missing)",
+            code="NOT_INSTALLED",
+        )
 
 
 def _bytes(text: Any, size: int) -> bytes:

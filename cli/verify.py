@@ -41,6 +41,8 @@ def verify(settings: Settings, path: Path, genesis_hash: str, trust_file: Path |
     items, ties = bundle.open_path(path)
     verdicts = [bundle.check(item, network_id) for item in items]
     checked = ties if trust_file is not None else []
+    if checked:
+        trust.require_anchor_extra()
     anchors = [bundle.check_anchor(tie, items, network_id, known) for tie in checked]
     value = {
         "verified": True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,13 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A development folder whose erp node has run once: its ledger and journal are there."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    folder = tmp_path / "net"
+    folder = tmp_path_factory.mktemp("doctor") / "net"
     make_dev(folder, members=2, observers=(), passphrase=PASSPHRASE, base_port=min(port, 60_000))
     config = configuration.load(folder / "erp/node.toml")
     document = ceremony.load_sealed(config.genesis).document
@@ -44,6 +45,12 @@ def home(tmp_path: Path) -> Path:
     assert signer is not None
     signer.close()
     return folder
+
+
+@pytest.fixture
+def home(once: Path, tmp_path: Path) -> Path:
+    """A copy of it to spoil."""
+    return Path(shutil.copytree(once, tmp_path / "net"))
 
 
 def test_a_stopped_node_in_order_but_for_its_peers(home: Path, tally: Any) -> None:
