@@ -22,6 +22,7 @@ from chain.ledger import LedgerError, PrunedError
 from chain.transaction import TransactionError, check_signatures, parse
 from node.documents import DocumentError
 from node.driver import wall_clock
+from node.peer import DISK_LOW
 from node.metrics import metrics_text
 from node.views import block_view, feed_view, find_record, hexed, receipt_view, record_key, transaction_state
 
@@ -227,6 +228,8 @@ def _add_documents(app: FastAPI, peer: Peer) -> None:
     @app.put("/v1/documents", status_code=201)
     async def put_document(request: Request) -> dict[str, str]:
         """Store a raw document; answers its SHA-256."""
+        if peer.disk_is_low():
+            raise ApiError(507, "DISK_LOW", DISK_LOW)
         data = await _body(request, peer.config.limits.document_bytes)
         digest = await trio.to_thread.run_sync(peer.documents.put, data)
         return {"sha256": digest.hex()}

@@ -51,6 +51,7 @@ REGOSSIP_BYTES: Final = 1024 * 1024
 ADMIT_AT_ONCE: Final = 16
 """Transactions admitted between two chances for votes and timers (about 1 ms)."""
 DISK_CHECK_MS: Final = 2_000
+DISK_LOW: Final = "this node's disk is nearly full: free space, or submit at another node"
 
 
 class PeerError(RuntimeError):
@@ -142,10 +143,8 @@ class Peer:
 
     def submit(self, wire: bytes) -> Admission:
         """Take a transaction in and pass it on to the peers."""
-        if self._disk_is_low():
-            return Admission(
-                b"", "rejected", "DISK_LOW", "this node's disk is nearly full: free space, or submit at another node"
-            )
+        if self.disk_is_low():
+            return Admission(b"", "rejected", "DISK_LOW", DISK_LOW)
         admission = self.driver.submit(wire)
         if admission.state == "accepted":
             self._own[admission.tx_id] = trio.current_time()
@@ -289,7 +288,8 @@ class Peer:
             found[member] = PeerAddress(known[member], address.host, address.port)
         return found
 
-    def _disk_is_low(self) -> bool:
+    def disk_is_low(self) -> bool:
+        """Whether the data folder's disk has less room than limits.min_free_disk_bytes; looked up every 2 s."""
         now = wall_clock()
         if now - self._disk_checked >= DISK_CHECK_MS:
             self._disk_checked = now
