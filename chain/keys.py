@@ -61,9 +61,7 @@ class KdfCost(NamedTuple):
 
 MODERATE: Final = KdfCost(nacl.pwhash.argon2id.OPSLIMIT_MODERATE, nacl.pwhash.argon2id.MEMLIMIT_MODERATE)
 """3 passes over 256 MiB: the default."""
-INTERACTIVE: Final = KdfCost(
-    nacl.pwhash.argon2id.OPSLIMIT_INTERACTIVE, nacl.pwhash.argon2id.MEMLIMIT_INTERACTIVE
-)
+INTERACTIVE: Final = KdfCost(nacl.pwhash.argon2id.OPSLIMIT_INTERACTIVE, nacl.pwhash.argon2id.MEMLIMIT_INTERACTIVE)
 """2 passes over 64 MiB: for development networks, whose passphrase lies beside the keys anyway."""
 
 # The file says its own cost, and whoever altered the file must not be able to exhaust the machine with it.
@@ -114,9 +112,7 @@ def load(path: Path, passphrase: str, *, purpose: str | None = None) -> SigningK
     """
     stored = _read(path)
     if purpose is not None and stored.purpose != purpose:
-        raise KeyFileError(
-            f"{path} is a {stored.purpose} key where a {purpose} key is needed: give the right file"
-        )
+        raise KeyFileError(f"{path} is a {stored.purpose} key where a {purpose} key is needed: give the right file")
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise KeyFileError(f"{path} is open to other users of this machine: run 'chmod 600 {path}'")
     try:
@@ -223,9 +219,7 @@ def _read(path: Path) -> _KeyFile:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_SIZE + 1)
     except FileNotFoundError:
-        raise KeyFileError(
-            f"no key file at {path}: give its path, or make one with 'tally keys new'"
-        ) from None
+        raise KeyFileError(f"no key file at {path}: give its path, or make one with 'tally keys new'") from None
     except OSError as error:
         raise KeyFileError(
             f"cannot read the key file {path} ({_reason(error)}): correct its path or its owner"

@@ -22,8 +22,8 @@ from chain.ledger import LedgerError, PrunedError
 from chain.transaction import TransactionError, check_signatures, parse
 from node.documents import DocumentError
 from node.driver import wall_clock
-from node.peer import DISK_LOW
 from node.metrics import metrics_text
+from node.peer import DISK_LOW
 from node.views import block_view, feed_view, find_record, hexed, receipt_view, record_key, transaction_state
 
 if TYPE_CHECKING:
