@@ -1,8 +1,13 @@
-"""The flag that rewrites the golden vectors."""
+"""The flag that rewrites the golden vectors, and how hypothesis runs here."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Wall time says nothing on a machine that other tests share: no example fails for having been slow.
+settings.register_profile("chain", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("chain")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

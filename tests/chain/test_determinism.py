@@ -237,7 +237,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_warm_and_cold_caches_give_the_same(steps: list[list[tuple[str, int, str]]]) -> None:
     """One ledger runs through; the other is opened anew before every block, and has executed rival blocks first."""
     warm, cold = Consortium(), Consortium()

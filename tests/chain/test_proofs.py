@@ -374,7 +374,7 @@ def refused_or_another_absence(story: Story, data: bytes) -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_byte_of_a_file_can_be_changed(story: Story, data: st.DataObject) -> None:
     proof = bytearray(PROOFS[data.draw(st.sampled_from(sorted(PROOFS)))](story))
     place = data.draw(st.integers(0, len(proof) - 1))

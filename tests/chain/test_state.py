@@ -99,7 +99,7 @@ def test_capacity_and_the_empty_tree() -> None:
 
 
 @given(BATCHES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_root_depends_on_the_contents_alone(batches: list[tuple[dict[bytes, bytes | None], bool]]) -> None:
     """Whatever the history, restarts included, the root is that of the definition; every version stays readable."""
     versions = Versions()
@@ -114,7 +114,7 @@ def test_the_root_depends_on_the_contents_alone(batches: list[tuple[dict[bytes, 
 
 
 @given(st.dictionaries(st.binary(max_size=4), st.binary(max_size=4), max_size=60), st.randoms(use_true_random=False))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_one_write_at_a_time_in_any_order_is_the_same(contents: dict[bytes, bytes], chance: random.Random) -> None:
     items = list(contents.items())
     chance.shuffle(items)

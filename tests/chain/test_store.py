@@ -76,9 +76,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_kill_9_in_the_middle_of_writing_leaves_whole_batches(folder: Path) -> None:
-    """Four times over on the same folder: what was acknowledged is there, and nothing is there in part."""
+    """Three times over on the same folder: what was acknowledged is there, and nothing is there in part."""
     batches = 0
-    for round_number in range(4):
+    for round_number in range(3):
         command = [sys.executable, "-c", WRITER, str(folder), str(batches)]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as writer:
             assert writer.stdout is not None
@@ -156,8 +156,8 @@ def test_a_flipped_bit_in_a_table_is_noticed_or_harmless(folder: Path) -> None:
     tables = list(folder.glob("*.ldb"))
     assert tables
     size = sum(path.stat().st_size for path in tables)
-    reported, tried = flipped(folder, "*.ldb", 8, step=max(1, size // 60))
-    assert tried >= 50
+    reported, tried = flipped(folder, "*.ldb", 8, step=max(1, size // 32))
+    assert tried >= 30
     assert reported > tried * 8 // 10, "the rest is filters and padding, which the rows do not depend on"
 
 
@@ -335,7 +335,7 @@ def shared_level(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LevelStor
 
 
 @given(batches=st.lists(ROWS, max_size=4), start=st.binary(max_size=3), stop=st.binary(max_size=3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_both_stores_answer_alike(
     shared_level: LevelStore, batches: list[list[tuple[bytes, bytes | None]]], start: bytes, stop: bytes
 ) -> None:

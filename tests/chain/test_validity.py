@@ -184,7 +184,7 @@ def test_any_certificate_that_stands_may_be_the_canonical_one(consortium: Consor
 
 def test_the_certificate_is_the_one_the_header_commits_to(consortium: Consortium) -> None:
     block = sound(consortium)
-    other = consortium.certify(consortium.ledger.block(2), signers=["erp", "guarantor", "lender"])
+    other = consortium.certify(consortium.ledger.block(2), signers=["guarantor", "lender", "procurement"])
     refused(consortium, replace(block, parent_certificate=other), "PARENT_CERTIFICATE")
     refused(consortium, replace(block, parent_certificate=None), "PARENT_CERTIFICATE")
 
