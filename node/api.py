@@ -94,6 +94,7 @@ def _add_status(app: FastAPI, peer: Peer) -> None:
             "height": ledger.height,
             "head": ledger.head.digest.hex(),
             "time": ledger.head.time,
+            "clock": wall_clock(),
             "epoch": validators.epoch,
             "validators": list(validators.ids),
             "validator": peer.member in validators.keys,
