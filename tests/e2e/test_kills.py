@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from live_network import MEMBERS, READY_S, Live, Load, wait
 
 from chain.block import CONSORTIUM
 from chain.codec import encode
 from chain.ledger import Ledger
 from node.bench import ENTERPRISES
+from tests.live_network import MEMBERS, READY_S, Live, Load, wait
 
 pytestmark = pytest.mark.slow
 
