@@ -91,11 +91,13 @@ def make_dev(
     parameters: Mapping[str, int] | None = None,
     time_ms: int | None = None,
     anchor_rpc_url: str | None = None,
+    anchor_settings: Mapping[str, int] | None = None,
 ) -> DevNetwork:
     """Write a sealed consortium of `members` validators and return where everything is.
 
     Node i listens on base_port + 2i (peers) and + 2i + 1 (API). Without `template_ids` all shipped templates are
-    taken; without `passphrase` a random one is made; `time_ms` is the genesis time (now). Raises GenesisError when
+    taken; without `passphrase` a random one is made; `time_ms` is the genesis time (now); `anchor_settings`
+    go into every node's `[anchor]`, beside `anchor_rpc_url`. Raises GenesisError when
     a value is wrong or the directory exists and is not empty.
     """
     roster = _roster(members, observers)
@@ -119,7 +121,7 @@ def make_dev(
         network_id = _fill(draft_folder, settings, roster, parties, passphrase or secrets.token_hex(16))
         places = _places(target, roster, base_port)
         for place in places:
-            text = _node_toml(place, places, members=members, anchor_rpc_url=anchor_rpc_url)
+            text = _node_toml(place, places, members, anchor_rpc_url, anchor_settings or {})
             (draft_folder / place.id / CONFIG_FILE).write_text(text, encoding="utf-8")
         os.rename(draft_folder, target)  # onto nothing, or an empty folder
     except KeyFileError as error:
@@ -200,7 +202,11 @@ def _make_member(folder: Path, member: str, role: str, passphrase: str) -> _Made
 
 
 def _node_toml(
-    place: DevMember, places: Sequence[DevMember], *, members: int, anchor_rpc_url: str | None
+    place: DevMember,
+    places: Sequence[DevMember],
+    members: int,
+    anchor_rpc_url: str | None,
+    anchor_settings: Mapping[str, int],
 ) -> str:
     """The configuration `node.config` reads; paths are relative to the file."""
     votes = place in places[:members]
@@ -229,6 +235,7 @@ def _node_toml(
         lines += ["", "[anchor]", f"rpc_urls = [{_quoted(anchor_rpc_url)}]"]
         if votes:  # a development chain funds ten accounts; beyond them validators share
             lines.append(f"development_account = {places.index(place) % 10}")
+        lines += [f"{name} = {value}" for name, value in anchor_settings.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -78,19 +78,25 @@ def install_anvil(directory: Path) -> Path:
 
 
 def start_public_chain(
-    directory: Path, port: int, *, install: bool = True, say: Callable[[str], None] = lambda _line: None
+    directory: Path,
+    port: int,
+    *,
+    cache: Path | None = None,
+    install: bool = True,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> PublicChain:
     """Start anvil, or the devchain where there is none, on 127.0.0.1:port, and wait until it answers.
 
-    directory: for ``node_modules`` and the log file; install: fetch anvil with npm where it is missing; say:
-    told in one line why it is not anvil. Raises PublicChainError.
+    directory: for the log file; cache: for ``node_modules``, the same folder without it; install: fetch anvil with
+    npm where it is missing; say: told in one line why it is not anvil. Raises PublicChainError.
     """
     _need_free(port)
     directory.mkdir(parents=True, exist_ok=True)
+    kept = directory if cache is None else cache
     try:
-        anvil = find_anvil(directory)
+        anvil = find_anvil(kept)
         if anvil is None and install:
-            anvil = install_anvil(directory)
+            anvil = install_anvil(kept)
         if anvil is None:
             raise PublicChainError("anvil is not installed")
         return _start("anvil", anvil_command(anvil, port), directory, port)
@@ -122,6 +128,7 @@ def _start(kind: str, command: list[str], directory: Path, port: int) -> PublicC
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONPATH": path},
+                start_new_session=True,  # a ^C at the terminal reaches the caller, which ends it in order
             )
     except OSError as error:
         raise PublicChainError(f"{command[0]} cannot be run: {error.strerror}") from None
