@@ -34,7 +34,7 @@ async def listen_on(listen: str) -> Sequence[trio.SocketListener]:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise PortInUseError(
-                f"port {listen} is in use: choose another `listen` in node.toml or stop the other process"
+                f"port {listen} is in use: choose another p2p.listen in node.toml or stop the other process"
             ) from None
         raise NetworkError(
             f"cannot listen on {listen}: {error.strerror or error}; correct `listen` in node.toml"

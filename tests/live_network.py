@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +30,7 @@ from node.processes import LocalNodes, NodeProcess
 from tallystick import Client, ClientError
 
 MEMBERS = ("erp", "guarantor", "lender", "procurement")
+ROOT = Path(__file__).resolve().parent.parent
 READY_S = 60.0
 """Bounded, but generous: these tests may share two cores with other work."""
 
@@ -267,3 +271,18 @@ class Load:
         known = self.told.setdefault(tx_id, told)
         if (known.height, known.status) != (told.height, told.status):
             self.contradictions.append((tx_id, known, told))
+
+
+def run_node(config: Path, *, within_s: float = READY_S, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``python -m node`` until it ends by itself, which it must."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TALLY_")}
+    return subprocess.run(
+        [sys.executable, "-m", "node", str(config)],
+        cwd=config.parent,
+        env={**inherited, "PYTHONPATH": str(ROOT), **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=within_s,
+        check=False,
+    )

@@ -674,7 +674,7 @@ def test_a_port_in_use_is_said_in_one_line() -> None:
             with pytest.raises(PortInUseError) as caught:
                 await network.run()
             assert str(caught.value) == (
-                f"port 127.0.0.1:{port} is in use: choose another `listen` in node.toml or stop the other process"
+                f"port 127.0.0.1:{port} is in use: choose another p2p.listen in node.toml or stop the other process"
             )
 
     trio.run(main)
