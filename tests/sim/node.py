@@ -85,6 +85,7 @@ class SimNode:
         self._timers: dict[Timer, int] = {}
         self._outcomes: dict[bytes, Transition] = {}
         self._sign_free_at = 0
+        self._signs_waiting = 0
         self._is_fetching = False
 
     def __repr__(self) -> str:
@@ -106,7 +107,7 @@ class SimNode:
         self._timers.clear()
         self._outcomes.clear()
         self._is_stepping = self._is_fetching = False
-        self._sign_free_at = self._clock = 0
+        self._sign_free_at = self._signs_waiting = self._clock = 0
         self.ledger = world.consortium.open_ledger(self.store, world.check)
         opener = Signer.create if self.disk.read() is None else Signer.open
         identity = self.member.encode().ljust(16, b"\0")
@@ -251,16 +252,18 @@ class SimNode:
 
     def _in_order(self, request: Sign) -> None:
         """Signing may take time, in order among Signs."""
-        now, slowest = self.world.now, self.world.plan.sign_ms
-        if not slowest or self.world.is_healed:
-            delay = max(0, self._sign_free_at - now)
-        else:
-            delay = max(0, self._sign_free_at - now) + self.world.random.randrange(slowest)
-        if delay:
-            self._sign_free_at = now + delay
-            self.world.after(delay, self, self._sign, request)
-        else:
+        slowest = 0 if self.world.is_healed else self.world.plan.sign_ms
+        if not slowest and not self._signs_waiting:
             self._sign(request)
+            return
+        now = self.world.now
+        self._sign_free_at = max(now, self._sign_free_at) + (self.world.random.randrange(slowest) if slowest else 0)
+        self._signs_waiting += 1
+        self.world.after(self._sign_free_at - now, self, self._sign_next, request)
+
+    def _sign_next(self, request: Sign) -> None:
+        self._signs_waiting -= 1
+        self._sign(request)
 
     def _sign(self, request: Sign) -> None:
         world = self.world
