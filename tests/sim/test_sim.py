@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -52,6 +54,17 @@ def test_larger_consortia(n: int) -> None:
 def test_a_seed_is_always_the_same_run() -> None:
     for seed in (3, 17):
         assert run_one(Job(seed)) == run_one(Job(seed))
+
+
+def test_the_hash_seed_of_python_changes_nothing() -> None:
+    code = "from sim.runner import Job, run_one; print([run_one(Job(seed)) for seed in range(8)])"
+    said = set()
+    for hash_seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+        said.add(
+            subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True).stdout
+        )
+    assert len(said) == 1
 
 
 def test_the_table_and_real_signatures_give_the_same_run() -> None:
