@@ -147,14 +147,14 @@ class Signer:
         ):
             raise JournalError(
                 f"the vote journal knows block {decided.height} as decided but the ledger's head is {height} "
-                f"({digest.hex()[:16]}): the ledger is older or another one; restore the right one, or take keys.validator "
-                "out of node.toml until the node has caught up"
+                f"({digest.hex()[:16]}): the ledger is older or another one; restore the right one, or take "
+                "keys.validator out of node.toml until the node has caught up"
             )
         if self._newest[0] > height + 1:
             raise JournalError(
                 f"the vote journal has votes at height {self._newest[0]} but the ledger's head is {height}: "
-                "the ledger lost blocks; restore the right one, or take keys.validator out of node.toml until the node "
-                "has caught up"
+                "the ledger lost blocks; restore the right one, or take keys.validator out of node.toml until the "
+                "node has caught up"
             )
 
     def close(self) -> None:
