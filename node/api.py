@@ -8,17 +8,23 @@ behind a proxy (docs/operations.md).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import trio
 from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from pydantic import Field
+from starlette.exceptions import HTTPException
 
 from chain import proof as proofs
 from chain.block import CONSORTIUM
 from chain.codec import CodecError, decode
 from chain.crypto import HASH_SIZE
 from chain.ledger import LedgerError, PrunedError
+from chain.state import StateError
+from chain.store import StoreError
 from chain.transaction import TransactionError, check_signatures, parse
 from node.documents import DocumentError
 from node.driver import wall_clock
@@ -34,6 +40,8 @@ MAX_WAIT_S: Final = 30.0
 MAX_SUBMIT: Final = 2000
 ADMIT_AT_ONCE: Final = 16
 OCTETS: Final = "application/octet-stream"
+
+Height: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class ApiError(Exception):
@@ -80,6 +88,27 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(DocumentError)
     async def _document(_request: Request, error: DocumentError) -> JSONResponse:
         return answer(400, "DOCUMENT", str(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def _parameter(_request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        return answer(400, "PARAMETER", f"{first['loc'][-1]}: {first['msg']}: correct it")
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        code = HTTPStatus(error.status_code).name
+        return answer(
+            error.status_code, code, f"{request.method} {request.url.path[:80]}: {error.detail}; see /openapi.json"
+        )
+
+    @app.exception_handler(StoreError)
+    @app.exception_handler(StateError)
+    async def _damaged(_request: Request, error: Exception) -> JSONResponse:
+        return answer(500, "STORE", str(error))
+
+    @app.exception_handler(Exception)
+    async def _bug(_request: Request, error: Exception) -> JSONResponse:
+        return answer(500, "INTERNAL", f"{type(error).__name__} in this node: its log has the trace; report it")
 
 
 def _add_status(app: FastAPI, peer: Peer) -> None:
@@ -155,9 +184,7 @@ def _add_transactions(app: FastAPI, peer: Peer) -> None:
         return receipt_view(peer.ledger.simulate(parsed, wall_clock()))
 
     @app.get("/v1/feed")
-    async def feed(
-        after: Annotated[int, Query(ge=0)], wait: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 0.0
-    ) -> list[dict[str, Any]]:
+    async def feed(after: Height, wait: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 0.0) -> list[dict[str, Any]]:
         """The committed blocks above a height (at most 16), with their transaction ids. Waits for one."""
         with trio.move_on_after(wait):
             while peer.ledger.height <= after:
@@ -170,7 +197,7 @@ def _add_ledger(app: FastAPI, peer: Peer) -> None:
     ledger = peer.ledger
 
     @app.get("/v1/blocks/{height}")
-    async def block(height: int) -> dict[str, Any]:
+    async def block(height: Height) -> dict[str, Any]:
         """A consortium block: header, certificate, member blocks, transactions with outcomes."""
         return block_view(ledger, height)
 
@@ -189,7 +216,7 @@ def _add_ledger(app: FastAPI, peer: Peer) -> None:
         return [hexed(ledger.state(CONSORTIUM, record_key("registry", "member", member))) for member in ids]
 
     @app.get("/v1/state/{chain}")
-    async def state(chain: str, key: str, at: int | None = None) -> dict[str, Any]:
+    async def state(chain: str, key: str, at: Height | None = None) -> dict[str, Any]:
         """The value at an encoded state key (hex), at the head or a height."""
         height = ledger.height if at is None else at
         value = ledger.state_bytes(chain, _hex(key), height)
@@ -197,7 +224,7 @@ def _add_ledger(app: FastAPI, peer: Peer) -> None:
 
     @app.get("/v1/records")
     async def record(
-        kind: str, number: str, issuer: str | None = None, at: int | None = None
+        kind: str, number: str, issuer: str | None = None, at: Height | None = None
     ) -> list[dict[str, Any]]:
         """The records with a natural key, on every chain that has one. Without issuer: of any issuer known here."""
         return find_record(ledger, kind, number, issuer, at)
@@ -210,7 +237,7 @@ def _add_ledger(app: FastAPI, peer: Peer) -> None:
 
 def _add_proofs(app: FastAPI, peer: Peer) -> None:
     @app.get("/v1/proofs/state/{chain}")
-    async def state_proof(chain: str, key: str, at: int | None = None) -> Response:
+    async def state_proof(chain: str, key: str, at: Height | None = None) -> Response:
         """A proof of the value, or absence, of an encoded state key (hex)."""
         return Response(proofs.prove_state(peer.ledger, chain, _hex(key), at), media_type=OCTETS)
 
