@@ -24,7 +24,17 @@ from chain.transition import Transition
 from chain.validity import DEFAULT_MAX_BLOCK_BYTES, DEFAULT_MAX_BLOCK_TXS, InvalidBlockError, includable
 from consensus import events as ev
 from consensus.core import Core
-from consensus.messages import Commit, Decided, Message, MessageError, decode, encode
+from consensus.messages import (
+    Commit,
+    Decided,
+    Message,
+    MessageError,
+    PrePrepare,
+    RoundChange,
+    SignedMessage,
+    decode,
+    encode,
+)
 from node.mempool import Admission, Mempool
 from node.signer import Signer
 
@@ -131,6 +141,7 @@ class Driver:
         self.evidence = 0
         """Pairs of conflicting signatures seen (R13)."""
         self.malformed = 0
+        """Messages of members that were no messages."""
         self.voted_height = 0
         """The highest height this process has signed a COMMIT at; 0 until it votes."""
 
@@ -172,10 +183,15 @@ class Driver:
         try:
             message = decode(frame, Block.decode)
         except MessageError as error:
-            self.malformed += 1
-            self._log.warning("malformed message", member=member, reason=str(error))
+            self.note_malformed(member, error)
             return
         self.feed(ev.MessageReceived(member, message))
+
+    def note_malformed(self, member: str, error: Exception) -> None:
+        """Count what a member sent that was no message; the log has the 1st, 2nd, 4th, 8th …, so no flood fills it."""
+        self.malformed += 1
+        if self.malformed & (self.malformed - 1) == 0:
+            self._log.warning("malformed message", member=member, reason=str(error), count=self.malformed)
 
     def submit(self, wire: bytes) -> Admission:
         """Admit a transaction to the pool and let agreement know that something waits (R6)."""
@@ -235,9 +251,7 @@ class Driver:
             case ev.Catchup(peer, height):
                 self._on_catchup(peer, height)
             case ev.Evidence(first, second):
-                self.evidence += 1
-                self._on_evidence(encode(first).hex(), encode(second).hex())
-                self._log.error("a validator signed two conflicting messages", first=str(first), second=str(second))
+                self._accuse(_bare(first), _bare(second))
             case ev.Halt(reason):
                 raise HaltError(reason)
 
@@ -246,6 +260,12 @@ class Driver:
         if isinstance(answer, ev.Signed) and isinstance(answer.message, Commit):
             self.voted_height = max(self.voted_height, answer.message.height)
         return answer
+
+    def _accuse(self, first: SignedMessage, second: SignedMessage) -> None:
+        """R13: the signed parts are the proof; a proposal's block would only fill disk and log."""
+        self.evidence += 1
+        self._on_evidence(encode(first).hex(), encode(second).hex())
+        self._log.error("a validator signed two conflicting messages", first=str(first), second=str(second))
 
     def _execute(self, block: Any) -> None:
         """R3: check and execute before any PREPARE."""
@@ -329,6 +349,10 @@ class Driver:
         if certificate is not None and height >= 1:
             message: Message = Decided(self.ledger.block(height), certificate)
             self._network.send(peer, "votes", encode(message))
+
+
+def _bare(message: SignedMessage) -> SignedMessage:
+    return message.bare() if isinstance(message, PrePrepare | RoundChange) else message
 
 
 def _summary(candidate: _Candidate) -> CommittedBlock:

@@ -132,7 +132,6 @@ class Peer:
             if node_keys.signer is None
             else HeadSigner(self.ledger, self.submit, config.member, node_keys.signer)
         )
-        self._malformed = 0
         self._gossip: deque[bytes] = deque()
         self._gossip_ready = trio.Event()
         self._own: dict[bytes, float] = {}
@@ -159,8 +158,9 @@ class Peer:
 
     @property
     def malformed(self) -> int:
-        """Messages of members that were no messages."""
-        return self._malformed + self.driver.malformed
+        """Messages of members that were no messages, and streams of theirs that were no frames."""
+        streams = sum(stats.malformed for stats in self.network.stats().peers.values())
+        return self.driver.malformed + streams
 
     # -- tasks ------------------------------------------------------------------------------------------
 
@@ -216,8 +216,7 @@ class Peer:
         try:
             message = exchange.unpack(frame)
         except exchange.ExchangeError as error:
-            self._malformed += 1
-            self.log.warning("malformed message", member=member, reason=str(error))
+            self.driver.note_malformed(member, error)
             return
         match message:
             case exchange.Transactions(wires):
