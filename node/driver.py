@@ -188,7 +188,7 @@ class Driver:
         self.feed(ev.MessageReceived(member, message))
 
     def note_malformed(self, member: str, error: Exception) -> None:
-        """Count what a member sent that was no message; the log has the 1st, 2nd, 4th, 8th …, so no flood fills it."""
+        """Count what a member sent that was no message; the log has the 1st, 2nd, 4th …, so no flood fills it."""
         self.malformed += 1
         if self.malformed & (self.malformed - 1) == 0:
             self._log.warning("malformed message", member=member, reason=str(error), count=self.malformed)
