@@ -47,11 +47,16 @@ def export(
 ) -> None:
     """Write a proof of records, transactions, assessments … that `tally verify` checks without any node.
 
-    For state, ID… is CHAIN CONTRACT KEY…, as in `tally query state`.
+    For state, ID… is CHAIN CONTRACT KEY…, as in `tally query state`. With --anchored, what is read from the state
+    is proved as of the newest block that is anchored.
     """
     if with_evidence and what != "assessment":
         raise CliError("--with-evidence goes with an assessment")
+    if at is not None and what != "state":
+        raise CliError("--at goes with a state: everything else has its own block")
     with Session(settings) as session:
+        if with_anchors and at is None:
+            at = session.client.state("consortium", "anchor", "anchored") or None
         proofs = [_state(session, ids, at)] if what == "state" else [_one(session, what, text, at) for text in ids]
         if with_evidence:
             for text in ids:
@@ -82,8 +87,6 @@ def verify(settings: Settings, path: Path, genesis_hash: str, trust_file: Path |
 def _one(session: Session, what: str, text: str, at: int | None) -> bytes:
     identity = digest(text, f"{what} id")
     client = session.client
-    if at is not None:
-        raise CliError("--at goes with a state: everything else has its own block")
     if what == "record":
         return client.prove_record(identity)
     if what == "tx":
@@ -91,7 +94,13 @@ def _one(session: Session, what: str, text: str, at: int | None) -> bytes:
     contract = "notary" if what == "preservation" else "credit"
     if client.state("consortium", contract, what, identity) is None:
         raise not_found(f"there is no {what} {text}: check the id")
-    return client.prove_state("consortium", contract, what, identity)
+    if at is not None and client.state("consortium", contract, what, identity, at=at) is None:
+        raise CliError(
+            f"{what} {text} is not anchored yet, only blocks up to {at} are: see `tally anchor status`",
+            code="NOT_ANCHORED",
+            exit_code=3,
+        )
+    return client.prove_state("consortium", contract, what, identity, at=at)
 
 
 def _state(session: Session, words: tuple[str, ...], at: int | None) -> bytes:

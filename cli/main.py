@@ -11,6 +11,7 @@ COMMANDS = {
     "audit": ("cli.audit", "proof files for an auditor: export, verify"),
     "bench": ("cli.bench", "throughput and latency of a fresh four-validator network"),
     "credit": ("cli.credit", "applications, assessments, limits, decisions"),
+    "demo": ("cli.demo", "the whole story on this machine, on real documents"),
     "genesis": ("cli.genesis", "found a consortium: draft, sign, seal, show, dev"),
     "gov": ("cli.gov", "governance: propose, vote, show"),
     "ingest": ("cli.ingest", "take documents in: detect, read, seal"),

@@ -35,6 +35,11 @@ def model(model_id: str) -> dict[str, Any]:
     return _read("models", "model", model_id)
 
 
+def example_documents() -> Path:
+    """The folder of the example documents, which tell one coherent story (`genesis/example/README.md`)."""
+    return _FOLDER / "example" / "documents"
+
+
 def _ids(folder: str) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (_FOLDER / folder).glob("*.json")))
 

@@ -1,0 +1,208 @@
+"""``tally demo``: four validators, and the whole job on real documents, told step by step. Made to be watched."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from cli.command import Settings, TallyCommand
+from cli.output import plain, show, table
+from cli.story_teller import Teller
+
+if TYPE_CHECKING:
+    from cli.story import Story
+    from cli.story_evidence import Audit
+    from cli.story_stage import Stage
+
+DEFAULT_FOLDER: Final = Path("demo-run")
+KEPT_VARIABLES: Final = ("TALLY_ANVIL", "TALLY_DEBUG")
+
+_EXAMPLE: Final = """\
+tally demo
+tally demo --input invoices/ --keep"""
+
+
+@click.command("demo", cls=TallyCommand, example=_EXAMPLE)
+@click.option(
+    "--input",
+    "inputs",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="folder of documents; default the example documents that come with tally",
+)
+@click.option("--keep", is_flag=True, help="leave nodes and public chain running at the end")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_FOLDER,
+    show_default=True,
+    help="folder to play in; what an earlier demo left there is replaced",
+)
+@click.pass_obj
+def command(settings: Settings, inputs: Path | None, keep: bool, directory: Path) -> None:
+    """Play the whole story on this machine: consortium, documents, limit, loan, notary, anchor, audit, offline check.
+
+    Four validators run as four processes on loopback, a public-chain node beside them. At the end everything is
+    stopped and the evidence is verified without any node. A document is sealed or refused with a reason; an
+    enterprise without a limit is told why. Exit code 0 if the story held.
+    """
+    from cli.story_stage import claim
+    from genesis.library import example_documents
+
+    begun = time.monotonic()
+    for name in [name for name in os.environ if name.startswith("TALLY_") and name not in KEPT_VARIABLES]:
+        del os.environ[name]  # the story's own folder says which node, key and passphrase
+    signal.signal(signal.SIGTERM, _interrupt)
+    teller = Teller(aside=settings.json)
+    documents = inputs or example_documents()
+    stage = claim(directory, documents)
+    kept = False
+    try:
+        story, audit = _play(stage, teller, documents, keep)
+        kept = keep
+    finally:
+        if kept:
+            stage.keep()
+        else:
+            stage.stop()
+    seconds = time.monotonic() - begun
+    teller.plain(["", *table(["what", "outcome"], _rows(story, audit, seconds, kept))])
+    if kept:
+        teller.plain(_how_to_go_on(stage))
+    if settings.json:
+        show(settings, _value(story, audit, seconds), [])
+
+
+def _play(stage: Stage, teller: Teller, documents: Path, keep: bool) -> tuple[Story, Audit]:
+    """All steps. Whatever goes wrong is raised; the caller stops the nodes."""
+    from cli.story import Story
+    from cli.story_evidence import Audit
+
+    with teller.step("A consortium of four, and a public chain"):
+        stage.open(teller.say)
+        story = Story(stage, teller, documents)
+        audit = Audit(story)
+        teller.say(f"Procurement platform, ERP, guarantor and lender, founded in {stage.home}.")
+        teller.say(f"Genesis hash: {stage.genesis}")
+        stage.wait_ready()
+        teller.show(_processes(stage))
+    with teller.step("Whom the documents are about"):
+        story.look()
+        story.onboard()
+    with teller.step("The documents go in"):
+        story.take_in()
+    with teller.step("Credit: application, assessment, decision, disbursement"):
+        story.lend()
+    with teller.step("The notary contract preserves it"):
+        story.preserve()
+    with teller.step("Anchored on the public chain"):
+        story.anchor()
+    with teller.step("An auditor asks at another node"):
+        audit.ask()
+        audit.export()
+    if keep:
+        with teller.step("The evidence is checked offline (the nodes are kept running, and are not asked)"):
+            audit.check()
+        return story, audit
+    with teller.step("Everything is stopped, and the evidence still stands"):
+        stage.stop()
+        _require_silence(stage)
+        teller.say("All four nodes and the public chain have been stopped: nothing answers at their addresses.")
+        audit.check()
+    return story, audit
+
+
+def _require_silence(stage: Stage) -> None:
+    from cli.errors import CliError
+
+    for url in stage.listening():
+        raise CliError(f"{url} still answers after all was stopped: another program may have taken that port")
+
+
+def _processes(stage: Stage) -> list[str]:
+    rows: list[list[Any]] = [
+        [node.member, node.process.pid if node.process else "", node.api] for node in stage.nodes.nodes.values()
+    ]
+    rows.append([f"public chain ({stage.public.kind})", stage.public.process.pid, stage.public.url])
+    return table(["process", "pid", "answers at"], rows)
+
+
+def _rows(story: Story, audit: Audit, seconds: float, kept: bool) -> list[list[str]]:
+    """The table at the end."""
+    rows = [["documents", ", ".join(f"{count} {outcome}" for outcome, count in story.counts.items())]]
+    for deal in story.deals:
+        ratings = deal.assessment["ratings"]
+        grades = ", ".join(f"{name} {rating['grade'] or 'none'}" for name, rating in ratings.items())
+        paid = f", paid out {deal.money(deal.paid['amount'])}" if deal.paid else ""
+        why = "; ".join(deal.assessment["no_limit"])
+        rows += [
+            [deal.enterprise.label, deal.paper.name],
+            ["  ratings", grades],
+            [
+                "  initial limit",
+                f"{deal.limit}, grade {deal.assessment['grade'] or 'none'}{f': {why}' if why else ''}",
+            ],
+            ["  lender", f"{deal.decision['state']}{paid}"],
+            ["  preserved", f"block {deal.preservation['height']}"],
+        ]
+    newest = story.newest_anchor
+    rows += [
+        ["anchored", f"blocks 1 to {newest['size']}, in public block {newest['block_number']}"],
+        ["", story.anchor_note],
+        [
+            "verified offline",
+            f"{len(audit.verified)} evidence files, {'no node asked' if kept else 'no node running'}",
+        ],
+        ["time", f"{seconds:.1f} s"],
+    ]
+    return rows
+
+
+def _how_to_go_on(stage: Stage) -> list[str]:
+    pids = " ".join(str(pid) for pid in stage.pids())
+    return [
+        "",
+        "Everything keeps running. Look around with:",
+        f"  export TALLY_HOME={stage.home}",
+        "  tally query block",
+        "  tally --as lender credit show ID",
+        f"End it with: kill {pids}",
+    ]
+
+
+def _value(story: Story, audit: Audit, seconds: float) -> Any:
+    """The whole for --json."""
+    deals = [
+        {
+            "enterprise": deal.enterprise.id,
+            "contract": [deal.paper.kind, deal.paper.draft.issuer, deal.paper.number],
+            "application": deal.application,
+            "assessment": deal.assessment,
+            "decision": deal.decision,
+            "disbursement": deal.paid or None,
+            "preservation": deal.preservation,
+        }
+        for deal in story.deals
+    ]
+    return plain(
+        {
+            "directory": str(story.stage.directory),
+            "genesis": story.stage.genesis,
+            "public_chain": story.stage.public.kind,
+            "parties": [person._asdict() for person in story.cast.people],
+            "documents": dict(story.counts),
+            "deals": deals,
+            "anchors": story.anchors,
+            "verified": [str(path) for path in audit.verified],
+            "seconds": {"all": round(seconds, 1), **{title: round(spent, 1) for title, spent in story.teller.steps}},
+        }
+    )
+
+
+def _interrupt(_signal: int, _frame: Any) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,168 @@
+"""The main job, told as it happens: from a folder of documents to a loan that is paid out, preserved and anchored.
+
+Everything is done with the commands of ``tally``; nothing here knows the documents, their names or their dates. What
+an auditor does afterwards is in ``cli/story_evidence.py``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+from chain import keys
+from cli import intake
+from cli.errors import DONE, FAILED, REJECTED, CliError, one_line
+from cli.output import table
+from cli.session import PARTIES, PASSPHRASE_FILE
+from cli.story_cast import Cast, cast_of
+from cli.story_credit import PROCUREMENT, Deal, Desk, Key, Paper
+from cli.story_stage import Stage
+from cli.story_teller import Tally, Teller
+from node.connectors import ConnectorError, RecordDraft
+from node.connectors import read as read_document
+
+ANCHOR_S: Final = 120.0
+POLL_S: Final = 0.3
+SEALED: Final = (intake.SEALED, intake.KNOWN, intake.CORRECTED)
+MAX_PRESERVED: Final = 256
+AT_ONCE: Final = 32
+"""Identifiers that one registration takes."""
+
+
+class Story:
+    """The steps, in their order; each leaves what it found for those after it."""
+
+    def __init__(self, stage: Stage, teller: Teller, inputs: Path) -> None:
+        self.stage = stage
+        self.teller = teller
+        self.inputs = inputs
+        self.tally = Tally(stage.home, teller, stage.settle)
+        self.files = intake.files_of([inputs])
+        self.drafts: dict[tuple[Path, Key], RecordDraft] = {}
+        self.cast = Cast((), {})
+        self.counts: Counter[str] = Counter()
+        self.papers: dict[Key, Paper] = {}
+        self.deals: list[Deal] = []
+        self.anchors: list[dict[str, Any]] = []
+        self.anchor_note = ""
+
+    def look(self) -> None:
+        """Read every document, to see whom they are about. What cannot be read is left to ``ingest`` to refuse."""
+        for path in self.files:
+            try:
+                drafts = read_document(path.read_bytes(), path.name) if path.stat().st_size <= intake.MAX_FILE else []
+            except (ConnectorError, OSError):
+                continue
+            for draft in drafts:
+                self.drafts.setdefault((path, (draft.kind, draft.issuer, draft.number)), draft)
+        self.cast = cast_of(self.drafts.values(), (*self.stage.members, PARTIES))
+        if not self.cast.people:
+            raise CliError(f"{self.inputs} holds no readable document: try `tally ingest {self.inputs} --dry-run`")
+        self.teller.say(
+            f"{len(self.files)} files, {len(self.cast.people)} parties. Who is who stands in the documents:"
+        )
+        for person in self.cast.people:
+            self.teller.say(f"- {person.label}, {' and '.join(person.roles)}: {', '.join(person.identifiers)}")
+        if any(person.label != person.name for person in self.cast.people):
+            self.teller.say("Parties of one name that have no identifier in common are not taken for one.")
+
+    def onboard(self) -> None:
+        """Register the parties before any record, so that what came before them is history and nothing is late."""
+        self.teller.say(
+            "The procurement platform registers them, before any document goes in: events from before that block are "
+            "history, later ones are timely or late. Enterprises and buyers get keys of their own."
+        )
+        passphrase = keys.passphrase_from_file(self.stage.home / PASSPHRASE_FILE)
+        for person in self.cast.people:
+            public = None
+            if person.signs:
+                path = self.stage.home / PARTIES / f"{person.id}.json"
+                public = keys.create(path, passphrase, "party", cost=keys.INTERACTIVE).public.hex()
+            first, rest = person.identifiers[:AT_ONCE], person.identifiers[AT_ONCE:]
+            register = ("party register", person.id)
+            self.tally.do(PROCUREMENT, *register, name=person.name, identifier=first, public=public)
+            for start in range(0, len(rest), AT_ONCE):
+                self.tally.do(PROCUREMENT, "party identify", person.id, *rest[start : start + AT_ONCE])
+
+    def take_in(self) -> None:
+        """Every document: sealed on its member's chain, or refused with a reason. Raises CliError for none sealed."""
+        report = self.tally.do(
+            PROCUREMENT, "ingest", str(self.inputs), all_members=True, timeout=120, allow=(DONE, REJECTED, FAILED)
+        )
+        rows, reasons = [], []
+        for file in report["files"]:
+            path = Path(file["file"])
+            for row in file["records"]:
+                name = f"{row['kind'].replace('_', ' ')} {row['number']}"
+                rows.append([row["outcome"], name, row["chain"], path.name])
+                reasons += [f"{path.name}, {name}, {row['outcome']}: {row['reason']}"] if row["reason"] else []
+                if row["outcome"] in SEALED:
+                    key = (row["kind"], row["issuer"], row["number"])
+                    paper = Paper(row["kind"], row["number"], row["chain"], row["id"], self.drafts[path, key])
+                    self.papers.setdefault(key, paper)
+            if not file["records"]:
+                rows.append([intake.REFUSED, "", "", path.name])
+            reasons += [f"{path.name}, {intake.REFUSED}: {refusal['reason']}" for refusal in file["refused"]]
+        self.counts.update(report["counts"])
+        self.teller.show(table(["outcome", "record", "chain", "file"], rows))
+        for reason in reasons:
+            self.teller.say(f"- {one_line(reason)}")
+        said = ", ".join(f"{count} {outcome}" for outcome, count in self.counts.items())
+        self.teller.say(f"{len(self.files)} files: {said}. Raw files stay with the member that took them in.")
+        if not self.papers:
+            raise CliError("nothing was sealed, so there is nothing to lend on or to prove: see the reasons above")
+
+    def lend(self) -> None:
+        """Every enterprise with a contract, from application to disbursement."""
+        self.deals = Desk(self.tally, self.teller, self.cast, self.papers).handle()
+
+    def preserve(self) -> None:
+        """Bind contract, bills, guarantees, assessment, decision and disbursement of each deal together."""
+        for deal in self.deals:
+            assessed = deal.assessment
+            records = [deal.paper.id, *assessed["guarantees"], *(bill["id"] for bill in assessed["bills"])]
+            subjects = [*dict.fromkeys(records), f"assessment:{assessed['id']}", f"decision:{deal.decision['id']}"]
+            if deal.paid:
+                subjects.append(f"disbursement:{deal.paid['id']}")
+            deal.preservation = self.tally.do(PROCUREMENT, "notary preserve", *subjects, contract=deal.paper.number)
+            self.teller.say(
+                f"{deal.paper.name}: {len(subjects)} things are bound together as of block "
+                f"{deal.preservation['height']}: they stood there, dated and signed for."
+            )
+        if not self.deals:
+            ids = [paper.id for paper in self.papers.values()][:MAX_PRESERVED]
+            done = self.tally.do(PROCUREMENT, "notary preserve", *ids, contract="documents taken in")
+            self.teller.say(f"No application, so the {len(ids)} records are preserved, as of block {done['height']}.")
+
+    def anchor(self) -> None:
+        """Have all blocks up to now put on the public chain, and wait until that is final and confirmed."""
+        wanted = self.stage.height()
+        deadline = time.monotonic() + ANCHOR_S
+        self.tally.ask(PROCUREMENT, "anchor now")
+        while True:
+            status = self.tally.ask(PROCUREMENT, "anchor status", told=False, last=100)
+            if status["anchored"] >= wanted:
+                break
+            self.stage.check()
+            if time.monotonic() > deadline:
+                problem = status["node"]["problem"] or "it is not final yet"
+                raise CliError(f"no anchor of block {wanted} within {ANCHOR_S:.0f} s: {problem}", code="NOT_ANCHORED")
+            if not status["node"]["queue"]:
+                self.tally.ask(PROCUREMENT, "anchor now", told=False)
+            time.sleep(POLL_S)
+        self.anchors = status["anchors"]
+        self.anchor_note = status["node"]["note"]
+        newest = self.newest_anchor
+        self.teller.say(
+            f"Blocks 1 to {newest['size']} stand on public chain {newest['chain_id']} ({self.stage.public.kind}): "
+            f"transaction 0x{newest['tx_hash']} in public block {newest['block_number']}. The node of {newest['by']} "
+            "sent it and brought the proof back onto the consortium chain; every node checks it at its own endpoint."
+        )
+        self.teller.say(f"{self.anchor_note}. This public chain is this machine's own.")
+
+    @property
+    def newest_anchor(self) -> dict[str, Any]:
+        """The one that covers most blocks."""
+        return max(self.anchors, key=lambda row: int(row["size"]))
