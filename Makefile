@@ -42,7 +42,7 @@ slow: env-dev ## the tests that need processes or minutes
 	@$(PY) -m pytest -q -m slow
 
 sim: env-dev ## the agreement under faults: SEEDS=n runs (default 200)
-	@cd tests && ../$(PY) -m sim --seeds $(SEEDS) --nodes 4-7 --jobs $$(nproc)
+	@$(PY) -m tests.sim --seeds $(SEEDS) --nodes 4-7 --jobs $$(nproc)
 
 bench: env ## throughput and latency of four validators on this machine
 	@.venv/bin/tally bench

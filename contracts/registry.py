@@ -27,6 +27,21 @@ MAX_IDENTIFIERS: Final = 64  # per party
 MAX_RIGHTS: Final = 64
 PURPOSES: Final = ("signer", "network", "validator")
 
+# Every encoding of a point of small order that ZIP215 takes for a key: under these, anybody can make a signature.
+WEAK_KEYS: Final = frozenset(
+    bytes.fromhex(text + end)
+    for text, ends in (
+        ("00" * 31, ("00", "80")),
+        ("01" + "00" * 30, ("00", "80")),
+        ("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc", ("05", "85")),
+        ("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03", ("7a", "fa")),
+        ("ec" + "ff" * 30, ("7f", "ff")),
+        ("ed" + "ff" * 30, ("7f", "ff")),
+        ("ee" + "ff" * 30, ("7f", "ff")),
+    )
+    for end in ends
+)
+
 
 def genesis(ctx: Context, doc: dict[str, Value]) -> None:
     """Write the founding members, parties and keys; they are valid from height 0."""
@@ -222,6 +237,8 @@ def _claim_identifiers(ctx: Context, party: str, identifiers: list[str]) -> None
 def _write_key(
     ctx: Context, key: bytes, owner: str, owner_id: str, purpose: str, rights: list[str], start: int
 ) -> None:
+    if key in WEAK_KEYS:
+        raise ContractError("WEAK_KEY", f"anybody can sign for key {key.hex()[:16]} (small order): make a fresh one")
     if ctx.get("key", key) is not None:
         raise ContractError("KEY_TAKEN", f"key {key.hex()[:16]} is or was registered: make a fresh one")
     keys = ctx.get("keys", owner, owner_id) or []

@@ -5,9 +5,9 @@ Needs no libp2p, no LevelDB and no compiler. A minimal program::
     from tallystick import Client, load_key
 
     client = Client("http://127.0.0.1:27101")
-    key = load_key("keys/signer.json", passphrase)
-    tx = client.sign(key, chain="consortium", contract="credit", method="assess", args={"enterprise": "GB-COH:1"})
-    receipt = client.submit_and_wait(tx)
+    key = load_key(Path("keys/signer.json"), passphrase)
+    tx = client.sign(key, chain="consortium", contract="credit", method="assess", args={"application": application})
+    print(client.submit_and_wait(tx)["receipt"]["result"])
 """
 
 from chain.crypto import SigningKey

@@ -8,6 +8,8 @@ import pytest
 
 from chain.crypto import hash_value
 from contracts.context import Args
+from contracts.registry import WEAK_KEYS
+from tests.chain.curve import encodings, small_order_points
 from tests.contracts.memory_context import CONSORTIUM, START, Ledger, Receipt, key
 from tests.contracts.small_consortium import consortium, document
 
@@ -204,3 +206,12 @@ def test_wrong_arguments(ledger: Ledger, method: str, args: Args, code: str) -> 
     receipt = call(ledger, method, "erp", **args)
     assert receipt.code == code
     assert "\n" not in receipt.message
+
+
+def test_the_weak_keys_are_all_encodings_of_small_order_points() -> None:
+    assert {data for point in small_order_points() for data in encodings(point)} == WEAK_KEYS
+
+
+def test_a_key_that_anybody_can_sign_for_is_refused(ledger: Ledger) -> None:
+    for weak in sorted(WEAK_KEYS):
+        assert call(ledger, "register_party", "procurement", id="w", name="W", keys=[weak]).code == "WEAK_KEY"

@@ -1,16 +1,16 @@
-"""``python -m sim --seeds N``: run many seeds, print what came of them; exit 1 at a violation, with its trace."""
+"""``python -m tests.sim --seeds N``: run many seeds, print what came of them; exit 1 at a violation, traced."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from sim.runner import Job, explain, run_many
+from tests.sim.runner import Job, explain, run_many
 
 
 def main() -> int:
     """Parse, run, print."""
-    parser = argparse.ArgumentParser(prog="python -m sim", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
     parser.add_argument("--seeds", type=int, default=200, help="how many runs (200)")
     parser.add_argument("--start", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--nodes", default="4-7", help="validators: one number or a range (4-7)")

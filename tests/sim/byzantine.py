@@ -29,11 +29,11 @@ from consensus.messages import (
     SignedMessage,
     Status,
 )
-from sim.network import place
+from tests.sim.network import place
 
 if TYPE_CHECKING:
-    from sim.node import SimNode
-    from sim.world import World
+    from tests.sim.node import SimNode
+    from tests.sim.world import World
 
 LIE_CHANCE: Final = 0.35
 STRIKE_CHANCE: Final = 0.5

@@ -24,11 +24,11 @@ from chain.transaction import Transaction
 from consensus.events import Signed, SignRefused
 from consensus.messages import Commit, Decided, Message, MessageKind, Prepare, PrePrepare, RoundChange, SignedMessage
 from consensus.vote_store import KEPT_ROUNDS
-from sim.consortium import T0_MS
+from tests.sim.consortium import T0_MS
 
 if TYPE_CHECKING:
-    from sim.node import SimNode
-    from sim.world import World
+    from tests.sim.node import SimNode
+    from tests.sim.world import World
 
 OWN_MESSAGES: Final = 4 * (KEPT_ROUNDS + 1)
 MESSAGES_PER_VALIDATOR: Final = 2 * (3 * KEPT_ROUNDS + 1) + 1

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from chain.certificate import faults
 from consensus.messages import Commit, Prepare, PrePrepare, SignedMessage
-from sim.consortium import member_ids
+from tests.sim.consortium import member_ids
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from tests.sim.world import World
 
 LEAST_KINDS: Final = 3
 BEHAVIOURS: Final = ("equivocate", "equivocate", "lie", "lie", "withhold", "silent")

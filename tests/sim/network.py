@@ -30,8 +30,8 @@ from consensus.messages import (
 )
 
 if TYPE_CHECKING:
-    from sim.node import SimNode
-    from sim.world import World
+    from tests.sim.node import SimNode
+    from tests.sim.world import World
 
 FAST_MS: Final = 30
 """The slowest message of a healed network."""

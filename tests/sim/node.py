@@ -50,12 +50,12 @@ from consensus.events import (
 from consensus.messages import Decided, Message
 from node.journal import JournalError
 from node.signer import Signer
-from sim.consortium import GENESIS_TIME
-from sim.disk import SimDisk
-from sim.keys import SimKey
+from tests.sim.consortium import GENESIS_TIME
+from tests.sim.disk import SimDisk
+from tests.sim.keys import SimKey
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from tests.sim.world import World
 
 CATCH_UP_BLOCKS: Final = 8
 """Blocks asked for at once by a node that fell behind."""

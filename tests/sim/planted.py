@@ -20,7 +20,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 COPIED: Final = ("consensus", "node", "chain")
-LINKED: Final = ("contracts", "genesis")
+LINKED: Final = ("contracts", "genesis", "tests")
 
 
 @dataclass(frozen=True)
@@ -263,7 +263,7 @@ def run_in(tree: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run ``python …`` with the folder's source in the place of the shipped one."""
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join((str(tree), str(ROOT / "tests"))),
+        "PYTHONPATH": str(tree),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     return subprocess.run(
@@ -275,8 +275,8 @@ def simulate(bug: Planted, *, workers: int = 1) -> subprocess.CompletedProcess[s
     """The simulator on the bug, until it is caught or its budget is spent; exit status 1 where it was caught."""
     with patched_tree(bug.patches) as tree:
         return run_in(
-            tree, "-m", "sim", "--seeds", str(bug.budget), "--nodes", bug.nodes, "--jobs", str(workers), "--first",
-            "--trace", "0",
+            tree, "-m", "tests.sim", "--seeds", str(bug.budget), "--nodes", bug.nodes, "--jobs", str(workers),
+            "--first", "--trace", "0",
         )  # fmt: skip
 
 
@@ -285,5 +285,5 @@ def run_directed(bug: Planted) -> subprocess.CompletedProcess[str]:
     with patched_tree(bug.patches) as tree:
         return run_in(
             tree, "-m", "pytest", "-q", "-x", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p",
-            "no:cacheprovider", "-o", f"pythonpath={tree} {ROOT / 'tests'}", str(ROOT / "tests" / bug.directed),
+            "no:cacheprovider", "-o", f"pythonpath={tree}", str(ROOT / "tests" / bug.directed),
         )  # fmt: skip

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from sim.faults import draw
-from sim.trace import lines
-from sim.world import Result, World
+from tests.sim.faults import draw
+from tests.sim.trace import lines
+from tests.sim.world import Result, World
 
 CHUNK: Final = 20
 """Seeds a worker takes at once."""

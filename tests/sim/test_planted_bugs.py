@@ -1,6 +1,6 @@
 """The checks see: each planted bug is caught by its directed test and by the simulator within its budget of seeds.
 
-bug                         seeds  directed test (where they are: ``sim.planted.BUGS``)
+bug                         seeds  directed test (where they are: ``tests.sim.planted.BUGS``)
 --------------------------  -----  ----------------------------------------------------------------
 forgotten-lock                120  R4: the lock is kept through rounds and declared in each
 amnesia-after-restart         100  R8: the journal gives back votes and lock
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.planted import BUGS, Patch, Planted, apply, run_directed, simulate
+from tests.sim.planted import BUGS, Patch, Planted, apply, run_directed, simulate
 
 WORKERS = min(2, os.cpu_count() or 1)
 EACH_BUG = pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)

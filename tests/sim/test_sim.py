@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from sim.faults import draw
-from sim.runner import Job, explain, run_many, run_one
-from sim.world import STORM_HEIGHTS
+from tests.sim.faults import draw
+from tests.sim.runner import Job, explain, run_many, run_one
+from tests.sim.world import STORM_HEIGHTS
 
 WORKERS = min(2, os.cpu_count() or 1)
 QUICK_SEEDS = 60

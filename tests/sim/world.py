@@ -17,13 +17,13 @@ from typing import Any, Final
 from chain.block import Block
 from chain.crypto import verify
 from chain.transaction import Transaction
-from sim.byzantine import Adversary
-from sim.checker import Checker, ViolationError
-from sim.consortium import consortium
-from sim.faults import Plan
-from sim.keys import Ed25519Key, SignatureTable, TableKey
-from sim.network import Network
-from sim.node import SimNode
+from tests.sim.byzantine import Adversary
+from tests.sim.checker import Checker, ViolationError
+from tests.sim.consortium import consortium
+from tests.sim.faults import Plan
+from tests.sim.keys import Ed25519Key, SignatureTable, TableKey
+from tests.sim.network import Network
+from tests.sim.node import SimNode
 
 STORM_HEIGHTS: Final = 3
 STORM_LIMIT_MS: Final = 400_000
