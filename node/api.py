@@ -67,7 +67,9 @@ def make_api(peer: Peer) -> FastAPI:
 
 def _add_errors(app: FastAPI) -> None:
     def answer(status: int, code: str, message: str) -> JSONResponse:
-        return JSONResponse({"error": {"code": code, "message": message}}, status_code=status)
+        # What was not read of a body that is too large is no next request: the connection ends with the answer.
+        headers = {"connection": "close"} if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else None
+        return JSONResponse({"error": {"code": code, "message": message}}, status_code=status, headers=headers)
 
     @app.exception_handler(ApiError)
     async def _api(_request: Request, error: ApiError) -> JSONResponse:
