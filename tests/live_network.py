@@ -76,6 +76,10 @@ class Live:
         """A member's private key, as only its own node has it outside of tests."""
         return keys.load(self.folder / member / "keys" / f"{purpose}.json", self.passphrase, purpose=purpose)
 
+    def public(self, member: str, purpose: str) -> bytes:
+        """The public half of one of its keys."""
+        return keys.inspect(self.folder / member / "keys" / f"{purpose}.json").public
+
     def node(self, member: str) -> NodeProcess:
         """One node."""
         return self.nodes.nodes[member]
