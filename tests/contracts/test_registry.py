@@ -214,4 +214,7 @@ def test_the_weak_keys_are_all_encodings_of_small_order_points() -> None:
 
 def test_a_key_that_anybody_can_sign_for_is_refused(ledger: Ledger) -> None:
     for weak in sorted(WEAK_KEYS):
-        assert call(ledger, "register_party", "procurement", id="w", name="W", keys=[weak]).code == "WEAK_KEY"
+        assert (
+            call(ledger, "register_party", "procurement", id="w", name="W", identifiers=["w"], keys=[weak]).code
+            == "WEAK_KEY"
+        )

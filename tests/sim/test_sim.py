@@ -57,7 +57,7 @@ def test_a_seed_is_always_the_same_run() -> None:
 
 
 def test_the_hash_seed_of_python_changes_nothing() -> None:
-    code = "from sim.runner import Job, run_one; print([run_one(Job(seed)) for seed in range(8)])"
+    code = "from tests.sim.runner import Job, run_one; print([run_one(Job(seed)) for seed in range(8)])"
     said = set()
     for hash_seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
