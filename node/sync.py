@@ -34,6 +34,7 @@ class BlockSync:
         self._claims: dict[str, int] = {}
         self._asked: str | None = None
         self._turn = 0
+        self._refused = 0
         self._wake = trio.Event()
         self._answered = trio.Event()
 
@@ -86,9 +87,17 @@ class BlockSync:
                     raise BlockError(f"block {block.height} was not accepted")
                 await trio.lowlevel.checkpoint()
         except (BlockError, CertificateError) as error:
-            self._log.warning("a peer sent a block that does not stand", member=peer, reason=str(error))
-            self._claims.pop(peer, None)
+            self._refuse(peer, error)
         self._answered.set()
+
+    def _refuse(self, peer: str, error: Exception) -> None:
+        """Its claim is worth nothing now. The log has the 1st, 2nd, 4th, 8th … refusal: a liar does not fill it."""
+        self._claims.pop(peer, None)
+        self._refused += 1
+        if self._refused & (self._refused - 1) == 0:
+            self._log.warning(
+                "a peer sent a block that does not stand", member=peer, reason=str(error), count=self._refused
+            )
 
     def answer(self, peer: str, request: GetBlocks) -> None:
         """Send contiguous blocks from the store, as many as fit a reply."""
