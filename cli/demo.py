@@ -53,6 +53,7 @@ def command(settings: Settings, inputs: Path | None, keep: bool, directory: Path
     """
     from cli.story_stage import claim
     from genesis.library import example_documents
+    from tallystick.client import ClientError
 
     begun = time.monotonic()
     for name in [name for name in os.environ if name.startswith("TALLY_") and name not in KEPT_VARIABLES]:
@@ -65,6 +66,9 @@ def command(settings: Settings, inputs: Path | None, keep: bool, directory: Path
     try:
         story, audit = _play(stage, teller, documents, keep)
         kept = keep
+    except ClientError:
+        stage.check()  # a process that has ended explains it better
+        raise
     finally:
         if kept:
             stage.keep()

@@ -152,6 +152,7 @@ class Story:
             if not status["node"]["queue"]:
                 self.tally.ask(PROCUREMENT, "anchor now", told=False)
             time.sleep(POLL_S)
+        self.stage.settle()
         self.anchors = status["anchors"]
         self.anchor_note = status["node"]["note"]
         newest = self.newest_anchor
