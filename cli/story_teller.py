@@ -17,7 +17,7 @@ from typing import Any, Final
 import click
 
 from cli.command import Settings
-from cli.errors import DONE
+from cli.errors import DONE, CliError
 from cli.output import clean
 from cli.values import is_digest
 
@@ -98,9 +98,10 @@ class Tally:
         self, acting: str, command: str, words: Sequence[str], allow: Collection[int], options: dict[str, Any]
     ) -> Any:
         who = (f"--home={self._home}", f"--as={acting}", "--json")
-        exit_code, printed = _invoke([*command.split(), *_flags(options), *who, "--", *words])
+        exit_code, printed = _invoke([*who, *command.split(), *_flags(options), "--", *words])
         if exit_code not in allow:
-            raise RuntimeError(f"`tally {command}` ended with exit code {exit_code}")
+            said = f"`tally {command}` ended with exit code {exit_code}, which the story does not know"
+            raise CliError(f"{said}: try it by itself", code="STEP_FAILED", exit_code=exit_code)
         return json.loads(printed)
 
 

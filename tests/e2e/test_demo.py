@@ -17,11 +17,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 import pytest
+
+from cli.output import money
 
 pytestmark = pytest.mark.slow
 
@@ -252,8 +254,10 @@ def test_one_quantity_altered_and_left_running(tmp_path: Path) -> None:
     quantity = re.compile(r"(<cbc:ReceivedQuantity[^>]*>)18(</)")
     papers = altered(tmp_path / "papers", "GR-30457", lambda text: quantity.sub(r"\g<1>12\2", text))
     folder = tmp_path / "run"
-    run = play(folder, "--input", papers, "--keep")
+    run = play(folder, "--input", papers, "--keep", "--json")
     assert run.code == 0, run.out + run.err
+    value = json.loads(run.out)
+    run = replace(run, out=run.err)  # with --json the story is told on standard error
     pids = pids_of(run.out)
     with ended(pids):
         limit = "119,347.50 GBP" if date.today() <= date(2027, 6, 30) else "71,347.50 GBP"
@@ -269,6 +273,9 @@ def test_one_quantity_altered_and_left_running(tmp_path: Path) -> None:
         assert "confirms that it owes 52920 GBP" not in run.text
         assert f"End it with: kill {' '.join(map(str, pids))}" in run.text
         assert all(map(is_running, pids))
+        assert value["genesis"] == genesis_of(run)
+        assert value["documents"] == {"sealed": 14}
+        assert money(value["deals"][0]["disbursement"]["amount"], 2, "GBP") == limit
         again = play(folder, "--input", papers)
         assert again.code == 2
         assert again.err.count("\n") == 1
