@@ -58,7 +58,8 @@ def command(settings: Settings, inputs: Path | None, keep: bool, directory: Path
     begun = time.monotonic()
     for name in [name for name in os.environ if name.startswith("TALLY_") and name not in KEPT_VARIABLES]:
         del os.environ[name]  # the story's own folder says which node, key and passphrase
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # like ^C: a terminal that is closed leaves nothing running
+        signal.signal(number, _interrupt)
     teller = Teller(aside=settings.json)
     documents = inputs or example_documents()
     stage = claim(directory, documents)
@@ -70,10 +71,9 @@ def command(settings: Settings, inputs: Path | None, keep: bool, directory: Path
         stage.check()  # a process that has ended explains it better
         raise
     finally:
-        if kept:
-            stage.keep()
-        else:
+        if not kept:
             stage.stop()
+        stage.release()
     seconds = time.monotonic() - begun
     teller.plain(["", *table(["what", "outcome"], _rows(story, audit, seconds, kept))])
     if kept:
@@ -87,10 +87,10 @@ def _play(stage: Stage, teller: Teller, documents: Path, keep: bool) -> tuple[St
     from cli.story import Story
     from cli.story_evidence import Audit
 
+    story = Story(stage, teller, documents)
+    audit = Audit(story)
     with teller.step("A consortium of four, and a public chain"):
         stage.open(teller.say)
-        story = Story(stage, teller, documents)
-        audit = Audit(story)
         teller.say(f"Procurement platform, ERP, guarantor and lender, founded in {stage.home}.")
         teller.say(f"Genesis hash: {stage.genesis}")
         stage.wait_ready()

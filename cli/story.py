@@ -140,7 +140,7 @@ class Story:
         """Have all blocks up to now put on the public chain, and wait until that is final and confirmed."""
         wanted = self.stage.height()
         deadline = time.monotonic() + ANCHOR_S
-        self.tally.ask(PROCUREMENT, "anchor now")
+        told = False
         while True:
             status = self.tally.ask(PROCUREMENT, "anchor status", told=False, last=100)
             if status["anchored"] >= wanted:
@@ -149,8 +149,9 @@ class Story:
             if time.monotonic() > deadline:
                 problem = status["node"]["problem"] or "it is not final yet"
                 raise CliError(f"no anchor of block {wanted} within {ANCHOR_S:.0f} s: {problem}", code="NOT_ANCHORED")
-            if not status["node"]["queue"]:
-                self.tally.ask(PROCUREMENT, "anchor now", told=False)
+            if not status["node"]["queue"] and status["node"]["log_size"] >= wanted:  # else it would come too early
+                self.tally.ask(PROCUREMENT, "anchor now", told=not told)
+                told = True
             time.sleep(POLL_S)
         self.stage.settle()
         self.anchors = status["anchors"]

@@ -30,6 +30,7 @@ VALIDATORS: Final = 4
 READY_S: Final = 180.0
 SETTLE_S: Final = 60.0
 POLL_S: Final = 0.05
+INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # Below the range from which systems give out ports of their own accord.
 PORTS: Final = range(20_000, 32_000)
@@ -138,13 +139,14 @@ class Stage:
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             raise CliError(f"the public chain at {self.public.url} does not tell block {number}") from None
 
-    def keep(self) -> None:
-        """Leave everything running; the folder's mark says what that is."""
+    def release(self) -> None:
+        """Give up the folder. What has not been stopped keeps running, and the folder's mark says what that is."""
         self._close()
+        self._mark.close()
 
     def stop(self) -> None:
-        """End the nodes, then the public chain; a second ^C has to wait for it."""
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        """End the nodes, then the public chain; a further ^C has to wait for it."""
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
         try:
             self._close()
             if self._nodes is not None:
@@ -154,7 +156,8 @@ class Stage:
             self._chain = self._nodes = None
             self._write({})
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def listening(self) -> list[str]:
         """Addresses of nodes and public chain at which something still answers."""

@@ -85,8 +85,8 @@ class TestFolder:
         (folder / "trust.json").write_text("{}")
         (folder / "elsewhere").symlink_to(tmp_path)
         stage.stop()
-        stage._mark.close()
-        claim(folder, example_documents())._mark.close()
+        stage.release()
+        claim(folder, example_documents()).release()
         assert [path.name for path in folder.iterdir()] == [MARK]
         assert tmp_path.is_dir()
 
@@ -114,7 +114,7 @@ class TestFolder:
     def test_a_mark_without_nodes_or_that_is_damaged_is_an_earlier_one(self, tmp_path: Path) -> None:
         for text in ("", "no json", json.dumps({"genesis": "00", "pids": [1]})):
             (tmp_path / MARK).write_text(text)
-            claim(tmp_path, example_documents())._mark.close()
+            claim(tmp_path, example_documents()).release()
 
     def test_neighbouring_ports(self) -> None:
         assert 20_000 <= free_ports(9) <= 32_000 - 9
