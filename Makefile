@@ -48,5 +48,5 @@ bench: env ## throughput and latency of four validators on this machine
 	@.venv/bin/tally bench
 
 clean: ## remove all that make has made, .venv included
-	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-run
+	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .anvil demo-run
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
