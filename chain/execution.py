@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from chain.block import CONSORTIUM, Head, Receipt
-from chain.codec import CodecError, decode, encode, encode_key
+from chain.codec import CodecError, decode, encode, encode_key, load
 from chain.crypto import hash_value, sha256
 from chain.state import StateError
 from chain.store import StoreError
@@ -75,7 +75,7 @@ class Overlay:
         value = self.writes.get(key, _ABSENT)
         if value is _ABSENT:
             return self.base.shared(key)
-        return None if value is None else decode(value)  # type: ignore[arg-type]
+        return None if value is None else load(value)  # type: ignore[arg-type]
 
 
 class TransactionContext:
@@ -156,7 +156,7 @@ class TransactionContext:
         if written is not _ABSENT:
             return written
         raw = self._overlay.get(encoded)
-        return None if raw is None else decode(raw)
+        return None if raw is None else load(raw)
 
     def put(self, *key: str | int | bytes, value: Any) -> None:
         """Own state: encoded, and charged by its bytes, when the transaction ends."""
