@@ -79,7 +79,7 @@ class NetworkLimits:
     handshake_s: float = 3.0
     open_stream_s: float = 5.0
     backoff_min_s: float = 0.05
-    backoff_max_s: float = 2.0
+    backoff_max_s: float = 0.5  # a refused dial costs next to nothing, and a node that is back votes that much sooner
     pending_handshakes: int = 64
     stranger_starts_per_s: float = 5.0
     stranger_burst: int = 20
