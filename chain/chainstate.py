@@ -16,7 +16,7 @@ from chain.store import KeyValue, StoreError, chain_prefix, height_of_inverse, i
 CACHE_VALUES: Final = 24_000
 """Newest rows kept in memory per chain (a LevelDB read costs about 12 µs)."""
 CACHE_ROW_BYTES: Final = 320
-"""Longer rows are not kept when written: records are rarely read again, the sums and pages beside them always."""
+"""Longer rows are not kept when written: records are rarely read again, the sums beside them always."""
 CACHE_SHARED: Final = 2_000
 FORGET_DEPTH: Final = 5
 """Tree levels that stay in memory when the rest is forgotten: 4^5 branches at most."""
@@ -77,7 +77,7 @@ class ChainState:
         suffix = inverse(height)
         batch: list[tuple[bytes, bytes | None]] = []
         for key, value in writes.items():
-            old = self._row(key)
+            old = self._cache[key] if key in self._cache else self._store.get(self._values + key)
             if old is not None:
                 at = inverse(int.from_bytes(old[:_STAMP], "big"))
                 batch.append((self._history + len(key).to_bytes(4, "big") + key + at, old[_STAMP:]))
@@ -93,12 +93,18 @@ class ChainState:
         tree.rows = {}
         self.tree = tree
         for key, value in writes.items():
-            row = stamp + (value or b"")
-            if len(row) <= CACHE_ROW_BYTES:
-                self._remember(key, row)
-            else:
-                self._cache.pop(key, None)
+            if key in self._cache:  # somebody reads it; what is only written would push that out
+                row = stamp + (value or b"")
+                if len(row) <= CACHE_ROW_BYTES:
+                    self._cache[key] = row
+                else:
+                    del self._cache[key]
             self._shared.pop(key, None)
+
+    @property
+    def entries(self) -> int:
+        """How many keys the state holds."""
+        return self.tree.entries
 
     def forget(self) -> None:
         """Drop deep tree nodes from memory; they are read again when needed."""

@@ -33,8 +33,10 @@ META_NETWORK: Final = b"m:network"
 META_HEAD: Final = b"m:head"
 META_GENESIS: Final = b"m:genesis"
 GENESIS_CHARGE: Final = 100_000_000
+TREE_ENTRIES: Final = 600_000
+"""State keys whose tree nodes may all stay in memory (about 130 bytes a key)."""
 FORGET_AFTER: Final = 150_000
-"""State nodes held in memory before the trees are read afresh from their tops: bounds the node's memory."""
+"""With more keys than that, changed nodes after which the trees are read afresh from their tops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +196,9 @@ class Ledger:
         self._add_new_chains()
         if self._cached > FORGET_AFTER:
             self._cached = 0
-            for state in self._states.values():
-                state.forget()
+            if sum(state.entries for state in self._states.values()) > TREE_ENTRIES:
+                for state in self._states.values():
+                    state.forget()
         self._parent = self._make_parent()
 
     # -- reads ------------------------------------------------------------------------------------------

@@ -114,6 +114,11 @@ class StateTree:
         row = fetch(node_path(bytes(_HASH), 0))
         return cls(_EMPTY_BUCKET if row is None else _node_of_row(row), fetch)
 
+    @property
+    def entries(self) -> int:
+        """How many keys the map holds."""
+        return len(self._node) // ENTRY_SIZE if isinstance(self._node, bytes) else sum(self._node.counts)
+
     def updated(self, changes: Iterable[tuple[bytes, bytes | None]], fetch: Fetch | None = None) -> StateTree:
         """A new tree with ``(key, value bytes or None to delete)`` applied; this one stays as it is."""
         hashed = sorted(

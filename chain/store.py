@@ -76,6 +76,7 @@ class LevelStore:
                 write_buffer_size=8 << 20,
                 lru_cache_size=16 << 20,
                 bloom_filter_bits=10,
+                compression=None,  # most bytes are hashes and signatures: compressing them only costs
             )
         except plyvel.Error as error:
             raise StoreError(_opening(folder, _reason(error))) from None
