@@ -94,11 +94,10 @@ class ChainState:
         self.tree = tree
         for key, value in writes.items():
             if key in self._cache:  # somebody reads it; what is only written would push that out
+                del self._cache[key]  # and back at the end: the oldest go first
                 row = stamp + (value or b"")
                 if len(row) <= CACHE_ROW_BYTES:
                     self._cache[key] = row
-                else:
-                    del self._cache[key]
             self._shared.pop(key, None)
 
     @property

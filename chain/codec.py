@@ -22,6 +22,7 @@ MAX_DEPTH: Final = 16
 # One packer for the process: msgpack's C packer is reset after each call and keeps its buffer.
 _pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 _SCALARS: Final = frozenset({type(None), bool, int, str, bytes})
+_NO_INTEGERS: Final = frozenset({type(None), bool, str, bytes})
 _KEY_PARTS: Final = frozenset({int, str, bytes})
 _TEXT: Final = frozenset({str})
 _INT64_MAX: Final = 2**63 - 1
@@ -141,14 +142,13 @@ def _normal(value: Any, depth: int) -> Any:
 
 def _refuse_wide(value: Any) -> None:
     """Refuse an integer that 64 signed bits do not hold: contracts and other languages count in those."""
-    kind = type(value)
-    if kind is int and value > _INT64_MAX:
-        raise CodecError("an integer is above 2**63 - 1")
-    if kind is list or kind is tuple:
-        for item in value:
-            _refuse_wide(item)
-    elif kind is dict:
-        for item in value.values():
+    if type(value) is int:
+        if value > _INT64_MAX:
+            raise CodecError("an integer is above 2**63 - 1")
+        return
+    items = value.values() if type(value) is dict else value if type(value) in (list, tuple) else ()
+    if not set(map(type, items)) <= _NO_INTEGERS:
+        for item in items:
             _refuse_wide(item)
 
 

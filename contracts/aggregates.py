@@ -4,7 +4,7 @@ An assessment reads a few rows whatever the history. The sums always equal a rec
 all records: a correction takes out exactly what the version before it had put in.
 
 State, in the records contract's namespace:
-    ("aggregate", enterprise, template, template version, period) -> {name of KEYS: int}; absent when all are 0
+    ("aggregate", enterprise, template, template version, period) -> [int] in the order of KEYS; absent when all are 0
     ("aggregate_index", enterprise) -> sorted [[template, template version, period]] that exist
 """
 
@@ -113,12 +113,12 @@ class Changes:
 def _apply(ctx: Context, bucket: Bucket, change: Sums) -> None:
     before = ctx.get("aggregate", *bucket)
     if before is None:
-        after = dict(zip(KEYS, change, strict=True))
+        after = list(change)
         _index(ctx, bucket, present=True)
     else:
-        after = {name: before[name] + value for name, value in zip(KEYS, change, strict=True)}
-    assert min(after.values()) >= 0, "more was taken out of an aggregate than was put in"
-    if any(after.values()):
+        after = [old + value for old, value in zip(before, change, strict=True)]
+    assert min(after) >= 0, "more was taken out of an aggregate than was put in"
+    if any(after):
         ctx.put("aggregate", *bucket, value=after)
     else:
         ctx.delete("aggregate", *bucket)

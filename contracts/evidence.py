@@ -148,8 +148,8 @@ class Reader:
             for identifier in enterprise.identifiers:
                 for row in self._ctx.read(chain, "records", "aggregate_index", identifier) or []:
                     part = self._ctx.read(chain, "records", "aggregate", identifier, *row)
-                    for name in KEYS:
-                        sums[name] += part[name]
+                    for name, value in zip(KEYS, part, strict=True):
+                        sums[name] += value
         return sums
 
     def _template(self, template: str, version: int) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def ledger() -> Ledger:
 
 def sums(ledger: Ledger, period: int = 202601, enterprise: str = SUPPLIER) -> dict[str, int]:
     found = ledger.read("erp", "records", "aggregate", enterprise, "trade", 1, period)
-    return {name: value for name, value in (found or {}).items() if value}
+    return {name: value for name, value in zip(KEYS, found or [0] * len(KEYS), strict=True) if value}
 
 
 # natural keys, known records, corrections ------------------------------------------------------------------------
@@ -402,7 +402,9 @@ def test_running_sums_equal_a_recomputation_over_the_latest_versions(
             historical = step["enterprise"] == "E1" and is_history(step, known_at, ledger.time)
             latest[step["kind"], step["number"]] = (step, record_id(data), ledger.time, historical)
     assert recomputed(latest) == {
-        key[1:]: value for key, value in ledger.items("erp", "records").items() if key[0] == "aggregate"
+        key[1:]: dict(zip(KEYS, value, strict=True))
+        for key, value in ledger.items("erp", "records").items()
+        if key[0] == "aggregate"
     }
 
 
