@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, Protocol
 
 import trio
@@ -45,6 +46,8 @@ EXECUTION_SHARE: Final = 0.2
 """Of T0: what a proposal of this node's may take to execute, as measured here. A heavier block would run into the
 round timers of slower replicas (R6). It only bounds what is proposed, never what is valid."""
 LEAST_WORK: Final = 50
+LOOK_AT: Final = 256
+"""Of the oldest waiting transactions, how many are looked at for one that is includable."""
 FIRST_GUESS_S: Final = 0.0002
 
 
@@ -342,7 +345,10 @@ class Driver:
         self.committed = trio.Event()
 
     def _has_pending(self) -> bool:
-        return len(self.mempool) > 0
+        """Whether an *includable* transaction waits (R6): one that is not must not make empty blocks follow fast."""
+        parent, at = self.ledger.parent, max(self._now, self.ledger.head.time + 1)
+        oldest = islice(self.mempool.candidates(), LOOK_AT)
+        return any(includable(parent, at, transaction) is None for transaction in oldest)
 
     def _send_decided(self, peer: str, height: int) -> None:
         certificate = self.ledger.certificate(height)
