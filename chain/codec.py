@@ -82,6 +82,15 @@ def decode(data: bytes, *, max_size: int = MAX_SIZE, max_depth: int = MAX_DEPTH)
     return value
 
 
+def pack(value: Any) -> bytes:
+    """As ``encode``, for an array made right here of text, byte strings, booleans, small integers and such arrays.
+
+    Nothing is checked: it is for the few structures that every transaction pays for.
+    """
+    packed: bytes = _pack(value)
+    return packed
+
+
 def load(data: bytes) -> Any:
     """The value of bytes that ``encode`` made here and the store kept: nothing is checked again."""
     return msgpack.unpackb(data, raw=False, strict_map_key=False)

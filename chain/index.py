@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chain.block import CONSORTIUM
-from chain.codec import decode, encode
+from chain.codec import decode, pack
 from chain.store import KeyValue, chain_prefix, successor
 from chain.transition import Transition
 
@@ -37,7 +37,7 @@ def index_rows(outcome: Transition) -> Iterator[tuple[bytes, bytes]]:
                 if name in SEALING_EVENTS:
                     kind, issuer, number, record_id = data["kind"], data["issuer"], data["number"], data["id"]
                     place = [chain, kind, issuer, number, receipt.tx_id]
-                    yield b"i" + record_id, encode(place)
+                    yield b"i" + record_id, pack(place)
                     yield prefix + _key(kind, number, issuer), record_id
 
 

@@ -15,7 +15,7 @@ from chain import transition
 from chain.block import CONSORTIUM, Block, Head, Header, MemberBlock, Receipt, genesis_member_hash
 from chain.certificate import Certificate, SignatureCheck, ValidatorSet
 from chain.chainstate import ChainState
-from chain.codec import decode, encode
+from chain.codec import decode, encode, pack
 from chain.crypto import ZERO_HASH, verify
 from chain.execution import BlockScope, Overlay, TransactionContext
 from chain.identity import genesis_hash, genesis_validators
@@ -366,7 +366,7 @@ class Ledger:
         for transaction in transactions:
             index = places.get(transaction.chain, 0)
             places[transaction.chain] = index + 1
-            batch.append((b"t" + transaction.id, encode([height, transaction.chain, index])))
+            batch.append((b"t" + transaction.id, pack([height, transaction.chain, index])))
         for chain, execution in outcome.executions.items():
             batch.extend(self._states[chain].rows(height, outcome.trees[chain], execution.writes))
         batch.extend(index_rows(outcome))

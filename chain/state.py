@@ -141,6 +141,19 @@ class StateTree:
             node, level = self._child(node, slot, key_hash, level), level + 1
         return [node, siblings]
 
+    def is_absent(self, key: bytes) -> bool:
+        """True where the nodes in memory show that the key is not in the map; False where it is, or to know would
+        need a read."""
+        key_hash = sha256(key).digest()
+        node: Node | None = self._node
+        level = 0
+        while isinstance(node, Branch):
+            slot = _slot(key_hash, level)
+            if not node.counts[slot]:
+                return True
+            node, level = node.children[slot], level + 1
+        return node is not None and not node.startswith(key_hash, _place(node, key_hash))
+
     def forget(self, depth: int = 0) -> StateTree:
         """The same version with everything below ``depth`` levels unread again: bounds memory."""
         return StateTree(_shallow(self._node, depth), self._fetch)

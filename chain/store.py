@@ -17,6 +17,7 @@ that the newest version of a row comes first.
 ``s`` chain 0 state key      newest value: height written (8 bytes) || value
 ``v`` chain 0 state key ~h   a value that was superseded, at the height that wrote it (empty: absent)
 ``n`` chain 0 path ~h        a state tree node as of height h
+``d`` chain 0                there if a state key of the chain was ever deleted
 ``i`` record id              derived: [chain, kind, issuer, number, transaction id] (``chain/index.py``)
 ``x`` chain 0 kind number …  derived: record id, by kind, number and issuer
 ===========================  =======================================================================

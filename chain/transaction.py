@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from chain import merkle
-from chain.codec import CodecError, decode, encode, is_tagged
+from chain.codec import CodecError, decode, encode, is_tagged, pack
 from chain.crypto import HASH_SIZE, PUBLIC_KEY_SIZE, SIGNATURE_SIZE, SUITE_ED25519, SigningKey, sha256, verify
 
 TAG_BODY: Final = "tally/tx"
@@ -73,7 +73,7 @@ class Transaction:
 
 def signed_bytes(body: bytes, signatures: tuple[bytes, ...]) -> bytes:
     """The leaf of a body with its signatures, in the order of its signers."""
-    return encode([TAG_SIGNED, VERSION, body, [[SUITE_ED25519, signature] for signature in signatures]])
+    return pack([TAG_SIGNED, VERSION, body, [[SUITE_ED25519, signature] for signature in signatures]])
 
 
 def make_body(

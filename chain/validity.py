@@ -22,7 +22,8 @@ DEFAULT_MAX_BLOCK_TXS: Final = 2000
 DEFAULT_TX_WINDOW_MS: Final = 3_600_000
 
 Lookup = Callable[[bytes], Transaction | None]
-"""Wire bytes → the transaction this node already parsed and whose signatures it checked, or None."""
+"""Wire bytes → the transaction that this node parsed, whose signatures it checked and which is in no block of its
+ledger; or None. The mempool holds exactly such."""
 
 
 class InvalidBlockError(ValueError):
@@ -123,6 +124,7 @@ def check_transactions(
 
 def _checked(parent: Parent, block: Block, chain: str, wire: bytes, ids: set[bytes], lookup: Lookup) -> Transaction:
     transaction = lookup(wire)
+    is_new = transaction is not None
     try:
         if transaction is None:
             transaction = parse(wire)
@@ -134,7 +136,7 @@ def _checked(parent: Parent, block: Block, chain: str, wire: bytes, ids: set[byt
     problem = includable(parent, block.header.time, transaction)
     if problem is not None:
         raise InvalidBlockError(problem, f"transaction {transaction.id.hex()}")
-    if transaction.id in ids or parent.seen(transaction.id):
+    if transaction.id in ids or (not is_new and parent.seen(transaction.id)):
         raise InvalidBlockError("REPEATED", f"transaction {transaction.id.hex()} is already in a block")
     ids.add(transaction.id)
     return transaction

@@ -387,7 +387,7 @@ def test_the_body_is_what_the_header_commits_to(consortium: Consortium) -> None:
 
 
 def test_what_was_checked_before_is_not_checked_again_but_for_its_place(consortium: Consortium) -> None:
-    """A look-up spares parsing and signatures; time, chain and repeats are judged for every block anew."""
+    """A look-up spares parsing, signatures and the search for repeats: what the pool holds is in no block."""
     block = sound(consortium)
     known = {transaction.wire: transaction for transaction in transactions_of(block)}
     asked: list[bytes] = []
@@ -399,7 +399,11 @@ def test_what_was_checked_before_is_not_checked_again_but_for_its_place(consorti
     consortium.ledger.execute(block, lookup)
     assert asked == block.wires
     first = transactions_of(consortium.ledger.block(1))[0]
-    known[first.wire] = first
+    assert first.wire not in known
     with pytest.raises(InvalidBlockError) as refusal:
         consortium.ledger.execute(consortium.build(first)[0], lookup)
     assert refusal.value.code == "REPEATED"
+    twice = next(iter(known.values()))
+    with pytest.raises(InvalidBlockError) as again:
+        consortium.ledger.execute(consortium.build(twice, twice)[0], lookup)
+    assert again.value.code == "REPEATED"
