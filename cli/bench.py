@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import click
@@ -22,6 +23,7 @@ def command(settings: Settings, seconds: float) -> None:
     """
     from node import bench
 
+    signal.signal(signal.SIGTERM, _interrupt)
     report = bench.run(seconds=seconds, say=note)
     show(settings, report.to_json(), _lines(report))
 
@@ -42,3 +44,8 @@ def _lines(report: Any) -> list[str]:
         "",
         *table(["condition", "value"], [[name, value] for name, value in report.conditions.items()]),
     ]
+
+
+def _interrupt(_number: int, _frame: Any) -> None:
+    """As ^C: the nodes that were started are stopped on the way out."""
+    signal.raise_signal(signal.SIGINT)
