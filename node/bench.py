@@ -34,7 +34,7 @@ from chain.codec import encode
 from chain.crypto import SigningKey
 from chain.transaction import NONCE_SIZE, Transaction, batch_args, make_body, sign
 from genesis.dev import make_dev
-from node.processes import LocalNodes
+from node.processes import LocalNodes, ProcessError
 
 MEMBERS: Final = ("erp", "guarantor", "lender", "procurement")
 TEMPLATE: Final = "bench"
@@ -52,7 +52,7 @@ VALID_MS: Final = 1_800_000
 WARM_UP_S: Final = 2.0
 
 
-class BenchError(RuntimeError):
+class BenchError(ProcessError):
     """The bench could not be run; one line."""
 
 
@@ -112,7 +112,7 @@ def run(*, seconds: float = 20.0, folder: Path | None = None, say: Callable[[str
         processes.start()
         processes.wait_ready()
         load = _Load(processes, network.network_id, signers, say)
-        report = trio.run(load.run, seconds)
+        report = _run(load, seconds)
     finally:
         processes.stop()
         if folder is None:
@@ -120,6 +120,20 @@ def run(*, seconds: float = 20.0, folder: Path | None = None, say: Callable[[str
     say("measuring the stages in one process")
     report.stages_us = stage_costs()
     return report
+
+
+def _run(load: _Load, seconds: float) -> Report:
+    """The load in trio; of what a nursery wraps, the one error that its reader is to see."""
+    try:
+        return trio.run(load.run, seconds)
+    except BaseExceptionGroup as group:
+        for kind in (KeyboardInterrupt, BenchError):
+            found = group.subgroup(kind)
+            while isinstance(found, BaseExceptionGroup):
+                found = found.exceptions[0]  # type: ignore[assignment]  # a group of one kind holds that kind
+            if found is not None:
+                raise found from None
+        raise
 
 
 def free_ports(count: int) -> int:
