@@ -20,6 +20,8 @@ from node.driver import Driver, Log
 from node.exchange import MAX_BLOCKS, Blocks, GetBlocks, pack
 
 STALL_S: Final = 2.0
+PATIENCE: Final = 3
+"""So many requests in a row may bring nothing before a claim is dropped: a busy peer answers late."""
 REPLY_BYTES: Final = 2 * 1024 * 1024
 """A reply ends after the block that passes this."""
 
@@ -32,7 +34,9 @@ class BlockSync:
         self._send = send
         self._log = log
         self._claims: dict[str, int] = {}
-        self._asked: str | None = None
+        self._asked: set[str] = set()
+        """Peers that owe a reply: one a request is taken, even a late one."""
+        self._fruitless: dict[str, int] = {}
         self._turn = 0
         self._refused = 0
         self._wake = trio.Event()
@@ -45,7 +49,8 @@ class BlockSync:
 
     def forget(self, peer: str) -> None:
         """The connection broke: its claim is worth nothing now."""
-        self._claims.pop(peer, None)
+        self._drop(peer)
+        self._asked.discard(peer)
 
     async def run(self) -> None:
         """Keep asking while some peer claims more than the head."""
@@ -58,22 +63,26 @@ class BlockSync:
                 await trio.sleep(0.05)
                 continue
             peer = self._next_peer(ahead)
-            self._asked = peer
+            self._asked.add(peer)
             self._answered = trio.Event()
             before = self._ledger.height
             self._send(peer, pack(GetBlocks(before + 1)))
             with trio.move_on_after(STALL_S):
                 await self._answered.wait()
-            if self._ledger.height == before:
-                # A claim that brings nothing is dropped; a true one is made again with the next STATUS.
-                self._claims.pop(peer, None)
-                await trio.sleep(0.05)
-            self._asked = None
+            if self._ledger.height > before:
+                self._fruitless.pop(peer, None)
+                continue
+            # A claim that brings nothing is dropped in the end; a true one is made again with the next STATUS.
+            self._fruitless[peer] = self._fruitless.get(peer, 0) + 1
+            if self._fruitless[peer] >= PATIENCE:
+                self._drop(peer)
+            await trio.sleep(0.05)
 
     async def take(self, driver: Driver, peer: str, reply: Blocks) -> None:
         """Append the blocks of a reply, each checked in full. A wrong one ends the reply and the peer's claim."""
-        if peer != self._asked:
+        if peer not in self._asked:
             return
+        self._asked.discard(peer)
         try:
             pairs = [(Block.decode(block), Certificate.decode(seal)) for block, seal in reply.blocks]
             self._note_ahead(driver, pairs)
@@ -86,13 +95,19 @@ class BlockSync:
                 if self._ledger.height < block.height:
                     raise BlockError(f"block {block.height} was not accepted")
                 await trio.lowlevel.checkpoint()
+            if pairs:  # it went on meanwhile: the next request need not wait for its next STATUS
+                self.claimed(peer, reply.head)
         except (BlockError, CertificateError) as error:
             self._refuse(peer, error)
         self._answered.set()
 
+    def _drop(self, peer: str) -> None:
+        self._claims.pop(peer, None)
+        self._fruitless.pop(peer, None)
+
     def _refuse(self, peer: str, error: Exception) -> None:
         """Its claim is worth nothing now. The log has the 1st, 2nd, 4th, 8th … refusal: a liar does not fill it."""
-        self._claims.pop(peer, None)
+        self._drop(peer)
         self._refused += 1
         if self._refused & (self._refused - 1) == 0:
             self._log.warning(

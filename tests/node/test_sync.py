@@ -189,6 +189,21 @@ def test_a_peer_that_does_not_answer_is_changed(consortium: Consortium) -> None:
     assert run(scenario, consortium).ledger.height == 0
 
 
+def test_a_late_answer_counts_and_its_head_is_the_next_claim(consortium: Consortium) -> None:
+    """A moving head is followed request by request, without waiting for a STATUS."""
+
+    async def scenario(late: Late) -> None:
+        late.sync.claimed("erp", 2)
+        await until(lambda: late.asked() == [("erp", 1)])
+        late.sync.claimed("lender", 2)
+        await until(lambda: late.asked()[-1] == ("lender", 1))
+        await late.sync.take(late.driver, "erp", reply(consortium, 1, 3))
+        await until(lambda: late.asked()[-1] == ("erp", 3))
+        await late.sync.take(late.driver, "erp", reply(consortium, 3))
+
+    assert run(scenario, consortium).ledger.height == 6
+
+
 def test_answers_are_contiguous_and_bounded(consortium: Consortium) -> None:
     sent: list[bytes] = []
 
