@@ -53,7 +53,12 @@ def start_and_follow(live: Live) -> tuple[int, float, float]:
     behind = live.height(*PRESENT)
     began = time.monotonic()
     live.nodes.start(LATE)
-    wait(lambda: live.height(LATE) >= behind, f"{LATE} has the blocks it missed", READY_S)
+
+    def has_them() -> bool:
+        assert live.node(LATE).running, live.node(LATE).last_words()
+        return live.height(LATE) >= behind
+
+    wait(has_them, f"{LATE} has the blocks it missed", READY_S)
     caught_up = time.monotonic() - began
     wait(lambda: live.status(LATE)["voted_height"] > behind, f"{LATE} votes", READY_S)
     return behind, caught_up, time.monotonic() - began
