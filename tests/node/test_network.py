@@ -38,6 +38,8 @@ from node.queues import PeerDown, PeerUp
 from node.sockets import MAX_BACKLOG, NetworkError, PortInUseError
 from tests.network_harness import QUICK, Crowd, MemoryLog, Node, crowd, free_ports, public, seed, until
 
+pytestmark = pytest.mark.slow  # real sockets and real patience: 22 s in all
+
 MIB = 2**20
 
 
