@@ -74,7 +74,7 @@ class LevelStore:
                 str(folder),
                 create_if_missing=create,
                 paranoid_checks=True,
-                write_buffer_size=8 << 20,
+                write_buffer_size=24 << 20,
                 lru_cache_size=16 << 20,
                 bloom_filter_bits=10,
                 compression=None,  # most bytes are hashes and signatures: compressing them only costs
