@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from contracts import access, alerts, applications, arguments, lending, standing
+from contracts import access, alerts, applications, arguments, lending, periods, standing
 from contracts import assessment as assessments
 from contracts import model as credit_model
 from contracts.access import CONSORTIUM
@@ -40,7 +40,11 @@ from contracts.truth import judge, within_window
 MAX_CONFIRMATIONS: Final = 16
 INPUTS_SHOWN: Final = 256
 
-begin_block = alerts.begin_block
+
+def begin_block(ctx: Context) -> None:
+    """Judge new papers, then close the period if it is over."""
+    alerts.begin_block(ctx)
+    periods.close_if_over(ctx)
 
 
 def genesis(ctx: Context, doc: dict[str, Value]) -> None:
@@ -51,6 +55,7 @@ def genesis(ctx: Context, doc: dict[str, Value]) -> None:
     model = credit_model.parse(doc["model"])
     ctx.put("model", model.version, value=doc["model"])
     ctx.put("model_current", value=model.version)
+    periods.open_first(ctx, ctx.time, doc["parameters"].get(periods.PARAMETER, 0))
 
 
 def check_template(template: Value) -> None:

@@ -50,6 +50,7 @@ DEFAULTS: Final[Mapping[str, int]] = {
     "tx_window_ms": 3_600_000,  # how far ahead valid_until may lie
     "anchor_interval_blocks": 100,
     "anchor_interval_ms": 600_000,  # an anchor is due at whichever comes first
+    "credit_period_s": 0,  # length of a credit period; 0 is the calendar month in UTC
 }
 """What a draft's parameters are where it says nothing. All of them stand in the document."""
 BOUNDS: Final[Mapping[str, tuple[int, int]]] = {"max_charge": (10_000, 1_000_000_000), **PARAMETER_BOUNDS}
