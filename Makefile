@@ -17,6 +17,7 @@ env: ## the environment to run: .venv, and missing Debian packages when run as r
 
 env-dev: ## the environment to develop: the same with test tools
 	@.ci/setup.sh node,dev
+	@.ci/other-python.sh
 
 demo: env ## four validators and the whole story on real documents; INPUT=DIR takes others, KEEP=1 leaves it running
 	@.venv/bin/tally demo $(if $(INPUT),--input "$(INPUT)") $(if $(KEEP),--keep)
@@ -48,5 +49,5 @@ bench: env ## throughput and latency of four validators on this machine
 	@.venv/bin/tally bench
 
 clean: ## remove all that make has made, .venv included
-	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .anvil demo-run
+	@rm -rf .venv .other-python build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .anvil demo-run
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
