@@ -21,6 +21,7 @@ from chain.execution import BlockScope, Overlay, TransactionContext
 from chain.identity import genesis_hash, genesis_validators
 from chain.index import index_rows
 from chain.merkle import EMPTY_ROOT
+from chain.notices import notice_rows
 from chain.state import StateTree
 from chain.store import KeyValue, StoreError
 from chain.transaction import Transaction
@@ -370,6 +371,7 @@ class Ledger:
         for chain, execution in outcome.executions.items():
             batch.extend(self._states[chain].rows(height, outcome.trees[chain], execution.writes))
         batch.extend(index_rows(outcome))
+        batch.extend(notice_rows(height, block.header.time, outcome))
         heads = [outcome.heads[chain].leaf() for chain in sorted(outcome.heads)]
         batch.append((rows.by_height(b"k", height), encode(heads)))
         batch.append((META_HEAD, encode(height)))

@@ -20,6 +20,7 @@ that the newest version of a row comes first.
 ``d`` chain 0                there if a state key of the chain was ever deleted
 ``i`` record id              derived: [chain, kind, issuer, number, transaction id] (``chain/index.py``)
 ``x`` chain 0 kind number …  derived: record id, by kind, number and issuer
+``e`` id 0 height number     derived: a notice to a member or party (``chain/notices.py``)
 ===========================  =======================================================================
 """
 

@@ -26,8 +26,10 @@ from chain.ledger import LedgerError, PrunedError
 from chain.state import StateError
 from chain.store import StoreError
 from chain.transaction import TransactionError, check_signatures, parse
+from node.api_errors import ApiError
 from node.documents import DocumentError
 from node.driver import wall_clock
+from node.inbox import add_inbox
 from node.metrics import metrics_text
 from node.peer import DISK_LOW
 from node.views import block_view, feed_view, find_record, hexed, receipt_view, record_key, transaction_state
@@ -44,14 +46,6 @@ OCTETS: Final = "application/octet-stream"
 Height: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-class ApiError(Exception):
-    """An answer other than success."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
-
-
 def make_api(peer: Peer) -> FastAPI:
     """The application for one node."""
     app = FastAPI(title="Tallystick node", version="1", docs_url=None, redoc_url=None)
@@ -62,6 +56,7 @@ def make_api(peer: Peer) -> FastAPI:
     _add_proofs(app, peer)
     _add_documents(app, peer)
     _add_anchors(app, peer)
+    add_inbox(app, peer)
     return app
 
 
