@@ -1,4 +1,4 @@
-"""What a member or party is told: its notices over HTTP, page by page or as a stream (HTML standard, server-sent events).
+"""What a member or party is told: its notices over HTTP, page by page or as server-sent events (HTML standard).
 
 The cursor of a notice is its place in the chain, so it is durable, the same at every node, and whoever comes back
 with the last one it dealt with misses nothing and gets nothing twice.
