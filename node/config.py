@@ -164,6 +164,29 @@ class Limits(_Section):
     """With less free space the node takes no new transactions, and says so."""
 
 
+class Webhook(_Section):
+    """One of `[[webhooks]]`: where the notices to a member or party are sent (docs/inbox.md)."""
+
+    url: _Url
+    recipient: Annotated[str, Field(min_length=1, max_length=256)]
+    """Id of the member or party whose notices these are."""
+    secret_file: _Path
+    """Shared with the receiver: "whsec_" and base64, one secret a line; each signs."""
+    names: list[str] = []
+    """Send only notices of these names; all where empty."""
+    after: str = ""
+    """At the very first start, skip what lies up to this cursor."""
+    allow_http: bool = False
+    """Send without TLS to a host other than this machine."""
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        parts = urlsplit(self.url)
+        if parts.scheme == "http" and not self.allow_http and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError(f"{self.url} is not https, so it can be read on the way: use https, or set allow_http")
+        return self
+
+
 class Clock(_Section):
     """The machine's clock against the peers' (R15 judges fresh proposals by it)."""
 
@@ -195,6 +218,7 @@ class Config(_Section):
     limits: Limits = Limits()
     clock: Clock = Clock()
     log: Log = Log()
+    webhooks: list[Webhook] = []
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -275,5 +299,8 @@ def _absolute(config: Config, folder: Path) -> Config:
             ),
             "anchor": config.anchor.model_copy(update={"key": place(config.anchor.key)}),
             "log": config.log.model_copy(update={"file": place(config.log.file)}),
+            "webhooks": [
+                hook.model_copy(update={"secret_file": place(hook.secret_file)}) for hook in config.webhooks
+            ],
         }
     )

@@ -27,6 +27,7 @@ from node.journal import JournalError, JournalWriteError
 from node.peer import Peer, PeerError, load_keys
 from node.service import ServiceError
 from node.sockets import NetworkError
+from node.webhooks import WebhookError
 
 EXIT_STOPPED: Final = 0
 EXIT_USAGE: Final = 2
@@ -34,7 +35,7 @@ EXIT_FATAL: Final = 1
 
 _AT_START: Final = (
     ConfigError, KeyFileError, GenesisError, LedgerError, JournalError, PeerError, DocumentError, NetworkError,
-    ServiceError, AnchorKeyError, AnchorJournalError,
+    ServiceError, AnchorKeyError, AnchorJournalError, WebhookError,
 )  # fmt: skip
 _WHILE_RUNNING: Final = (StoreError, StateError, HaltError, JournalWriteError)
 

@@ -15,6 +15,7 @@ def metrics_text(peer: Peer) -> str:
     """The current values; made anew at each scrape, so nothing can go stale."""
     registry = CollectorRegistry()
     ledger, stats = peer.ledger, peer.network.stats()
+    hooks = peer.webhooks.workers
     usage = resource.getrusage(resource.RUSAGE_SELF)
     values: dict[str, tuple[str, float]] = {
         "tally_height": ("Height of the newest committed block", ledger.height),
@@ -25,6 +26,9 @@ def metrics_text(peer: Peer) -> str:
         "tally_denied_strangers_total": ("Connections refused to strangers", stats.denied),
         "tally_malformed_messages_total": ("Malformed messages from members", peer.malformed),
         "tally_evidence_total": ("Conflicting signatures kept as evidence (R13)", peer.driver.evidence),
+        "tally_webhook_deliveries_total": ("Notices that receivers took", sum(w.delivered for w in hooks)),
+        "tally_webhook_failures_total": ("Attempts that receivers did not take", sum(w.failed for w in hooks)),
+        "tally_webhooks_failing": ("Webhooks whose newest attempt failed", sum(bool(w.failing) for w in hooks)),
         "tally_cpu_seconds_total": ("CPU time of the process", usage.ru_utime + usage.ru_stime),
         "tally_max_rss_bytes": ("Most resident memory", usage.ru_maxrss * 1024),
     }

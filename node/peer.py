@@ -38,6 +38,7 @@ from node.mempool import Admission, Mempool, PoolLimits
 from node.queues import Inbound, PeerDown, PeerUp
 from node.signer import Signer
 from node.sync import BlockSync
+from node.webhooks import Webhooks
 
 JOURNAL_FILE: Final = "votes.journal"
 LEDGER_FOLDER: Final = "ledger"
@@ -86,7 +87,8 @@ class Peer:
     def __init__(self, config: Config, node_keys: Keys, passphrase: str, log: Log) -> None:
         """Open genesis, ledger, journal and anchoring (``passphrase``: of its account's key file).
 
-        Raises GenesisError, LedgerError, StoreError, JournalError, AnchorKeyError, AnchorJournalError, PeerError.
+        Raises GenesisError, LedgerError, StoreError, JournalError, AnchorKeyError, AnchorJournalError, WebhookError,
+        PeerError.
         """
         from node.network import Network  # the one module that needs libp2p
 
@@ -132,6 +134,7 @@ class Peer:
             if node_keys.signer is None
             else HeadSigner(self.ledger, self.submit, config.member, node_keys.signer)
         )
+        self.webhooks = Webhooks(self, log)
         self._gossip: deque[bytes] = deque()
         self._gossip_ready = trio.Event()
         self._own: dict[bytes, float] = {}
@@ -181,6 +184,8 @@ class Peer:
                 nursery.start_soon(self.anchorer.run)
             if self.head_signer is not None:
                 nursery.start_soon(self.head_signer.run)
+            if self.webhooks.workers:
+                nursery.start_soon(self.webhooks.run)
             self.log.info("ready", height=self.ledger.height, api=str(self.config.api.listen))
             task_status.started()
 

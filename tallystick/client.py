@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -175,6 +176,16 @@ class Client:
         """Committed blocks above a height, ids only."""
         found: list[dict[str, Any]] = self._json("GET", "/v1/feed", params={"after": after, "wait": wait_s})
         return found
+
+    def inbox(
+        self, recipient: str, *, after: str = "0.0", limit: int = 100, wait_s: float = 0.0, newest: bool = False
+    ) -> dict[str, Any]:
+        """{notices, cursor}: what a member or party was told after a cursor, oldest first; ``newest``: the last ones.
+
+        Keep the cursor of the last notice dealt with, and go on from it: it is the same at every node.
+        """
+        params = {"after": after, "limit": limit, "wait": round(wait_s, 3), "newest": newest}
+        return self._object("GET", f"/v1/inbox/{quote(recipient, safe='')}", params=params)
 
     def block(self, height: int) -> dict[str, Any]:
         """A consortium block."""
