@@ -68,6 +68,8 @@ def register_party(ctx: Context, args: Args) -> Value:
     keys = [arguments.binary(key, "a key") for key in arguments.sequence(args.get("keys", []), "keys", 0, 8)]
     if ctx.get("party", party) is not None:
         raise ContractError("PARTY_EXISTS", f"party {party!r} is registered already: use registry.add_identifiers")
+    if ctx.get("member", party) is not None:
+        raise ContractError("PARTY_EXISTS", f"{party!r} is a member's id: notices to both would meet; choose another")
     _write_party(ctx, party, name, identifiers)
     for key in keys:
         _write_key(ctx, key, access.PARTY, party, "signer", ["*"], ctx.height + 1)
@@ -171,6 +173,8 @@ def admit_member(ctx: Context, args: Args) -> Value:
     ids = access.member_ids(ctx)
     if ctx.get("member", document["id"]) is not None:
         raise ContractError("MEMBER_EXISTS", f"{document['id']!r} is or was a member: choose another id")
+    if ctx.get("party", document["id"]) is not None:
+        raise ContractError("MEMBER_EXISTS", f"{document['id']!r} is a party's id: notices to both would meet")
     if len(ids) >= MAX_MEMBERS:
         raise ContractError("TOO_MANY_MEMBERS", f"a consortium has at most {MAX_MEMBERS} members")
     ctx.put("members", value=sorted([*ids, document["id"]]))

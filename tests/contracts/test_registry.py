@@ -79,6 +79,7 @@ def test_registering_a_party_is_for_members_that_bring_data(ledger: Ledger) -> N
 def test_an_identifier_stands_for_one_party(ledger: Ledger) -> None:
     assert call(ledger, "register_party", "erp", id="sup", name="Sup", identifiers=["x"]).ok
     assert call(ledger, "register_party", "erp", id="sup", name="Sup", identifiers=["y"]).code == "PARTY_EXISTS"
+    assert call(ledger, "register_party", "erp", id="lender", name="L", identifiers=["y"]).code == "PARTY_EXISTS"
     assert call(ledger, "register_party", "erp", id="sup2", name="Sup", identifiers=["x"]).code == "IDENTIFIER_TAKEN"
     assert (
         call(ledger, "register_party", "erp", id="sup2", name="Sup", identifiers=["z", "z"]).code == "WRONG_ARGUMENT"
@@ -140,6 +141,12 @@ def test_validator_keys_are_changed_by_vote_only(ledger: Ledger) -> None:
     assert call(ledger, "rotate_key", "erp", old=key("erp validator"), new=key("v")).code == "VOTE_NEEDED"
     assert call(ledger, "add_key", "erp", key=key("v"), purpose="validator").ok
     assert call(ledger, "revoke_key", "erp", key=key("v")).ok  # it never came into the set
+
+
+def test_no_member_takes_the_id_of_a_party(ledger: Ledger) -> None:
+    assert call(ledger, "register_party", "erp", id="court", name="Court", identifiers=["y"]).ok
+    approve(ledger, NEWCOMER)
+    assert call(ledger, "admit_member", "erp", document=NEWCOMER).code == "MEMBER_EXISTS"
 
 
 def test_a_member_enters_and_leaves_by_vote(ledger: Ledger) -> None:
