@@ -16,10 +16,11 @@ State, on the consortium chain, in the credit contract's namespace (and that of 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
-from contracts import trades
-from contracts.context import Context
+from contracts import notices, trades
+from contracts.context import Context, Value
 from contracts.documents import Document
 from contracts.evidence import Enterprise, Reader
 from contracts.findings import Finding
@@ -129,6 +130,50 @@ def raise_alerts(
                 if number is not None:
                     raised.append(number)
     return raised
+
+
+def raise_alert(
+    ctx: Context,
+    *,
+    rule: str,
+    text: str,
+    enterprise: str,
+    to: Iterable[str],
+    evidence: Iterable[bytes] = (),
+    bill: Document | None = None,
+    ours: str = "",
+    theirs: str = "",
+    mark: Value,
+) -> int | None:
+    """Store an alert and tell it to those concerned; gives its number, None when raised before under this mark.
+
+    enterprise: party id. to: members and parties by id. bill: what it is about, if about one paper. ours, theirs: the
+    two values compared. mark: any value; alerts of equal rule and mark are one.
+    """
+    mark_hash = ctx.hash(["tally/alert", 1, rule, mark])
+    if ctx.get("alerted", mark_hash) is not None:
+        return None
+    number: int = ctx.get("alert_count") or 0
+    alert = {
+        "number": number,
+        "height": ctx.height,
+        "time": ctx.time,
+        "enterprise": enterprise,
+        "bill": [] if bill is None else list(bill.key),
+        "id": b"" if bill is None else bill.id,
+        "chain": "" if bill is None else bill.chain,
+        "rule": rule,
+        "text": text,
+        "ours": ours,
+        "theirs": theirs,
+        "evidence": list(evidence),
+    }
+    told = sorted({recipient for recipient in to if recipient})
+    ctx.put("alerted", mark_hash, value=number)
+    ctx.put("alert", number, value={**alert, notices.TO: told})
+    ctx.put("alert_count", value=number + 1)
+    notices.notify(ctx, "alert", told, alert)
+    return number
 
 
 def _new_bills(ctx: Context) -> list[str]:

@@ -1,13 +1,12 @@
-"""Gathering what every chain holds about an enterprise, at the block being executed.
+"""What every chain holds about an enterprise, read at the block being executed.
 
-The only file of the credit contract that reads the members' chains. All of it is bounded: process records and
-bills are read newest first up to the model's max_records per chain and identifier, qualifications and guarantees
-always, and the running sums cost a few rows whatever the history (contracts/aggregates.py).
+The only file of the credit contract that reads the members' chains. Nothing here walks a history: the running sums
+of contracts/aggregates.py cost one row a chain and identifier, and papers are read by their place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from contracts.access import CONSORTIUM
@@ -15,11 +14,9 @@ from contracts.aggregates import KEYS
 from contracts.context import Context
 from contracts.documents import Document, PartyOf, business_content, document, event_order
 from contracts.record import NaturalKey
-from contracts.records import PAGE
 
 CHARGE_PER_DOCUMENT: Final = 4  # units, beside the read itself
-ALWAYS_READ: Final = ("qualification", "guarantee")
-NEVER_READ: Final = ("contract", "loan")  # read by natural key where they are cited
+SAMPLES: Final = 4  # of one measure
 
 
 class Enterprise(NamedTuple):
@@ -31,22 +28,13 @@ class Enterprise(NamedTuple):
     onboarded_ms: int | None
 
 
-class Evidence(NamedTuple):
-    """An enterprise's documents and running sums.
+class Sample(NamedTuple):
+    """A record that lowers a measure: where it lies and what it is."""
 
-    left_out: process records and bills older than the window. cut: height up to which records may be among those
-    left out; 0 when none is.
-    """
-
-    enterprise: Enterprise
-    documents: tuple[Document, ...]
-    sums: dict[str, int]
-    left_out: int
-    cut: int
-
-    def of(self, category: str) -> tuple[Document, ...]:
-        """Documents of a category, in event order."""
-        return tuple(sorted((doc for doc in self.documents if doc.category == category), key=event_order))
+    chain: str
+    id: bytes
+    kind: str
+    number: str
 
 
 class Reader:
@@ -67,6 +55,12 @@ class Reader:
             return Enterprise(identifier, False, (identifier,), None)
         return Enterprise(party["id"], True, tuple(sorted(party["identifiers"])), party["onboarded"])
 
+    def identifiers_of(self, identifier: str) -> tuple[str, ...]:
+        """All identifiers of the party behind an identifier as it stands in documents; itself when unregistered."""
+        known = self._party_of(identifier)
+        party = None if known is None else self._registry("party", known)
+        return (identifier,) if party is None else tuple(sorted(party["identifiers"]))
+
     @property
     def party_of(self) -> PartyOf:
         """Party id behind an identifier, None when nobody has registered it."""
@@ -86,71 +80,45 @@ class Reader:
         found = (self.document(chain, key) for chain in self._ctx.chains())
         return tuple(doc for doc in found if doc is not None)
 
-    def index_length(self, chain: str, identifier: str) -> int:
-        """How many records a chain's index holds of an identifier: grows with every new one."""
-        pages = self._ctx.read(chain, "records", "enterprise_pages", identifier) or 0
-        if pages == 0:
-            return 0
-        return (pages - 1) * PAGE + len(self._ctx.read(chain, "records", "enterprise", identifier, pages - 1))
+    def sums(self, enterprise: Enterprise) -> dict[str, int]:
+        """The running sums of an enterprise by aggregates.KEYS: over all chains, identifiers and time."""
+        return _added(entry["total"] for _, entry in self._sums(enterprise))
 
-    def index_rows(self, chain: str, identifier: str, start: int, end: int) -> Iterable[NaturalKey]:
-        """Rows start to end of a chain's index of an identifier, in sealing order."""
-        for page in range(start // PAGE, -(-end // PAGE)):
-            rows = self._ctx.read(chain, "records", "enterprise", identifier, page)
-            part = rows[max(start - page * PAGE, 0) : end - page * PAGE]
-            yield from ((kind, issuer, number) for kind, issuer, number in part)
+    def period_sums(self, enterprise: Enterprise, number: int) -> dict[str, int]:
+        """The same over the records of one period: the open one or the one before, else nothing."""
+        return _added(
+            values
+            for _, entry in self._sums(enterprise)
+            for period, values in entry["periods"]
+            if period == number
+        )
 
-    def with_copies(self, documents: Iterable[Document]) -> tuple[Document, ...]:
-        """Documents and, of bills among them, the copies on other members' chains."""
-        found = {(doc.chain, doc.key): doc for doc in documents}
-        self._add_copies(found)
-        return tuple(found[place] for place in sorted(found))
+    def samples(self, enterprise: Enterprise) -> dict[str, tuple[Sample, ...]]:
+        """Records that lower a measure (conformity, timeliness, accuracy), at most SAMPLES of each."""
+        found: dict[str, list[Sample]] = {}
+        for chain, entry in self._sums(enterprise):
+            for measure in sorted(entry["samples"]):
+                for record_id, kind, number in entry["samples"][measure]:
+                    found.setdefault(measure, []).append(Sample(chain, record_id, kind, number))
+        return {measure: tuple(rows[:SAMPLES]) for measure, rows in found.items()}
 
-    def gather(self, enterprise: Enterprise, window: int) -> Evidence:
-        """All documents of an enterprise: at most `window` process records and bills per chain and identifier."""
+    def standing(self, enterprise: Enterprise) -> tuple[Document, ...]:
+        """Qualifications and guarantees of an enterprise, in event order; the newest 256 a chain and identifier."""
         found: dict[tuple[str, NaturalKey], Document] = {}
-        left_out = cut = 0
         for chain in self._ctx.chains():
             for identifier in enterprise.identifiers:
-                keys = [key for key in self._keys_newest_first(chain, identifier) if key[0] not in NEVER_READ]
-                counted = [key for key in keys if key[0] not in ALWAYS_READ]
-                for key in [*counted[:window], *(key for key in keys if key[0] in ALWAYS_READ)]:
-                    doc = self.document(chain, key)
+                for kind, issuer, number in self._ctx.read(chain, "records", "standing", identifier) or []:
+                    doc = self.document(chain, (kind, issuer, number))
                     if doc is not None:
-                        found[(chain, key)] = doc
-                if len(counted) > window:
-                    left_out += len(counted) - window
-                    oldest = found.get((chain, counted[window - 1]))
-                    cut = max(cut, oldest.height if oldest else 0)
-        self._add_copies(found)
-        documents = tuple(found[place] for place in sorted(found))
-        return Evidence(enterprise, documents, self._sums(enterprise), left_out, cut)
+                        found[(chain, doc.key)] = doc
+        return tuple(sorted(found.values(), key=event_order))
 
-    def _add_copies(self, found: dict[tuple[str, NaturalKey], Document]) -> None:
-        """The same bill on another member's chain counts, whomever that one says it belongs to."""
-        bills = sorted({key for (_, key), doc in found.items() if doc.category == "bill"})
-        for key in bills:
-            for chain in self._ctx.chains():
-                if (chain, key) not in found:
-                    doc = self.document(chain, key)
-                    if doc is not None:
-                        found[(chain, key)] = doc
-
-    def _keys_newest_first(self, chain: str, identifier: str) -> Iterable[NaturalKey]:
-        pages = self._ctx.read(chain, "records", "enterprise_pages", identifier) or 0
-        for page in reversed(range(pages)):
-            rows = self._ctx.read(chain, "records", "enterprise", identifier, page)
-            yield from ((kind, issuer, number) for kind, issuer, number in reversed(rows))
-
-    def _sums(self, enterprise: Enterprise) -> dict[str, int]:
-        sums = dict.fromkeys(KEYS, 0)
+    def _sums(self, enterprise: Enterprise) -> Iterator[tuple[str, dict[str, Any]]]:
         for chain in self._ctx.chains():
             for identifier in enterprise.identifiers:
-                for row in self._ctx.read(chain, "records", "aggregate_index", identifier) or []:
-                    part = self._ctx.read(chain, "records", "aggregate", identifier, *row)
-                    for name, value in zip(KEYS, part, strict=True):
-                        sums[name] += value
-        return sums
+                entry = self._ctx.read(chain, "records", "sums", identifier)
+                if entry is not None:
+                    yield chain, entry
 
     def _template(self, template: str, version: int) -> dict[str, Any]:
         name = (template, version)
@@ -165,6 +133,14 @@ class Reader:
 
     def _registry(self, *key: str) -> Any:
         return self._ctx.read(CONSORTIUM, "registry", *key)
+
+
+def _added(parts: Iterable[list[int]]) -> dict[str, int]:
+    sums = dict.fromkeys(KEYS, 0)
+    for part in parts:
+        for name, value in zip(KEYS, part, strict=True):
+            sums[name] += value
+    return sums
 
 
 def corroborated_fields(
