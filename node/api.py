@@ -20,12 +20,13 @@ from starlette.exceptions import HTTPException
 
 from chain import proof as proofs
 from chain.block import CONSORTIUM
-from chain.codec import CodecError, decode
+from chain.codec import encode
 from chain.crypto import HASH_SIZE
 from chain.ledger import LedgerError, PrunedError
 from chain.state import StateError
 from chain.store import StoreError
 from chain.transaction import TransactionError, check_signatures, parse
+from node.api_body import read_body, read_list
 from node.api_errors import ApiError
 from node.documents import DocumentError
 from node.driver import wall_clock
@@ -41,6 +42,12 @@ if TYPE_CHECKING:
 MAX_WAIT_S: Final = 30.0
 MAX_SUBMIT: Final = 2000
 ADMIT_AT_ONCE: Final = 16
+MAX_ITEMS: Final = 2000
+"""Keys looked up, or documents stored, in one request."""
+STATES_BYTES: Final = 4 * 1024 * 1024
+"""Values of one answer; what does not fit is asked for again."""
+KEYS_AT_ONCE: Final = 64
+"""Looked up between two chances for votes and timers."""
 OCTETS: Final = "application/octet-stream"
 
 Height: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
@@ -143,14 +150,7 @@ def _add_transactions(app: FastAPI, peer: Peer) -> None:
     @app.post("/v1/transactions", status_code=202)
     async def submit(request: Request) -> list[dict[str, str]]:
         """Submit canonical ``[wire bytes, …]``. Answers one admission each, in order."""
-        limit = peer.config.api.max_request_bytes
-        body = await _body(request, limit)
-        try:
-            wires = decode(body, max_size=limit, max_depth=2)
-        except CodecError as error:
-            raise ApiError(400, "NOT_CANONICAL", f"the body is not canonical: {error}") from None
-        if type(wires) is not list or len(wires) > MAX_SUBMIT or not all(type(wire) is bytes for wire in wires):
-            raise ApiError(400, "MALFORMED", f"the body is not a list of at most {MAX_SUBMIT} transactions")
+        wires = await read_list(request, peer.config.api.max_request_bytes, MAX_SUBMIT)
         answers = []
         for count, wire in enumerate(wires, 1):
             done = peer.submit(wire)
@@ -172,7 +172,7 @@ def _add_transactions(app: FastAPI, peer: Peer) -> None:
     async def simulate(request: Request) -> dict[str, Any]:
         """What one transaction (wire bytes) would do on the head; nothing is written."""
         try:
-            parsed = parse(await _body(request, peer.config.api.max_request_bytes))
+            parsed = parse(await read_body(request, peer.config.api.max_request_bytes))
             check_signatures(parsed)
         except TransactionError as error:
             raise ApiError(400, error.code, str(error)) from None
@@ -219,6 +219,23 @@ def _add_ledger(app: FastAPI, peer: Peer) -> None:
         value = ledger.state_bytes(chain, _hex(key), height)
         return {"chain": chain, "height": height, "value": None if value is None else value.hex()}
 
+    @app.post("/v1/state/{chain}")
+    async def states(chain: str, request: Request) -> Response:
+        """The values at many encoded state keys (canonical ``[key, …]``), at the head: canonical ``[value | nil, …]``
+        for as many of the keys, in order, as fit into one answer."""
+        keys = await read_list(request, peer.config.api.max_request_bytes, MAX_ITEMS)
+        values: list[bytes | None] = []
+        size = 0
+        for key in keys:
+            value = ledger.state_bytes(chain, key)
+            size += 0 if value is None else len(value)
+            values.append(value)
+            if size >= STATES_BYTES:
+                break
+            if len(values) % KEYS_AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+        return Response(encode(values), media_type=OCTETS)
+
     @app.get("/v1/records")
     async def record(
         kind: str, number: str, issuer: str | None = None, at: Height | None = None
@@ -255,9 +272,18 @@ def _add_documents(app: FastAPI, peer: Peer) -> None:
         """Store a raw document; answers its SHA-256."""
         if peer.disk_is_low():
             raise ApiError(507, "DISK_LOW", DISK_LOW)
-        data = await _body(request, peer.config.limits.document_bytes)
+        data = await read_body(request, peer.config.limits.document_bytes)
         digest = await trio.to_thread.run_sync(peer.documents.put, data)
         return {"sha256": digest.hex()}
+
+    @app.post("/v1/documents", status_code=201)
+    async def put_documents(request: Request) -> list[str]:
+        """Store several raw documents (canonical ``[bytes, …]``); answers their SHA-256s."""
+        if peer.disk_is_low():
+            raise ApiError(507, "DISK_LOW", DISK_LOW)
+        documents = await read_list(request, peer.config.api.max_request_bytes, MAX_ITEMS)
+        digests = await trio.to_thread.run_sync(peer.documents.put_many, documents)
+        return [digest.hex() for digest in digests]
 
     @app.get("/v1/documents/{digest}")
     async def get_document(digest: str) -> Response:
@@ -284,16 +310,6 @@ def _anchorer(peer: Peer) -> Anchorer:
     if peer.anchorer is None:
         raise ApiError(404, "NO_ANCHORING", "this node does not anchor: set [anchor] in its node.toml")
     return peer.anchorer
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    """The request body, refused as soon as it grows past the limit."""
-    data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > limit:
-            raise ApiError(413, "TOO_LARGE", f"the body is larger than {limit} bytes: send less at once")
-    return bytes(data)
 
 
 def _hex(text: str) -> bytes:
