@@ -8,9 +8,11 @@ stored here never leaves the member by itself: records carry the hash.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import secrets
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -69,6 +71,35 @@ class DocumentStore:
             raise self._failed("cannot be written", error) from None
         return digest
 
+    def put_many(self, documents: Sequence[bytes]) -> list[bytes]:
+        """Store documents, all durable when this returns; their SHA-256s, in order. Raises DocumentError.
+
+        On a local folder they share two flushes of the disk, so that hundreds cost about as much as one.
+        """
+        if not self._local or len(documents) < 2:
+            return [self.put(data) for data in documents]
+        for data in documents:
+            if len(data) > MAX_DOCUMENT:
+                raise DocumentError(
+                    f"a document of {len(data)} bytes: split it, at most {MAX_DOCUMENT} are stored"
+                )
+        digests = [sha256(data).digest() for data in documents]
+        try:
+            missing = {
+                digest: data
+                for digest, data in zip(digests, documents, strict=True)
+                if self._read(self._path(digest)) != data
+            }
+            if missing:
+                _write_local_many([(Path(self._path(digest)), data) for digest, data in missing.items()])
+        except OSError as error:
+            if error.errno in _FULL:
+                raise DocumentError(
+                    f"document store {self._url}: no space left: free some, then take the documents in again"
+                ) from None
+            raise self._failed("cannot be written", error) from None
+        return digests
+
     def get(self, digest: bytes) -> bytes:
         """The document of a hash. Raises DocumentError where it is missing or damaged."""
         try:
@@ -124,6 +155,39 @@ def _write_local(path: Path, data: bytes) -> None:
         raise
     for folder in (path.parent, path.parent.parent):
         _sync_folder(folder)
+
+
+def _write_local_many(files: Sequence[tuple[Path, bytes]]) -> None:
+    """All beside their targets, one flush, all renamed, one flush: each whole or not at all, power cuts included."""
+    mark = secrets.token_hex(8)
+    temporary = [(path.with_name(f".{path.name}.{mark}"), path, data) for path, data in files]
+    try:
+        for beside, path, data in temporary:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_bytes(data)
+        _flush_disk_of(temporary[0][0])
+        for beside, path, _ in temporary:
+            beside.replace(path)
+    except BaseException:
+        for beside, _, _ in temporary:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+        raise
+    _flush_disk_of(temporary[0][1])
+
+
+def _flush_disk_of(path: Path) -> None:
+    """Everything written to the file system of a file is on the disk: syncfs(2), elsewhere sync(2)."""
+    flush = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if flush is None:
+        os.sync()
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if flush(descriptor):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(path))
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

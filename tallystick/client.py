@@ -24,6 +24,7 @@ DEFAULT_VALID_MS: Final = 600_000
 WAIT_ONCE_S: Final = 20.0
 SUBMIT_BYTES: Final = 4 * 1024 * 1024
 SUBMIT_COUNT: Final = 1000
+STATES_COUNT: Final = 500
 
 
 class ClientError(RuntimeError):
@@ -162,6 +163,11 @@ class Client:
         """Store a raw document at the node; its SHA-256."""
         return bytes.fromhex(self._json("PUT", "/v1/documents", content=data)["sha256"])
 
+    def put_documents(self, documents: Sequence[bytes]) -> list[bytes]:
+        """Store several raw documents (up to the node's largest request); their SHA-256s."""
+        answer = self._json("POST", "/v1/documents", content=encode(list(documents)))
+        return [bytes.fromhex(row) for row in answer]
+
     # -- reading ----------------------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
@@ -208,6 +214,22 @@ class Client:
             return None if raw is None else decode(bytes.fromhex(raw))
         except CodecError as error:
             raise ClientError("BAD_ANSWER", f"{self.url} sent a value that is not canonical: {error}") from None
+
+    def states(self, chain: str, contract: str, keys: Sequence[Sequence[str | int | bytes]]) -> list[Any]:
+        """The decoded values of many entries of a contract, None where absent, in as few requests as they fit."""
+        wanted = [encode([contract, *key]) for key in keys]
+        found: list[Any] = []
+        while len(found) < len(wanted):
+            body = encode(wanted[len(found) : len(found) + STATES_COUNT])
+            answer = self._request("POST", f"/v1/state/{chain}", content=body).content
+            try:
+                values = decode(answer, max_size=len(answer))
+                found += [None if value is None else decode(value) for value in values]
+            except (CodecError, TypeError) as error:
+                raise ClientError("BAD_ANSWER", f"{self.url} sent values that are not canonical: {error}") from None
+            if not values:
+                raise ClientError("BAD_ANSWER", f"{self.url} sent no values: is it a tally node?")
+        return found
 
     def records(
         self, kind: str, number: str, *, issuer: str | None = None, at: int | None = None
