@@ -5,24 +5,30 @@ from __future__ import annotations
 import importlib
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from cli import intake, sending
 from cli.command import EXISTING_FILE, Settings, TallyCommand
 from cli.errors import DONE, FAILED, NODE_EXTRA, REJECTED, UNKNOWN, CliError
-from cli.intake import Document, Rules
 from cli.output import clean, note, show, table
 from cli.session import Session
-from cli.templates import network_template, unknown_template
+from cli.templates import unknown_template
 
 if TYPE_CHECKING:
+    from chain.crypto import SigningKey
     from node.connectors.routing import Member
+    from node.intake.engine import Progress, Run
+    from node.intake.gateway import Gateway
+    from node.intake.outcomes import FileReport
+    from node.intake.reading import Rules
 
 GENESIS_FILE: Final = "genesis.json"
+MAX_ROWS: Final = 1_000
+"""Rows of the table; --json lists more."""
 
 _EXAMPLE: Final = """\
 tally ingest invoices/ --home net --as erp
@@ -67,58 +73,53 @@ def command(
     refused before, 5 if an outcome is unknown.
     """
     _require_node_extra()
-    files = intake.files_of(paths)
-    with Session(settings) as session:
+    from node.intake import engine
+    from node.intake.reading import files_of, source_of
+
+    sources = [source_of(path) for path in files_of(paths)]
+    reports: list[FileReport] = []
+    with ExitStack() as stack:
+        session = stack.enter_context(Session(settings))
+        gateway_of: Callable[[str], Gateway] | None = None
         if dry_run:
             rules = _rules_offline(settings, template, genesis_file, all_members, system)
         else:
             rules = _rules_online(session, template, all_members, sealing_key, system)
-        documents = list(intake.read(files, rules))
-        intake.settle_repeats(documents, correct=correct)
-        exit_code = DONE if dry_run else _send(session, documents, rules, correct=correct, timeout_s=timeout)
-    _report(settings, documents)
-    click.get_current_context().exit(max(exit_code, _exit_code(documents)))
+            gateway_of = _gateways(session, stack, all_members=all_members, timeout_s=timeout)
+        done = engine.run(
+            sources, rules, gateway_of, correct=correct, on_file=reports.append, on_progress=_progress
+        )
+    _report(settings, reports, done)
+    click.get_current_context().exit(_exit_code(done))
 
 
-def _send(session: Session, documents: list[Document], rules: Rules, *, correct: bool, timeout_s: float) -> int:
-    """All chains, one after the other; what cannot be sent any more says so."""
-    for chain in sorted({entry.chain for document in documents for entry in document.entries}):
-        acting = session if rules.own is not None else session.acting_as(chain)
-        try:
-            sender = sending.Sender(acting, chain, correct=correct, timeout_s=timeout_s, progress=_progress)
-            sender.send(documents)
-        except sending.StoppedError as stopped:
-            sending.stop(documents, str(stopped))
-            return UNKNOWN if stopped.unknown else REJECTED
-        finally:
-            if acting is not session:
-                acting.__exit__(None, None, None)
-    return DONE
+def _gateways(
+    session: Session, stack: ExitStack, *, all_members: bool, timeout_s: float
+) -> Callable[[str], Gateway]:
+    """The way onto a chain: the acting member's, or each member's own where all are at hand."""
+    from node.intake.gateway import Gateway
+
+    def gateway_of(chain: str) -> Gateway:
+        acting = stack.enter_context(session.acting_as(chain)) if all_members else session
+        return Gateway(acting.client, acting.keys, timeout_s=timeout_s)
+
+    return gateway_of
 
 
 def _rules_online(session: Session, template: str, all_members: bool, sealing_key: Path | None, system: str) -> Rules:
     """Template and members of the running network; who acts, from the key."""
     from chain import keys
-    from node.connectors.routing import Member
+    from node.intake import network
 
-    members = tuple(Member(row["id"], row["role"]) for row in session.client.members())
-    found = network_template(session, template)
     if all_members:
-        secrets: dict[str, bytes] = {}
 
-        def secret_of(member: str) -> bytes:
-            if member not in secrets:
-                secrets[member] = intake.sealing_secret(session.acting_as(member).key.seed)
-            return secrets[member]
+        def key_of(member: str) -> SigningKey:
+            return session.acting_as(member).key
 
-        return Rules(found, members, None, secret_of, system)
-    owner = session.owner
-    own = next((member for member in members if member.id == owner["id"]), None)
-    if owner["owner"] != "member" or own is None:
-        raise CliError(f"{owner['id']} is no member: only members take documents in")
-    seed = session.key.seed if sealing_key is None else keys.load(sealing_key, session.passphrase(sealing_key)).seed
-    secret = intake.sealing_secret(seed)
-    return Rules(found, members, own, lambda _member: secret, system)
+        return network.home_rules(session.client, template, system, key_of)
+    session.unlock()
+    seal = None if sealing_key is None else keys.load(sealing_key, session.passphrase(sealing_key))
+    return network.own_rules(session.client, session.key, template, system, seal)
 
 
 def _rules_offline(
@@ -128,6 +129,7 @@ def _rules_offline(
     from contracts.access import ROLES
     from genesis import ceremony, library
     from node.connectors.routing import Member
+    from node.intake.reading import Rules
 
     beside = None if settings.home is None else settings.home / GENESIS_FILE
     source = genesis_file or (beside if beside is not None and beside.exists() else None)
@@ -164,64 +166,55 @@ def _require_node_extra() -> None:
         raise CliError(f"{NODE_EXTRA} ({error.name} is missing)", code="NOT_INSTALLED") from None
 
 
-def _progress(text: str) -> None:
+def _progress(progress: Progress) -> None:
     if sys.stderr.isatty():
-        click.echo(f"\r{clean(text)}  ", nl=False, err=True)
+        click.echo(f"\r{clean(str(progress))}  ", nl=False, err=True)
     else:
-        note(text)
+        note(str(progress))
 
 
-def _report(settings: Settings, documents: list[Document]) -> None:
+def _report(settings: Settings, reports: list[FileReport], done: Run) -> None:
+    from node.intake.outcomes import OUTCOMES
+
     if sys.stderr.isatty():
         click.echo("", err=True)
-    counts = Counter(document.outcome for document in documents)
-    value = {
-        "files": [_value(document) for document in documents],
-        "counts": {outcome: counts[outcome] for outcome in intake.OUTCOMES if counts[outcome]},
-        "records": dict(Counter(entry.outcome for document in documents for entry in document.entries)),
-    }
+    counts = {outcome: done.files[outcome] for outcome in OUTCOMES if done.files[outcome]}
+    if settings.json:
+        value = {"files": [report.to_json() for report in reports], "counts": counts, "records": dict(done.counts)}
+        show(settings, value, [])
+        return
+    said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    rows, reasons = _rows(reports)
+    left_out = len(rows) - MAX_ROWS
+    more = [f"… and {left_out} more records: --json lists them"] if left_out > 0 else []
+    shown = table(["record", "chain", "outcome", "file"], rows[:MAX_ROWS])
+    records = ", ".join(f"{count} {outcome}" for outcome, count in done.counts.items())
+    lines = [*shown, *more, "", *reasons, *([""] if reasons else []), f"{len(reports)} files: {said}"]
+    show(settings, None, [*lines, *([f"records: {records}"] if len(rows) > len(reports) else [])])
+
+
+def _rows(reports: list[FileReport]) -> tuple[list[list[str]], list[str]]:
+    """The table of records, and the reasons for what did not go in."""
+    from node.intake.outcomes import REFUSED
+
     rows: list[list[str]] = []
     reasons: list[str] = []
-    for document in documents:
-        rows += [["", "", intake.REFUSED, document.path.name] for _ in document.refusals[:1] if not document.entries]
-        rows += [[f"{e.kind} {e.number}", e.chain, e.outcome, document.path.name] for e in document.entries]
-        reasons += [f"{document.path}: {reason} [{code}]" for code, reason in document.refusals]
-        reasons += [
-            f"{document.path}: {e.reason}{f' [{e.code}]' if e.code else ''}" for e in document.entries if e.reason
-        ]
-    said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in intake.OUTCOMES if counts[outcome])
-    lines = [*table(["record", "chain", "outcome", "file"], rows), "", *reasons]
-    show(settings, value, [*lines, *([""] if reasons else []), f"{len(documents)} files: {said}"])
+    for report in reports:
+        name = Path(report.name).name
+        entries = sorted(report.rows, key=lambda entry: entry.index)
+        rows += [["", "", REFUSED, name] for _ in report.refusals[:1] if not entries]
+        rows += [[f"{e.kind} {e.number}", e.chain, e.outcome, name] for e in entries]
+        reasons += [f"{report.name}: {reason} [{code}]" for code, reason in report.refusals]
+        reasons += [f"{report.name}: {e.reason}{f' [{e.code}]' if e.code else ''}" for e in entries if e.reason]
+    return rows, reasons
 
 
-def _value(document: Document) -> dict[str, Any]:
-    return {
-        "file": str(document.path),
-        "format": document.format,
-        "outcome": document.outcome,
-        "refused": [{"code": code, "reason": reason} for code, reason in document.refusals],
-        "records": [
-            {
-                "kind": entry.kind,
-                "issuer": entry.issuer,
-                "number": entry.number,
-                "chain": entry.chain,
-                "id": entry.prepared.id,
-                "outcome": entry.outcome,
-                "code": entry.code,
-                "reason": entry.reason,
-                "transaction": entry.transaction,
-            }
-            for entry in document.entries
-        ],
-    }
+def _exit_code(done: Run) -> int:
+    from node.intake import outcomes
 
-
-def _exit_code(documents: list[Document]) -> int:
-    outcomes = {entry.outcome for document in documents for entry in document.entries}
-    if intake.UNKNOWN in outcomes:
+    outcome: Counter[str] = done.counts
+    if outcome[outcomes.UNKNOWN]:
         return UNKNOWN
-    if intake.REFUSED_BY_CHAIN in outcomes:
+    if outcome[outcomes.REFUSED_BY_CHAIN]:
         return FAILED
-    refused = outcomes & {intake.REFUSED, intake.NOT_SENT} or any(document.refusals for document in documents)
-    return REJECTED if refused else DONE
+    return REJECTED if done.refused or outcome[outcomes.REFUSED] or outcome[outcomes.NOT_SENT] else DONE

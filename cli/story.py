@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from chain import keys
-from cli import intake
 from cli.errors import DONE, FAILED, REJECTED, CliError, one_line
 from cli.output import table
 from cli.session import PARTIES, PASSPHRASE_FILE
@@ -22,10 +21,11 @@ from cli.story_stage import Stage
 from cli.story_teller import Tally, Teller
 from node.connectors import ConnectorError, RecordDraft
 from node.connectors import read as read_document
+from node.intake import outcomes, reading
 
 ANCHOR_S: Final = 120.0
 POLL_S: Final = 0.3
-SEALED: Final = (intake.SEALED, intake.KNOWN, intake.CORRECTED)
+SEALED: Final = (outcomes.SEALED, outcomes.KNOWN, outcomes.CORRECTED)
 MAX_PRESERVED: Final = 256
 AT_ONCE: Final = 32
 """Identifiers that one registration takes."""
@@ -39,7 +39,7 @@ class Story:
         self.teller = teller
         self.inputs = inputs
         self.tally = Tally(stage.home, teller, stage.settle)
-        self.files = intake.files_of([inputs])
+        self.files = reading.files_of([inputs])
         self.drafts: dict[tuple[Path, Key], RecordDraft] = {}
         self.cast = Cast((), {})
         self.counts: Counter[str] = Counter()
@@ -52,7 +52,8 @@ class Story:
         """Read every document, to see whom they are about. What cannot be read is left to ``ingest`` to refuse."""
         for path in self.files:
             try:
-                drafts = read_document(path.read_bytes(), path.name) if path.stat().st_size <= intake.MAX_FILE else []
+                fits = path.stat().st_size <= reading.MAX_FILE
+                drafts = read_document(path.read_bytes(), path.name) if fits else []
             except (ConnectorError, OSError):
                 continue
             for draft in drafts:
@@ -103,8 +104,8 @@ class Story:
                     paper = Paper(row["kind"], row["number"], row["chain"], row["id"], self.drafts[path, key])
                     self.papers.setdefault(key, paper)
             if not file["records"]:
-                rows.append([intake.REFUSED, "", "", path.name])
-            reasons += [f"{path.name}, {intake.REFUSED}: {refusal['reason']}" for refusal in file["refused"]]
+                rows.append([outcomes.REFUSED, "", "", path.name])
+            reasons += [f"{path.name}, {outcomes.REFUSED}: {refusal['reason']}" for refusal in file["refused"]]
         self.counts.update(report["counts"])
         self.teller.show(table(["outcome", "record", "chain", "file"], rows))
         for reason in reasons:

@@ -241,6 +241,17 @@ class Client:
         found: list[dict[str, Any]] = self._json("GET", "/v1/records", params=params)
         return found
 
+    def template(self, template: str) -> dict[str, Any] | None:
+        """The newest version of an industry template that the consortium has adopted, None where it has none."""
+        known = self.genesis()["templates"]
+        version = max((row["version"] for row in known if row["id"] == template), default=1)
+        found: dict[str, Any] | None = self.state("consortium", "credit", "template", template, version)
+        newer = found
+        while newer is not None:
+            found = newer
+            newer = self.state("consortium", "credit", "template", template, newer["version"] + 1)
+        return found
+
     def document(self, digest: bytes) -> bytes:
         """A raw document by its SHA-256."""
         return self._request("GET", f"/v1/documents/{digest.hex()}").content

@@ -19,20 +19,11 @@ def members_of(client: Client) -> tuple[Member, ...]:
 
 def template_of(client: Client, template: str) -> dict[str, Any]:
     """The newest version of a template that the consortium has adopted. Raises IntakeError naming what there is."""
-    known = client.genesis()["templates"]
-    version = max((row["version"] for row in known if row["id"] == template), default=1)
-    found: dict[str, Any] | None = client.state("consortium", "credit", "template", template, version)
-    while found is not None:
-        newer = client.state("consortium", "credit", "template", template, found["version"] + 1)
-        if newer is None:
-            return found
-        found = newer
-    raise unknown_template(template, sorted({row["id"] for row in known}))
-
-
-def unknown_template(template: str, known: list[str]) -> IntakeError:
-    """One line that names the templates there are."""
-    return IntakeError("UNKNOWN_TEMPLATE", f"unknown template {template!r}: use one of {', '.join(known)}")
+    found = client.template(template)
+    if found is None:
+        known = sorted({row["id"] for row in client.genesis()["templates"]})
+        raise IntakeError("UNKNOWN_TEMPLATE", f"unknown template {template!r}: use one of {', '.join(known)}")
+    return found
 
 
 def own_rules(client: Client, key: SigningKey, template: str, system: str, sealing_key: SigningKey | None) -> Rules:

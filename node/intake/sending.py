@@ -1,8 +1,8 @@
 """Records onto one member's chain: looked up, raw files stored, batches under one signature, several in flight.
 
-What is sealed already is not sent again. A batch that the chain refuses is sent again without the record to blame: one
-bad record never blocks the others. Whatever is sent may be sent again without harm, because the chain knows a sealed
-record by its content; so nothing here needs to be remembered over a crash.
+What is sealed already is not sent again. A batch that the chain refuses is sent again without the record to blame:
+one bad record never blocks the others. Whatever is sent may be sent again without harm, because the chain knows a
+sealed record by its content; so nothing here needs to be remembered over a crash.
 """
 
 from __future__ import annotations
