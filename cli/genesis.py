@@ -36,7 +36,12 @@ one of them:  tally genesis draft procurement.json erp.json guarantor.json lende
 @click.option("--validator", type=EXISTING_FILE, help="key file of the vote; without it the member observes")
 @click.option("--name", help="the consortium's name")
 @click.option("--template", "templates", multiple=True, help="industry template: a shipped id or a JSON file; repeat")
-@click.option("--model", default="standard-1", show_default=True, help="credit model: a shipped id or a JSON file")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    help="credit model: a shipped id or a JSON file; default those that the templates name; repeat",
+)
 @click.option(
     "--party", "parties", multiple=True, help="ID=KEYFILE=NAME[=IDENTIFIER…] of a party without a node; repeat"
 )
@@ -54,7 +59,7 @@ def draft(
     validator: Path | None,
     name: str | None,
     templates: tuple[str, ...],
-    model: str,
+    models: tuple[str, ...],
     parties: tuple[str, ...],
     parameters: tuple[str, ...],
     time_ms: int | None,
@@ -68,15 +73,16 @@ def draft(
         return
     if not halves or name is None:
         raise CliError("a draft needs the members' halves and --name; a half needs --member and --role")
-    from genesis import ceremony
+    from genesis import ceremony, library
 
     rows = [_party_row(text) for text in parties]
+    chosen = [_template(item) for item in templates or library.template_ids()]
     made = ceremony.draft(
         ceremony.Settings(
             name=name,
             time=_now() if time_ms is None else time_ms,
-            templates=[_template(item) for item in templates or _shipped_templates()],
-            model=_model(model),
+            templates=chosen,
+            models=[_model(item) for item in models] or library.models_of(chosen),
             parties=rows,
             parameters=_numbers(parameters),
         ),
@@ -143,6 +149,11 @@ def show_genesis(settings: Settings, path: Path) -> None:
 @click.option("--template", "templates", multiple=True, help="shipped template; default all; repeat")
 @click.option("--party", "parties", multiple=True, help="ID=NAME[=IDENTIFIER…] of a party without a node; repeat")
 @click.option("--parameter", "parameters", multiple=True, help="NAME=NUMBER that differs from the default; repeat")
+@click.option(
+    "--period-seconds",
+    type=click.IntRange(min=1),
+    help="length of a credit period, for demonstrations; default the calendar month, in UTC",
+)
 @click.option("--anchor-rpc-url", help="Ethereum JSON-RPC of a development chain to anchor on")
 @click.pass_obj
 def dev(
@@ -155,6 +166,7 @@ def dev(
     templates: tuple[str, ...],
     parties: tuple[str, ...],
     parameters: tuple[str, ...],
+    period_seconds: int | None,
     anchor_rpc_url: str | None,
 ) -> None:
     """Make a whole consortium for one machine in DIRECTORY: keys, configurations, sealed genesis.
@@ -172,6 +184,7 @@ def dev(
         base_port=base_port,
         template_ids=templates or None,
         parameters=_numbers(parameters),
+        period_seconds=period_seconds,
         anchor_rpc_url=anchor_rpc_url,
     )
     value = {
@@ -245,12 +258,6 @@ def _model(name: str) -> Mapping[str, Any]:
     from genesis import library
 
     return _json_object(Path(name)) if name.endswith(".json") else library.model(name)
-
-
-def _shipped_templates() -> tuple[str, ...]:
-    from genesis import library
-
-    return library.template_ids()
 
 
 def _json_object(path: Path) -> dict[str, Any]:

@@ -38,6 +38,7 @@ METHOD_ROLES: Final[dict[str, tuple[str, ...]]] = {
     "anchor.sign_head": ROLES,
     "anchor.confirm": _ACTIVE,
     "credit.apply": (*_DATA, PARTY),
+    "credit.choose": (*_DATA, PARTY),
     "credit.confirm": (*_ACTIVE, PARTY),
     "credit.assess": (*_ACTIVE, PARTY),
     "credit.decide": ("lender",),

@@ -62,6 +62,40 @@ def contract(reader: Reader, key: NaturalKey) -> Document:
     return min(copies, key=lambda doc: (doc.height, doc.chain))
 
 
+def lender(ctx: Context, member_id: Value) -> str:
+    """The member that is asked. Raises ContractError UNKNOWN_MEMBER or NOT_A_LENDER."""
+    asked = arguments.member_id(member_id, "lender")
+    if access.member(ctx, asked)["role"] != "lender":
+        raise ContractError("NOT_A_LENDER", f"{asked} is no lender: see `tally query members`")
+    return asked
+
+
+def require_contract_of(reader: Reader, of: Enterprise, deal: Document) -> None:
+    """The contract is the enterprise's own. Raises ContractError WRONG_ENTERPRISE."""
+    if reader.enterprise(deal.record.enterprise).id != of.id:
+        raise ContractError(
+            "WRONG_ENTERPRISE",
+            f"{name(deal)} is of {deal.record.enterprise}, not of {of.id}: register the identifier if they are one "
+            "(registry.add_identifiers)",
+        )
+
+
+def claim(ctx: Context, application_id: bytes, of: str, key: NaturalKey, asked: str) -> None:
+    """One open application of an enterprise for a contract to a lender ("" while none is chosen).
+
+    Raises ContractError APPLICATION_OPEN.
+    """
+    mark = ctx.hash([of, list(key), asked])
+    earlier = ctx.get("applied", mark)
+    if earlier is not None:
+        known = ctx.get("application", earlier)
+        if known["lender"] == asked and known["state"] in (APPLIED, ASSESSED):
+            raise ContractError(
+                "APPLICATION_OPEN", f"application {earlier.hex()} is open for this contract: assess it"
+            )
+    ctx.put("applied", mark, value=application_id)
+
+
 def require_may_apply(ctx: Context, actor: Actor, of: Enterprise) -> None:
     """The enterprise applies with its own key; a member does it only while the enterprise has none."""
     if actor.owner == PARTY:

@@ -1,7 +1,8 @@
 """One assessment: from an enterprise's evidence to the initial limit, every number explained (DOMAIN 1-6).
 
-Pure: the same evidence gives the same assessment on every node. credit.py gathers the evidence and stores the
-result; explained.py holds the ratings' own steps, standing.py those of contract, qualification and guarantees.
+Pure: the same evidence gives the same assessment on every node, and the evidence is running sums: an assessment costs
+the same whatever the history. evidence.py and book.py keep the sums, credit.py stores the result; explained.py holds
+the ratings' own steps, standing.py those of contract, qualification and guarantees.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from contracts import decimal_text, reasons, standing
-from contracts.documents import Document, event_order
-from contracts.evidence import Evidence
+from contracts.book import Place, Truth
+from contracts.decimal_text import NOTHING, Scaled
+from contracts.documents import Document
 from contracts.explained import (
     Rating,
     Steps,
     accuracy,
     composite,
     conformity,
+    corroboration,
     rate,
     rating_reason,
     timeliness,
@@ -25,17 +28,31 @@ from contracts.explained import (
 )
 from contracts.limits import Guarantee, InitialLimit, initial_limit
 from contracts.model import Model, advance
+from contracts.progress import Progress
 from contracts.ratings import grade
 from contracts.reasons import Reason, Severity
-from contracts.series import steadiness
 from contracts.standing import Facts, Money
 from contracts.statistics import B
-from contracts.truth import DUPLICATE, INELIGIBLE, MATCHED, STATUSES, UNMATCHED, Verdict
+from contracts.truth import DUPLICATE, INELIGIBLE, MATCHED, PARTIAL, UNMATCHED
 
-BILLS_SHOWN = 32
-FINDINGS_SHOWN = 4
-REFERENCES_SHOWN = 8
 COMPARISONS = 4
+
+
+class Bill(NamedTuple):
+    """A bill that is not matched, as the book judges it: where it lies, its record's id and its verdict."""
+
+    place: Place
+    id: bytes
+    verdict: dict[str, Any]
+
+    @property
+    def status(self) -> str:
+        return str(self.verdict["status"])
+
+    @property
+    def amount(self) -> Scaled:
+        text = self.verdict["amount"]
+        return decimal_text.parse(text) if text else NOTHING
 
 
 class Inputs(NamedTuple):
@@ -46,8 +63,11 @@ class Inputs(NamedTuple):
     qualification: Facts | None
     guarantees: tuple[Document, ...]
     used_guarantees: frozenset[bytes]  # ids that back another approved application
-    evidence: Evidence
-    verdicts: tuple[Verdict, ...]
+    sums: dict[str, int]  # by aggregates.KEYS, over all chains and identifiers of the enterprise
+    samples: dict[str, tuple[bytes, ...]]  # ids of records that lower a measure
+    truth: Truth  # over the bills in the contract's currency, and those that name none
+    bills: tuple[Bill, ...]  # false ones first, then doubtful ones; in any currency, a bounded number
+    progress: Progress  # of the contract
     now: int
 
 
@@ -66,10 +86,11 @@ def assess(inputs: Inputs) -> dict[str, Any]:
     found: list[Reason] = []
     model, contract = inputs.model, inputs.contract.document
     money = standing.contract_money(contract, steps, found)
-    own = tuple(v for v in inputs.verdicts if v.bill.text("currency") in ("", money.currency))
-    rated = _ratings(inputs, own, steps)
+    rated = _ratings(inputs, steps)
     combined = composite(rated, model, steps)
-    found += _rating_reasons(rated, inputs, own) + _bill_reasons(inputs.verdicts, own)
+    corroborated = corroboration(inputs.progress, steps)
+    own = tuple(bill for bill in inputs.bills if bill.verdict["currency"] in ("", money.currency))
+    found += _rating_reasons(rated, inputs, own) + _bill_reasons(inputs, own)
     strength = standing.contract_strength(inputs.contract, model.contract_floor_bp, steps, found)
     q = standing.qualification(inputs.qualification, steps, found)
     counted = standing.guarantees(
@@ -92,24 +113,25 @@ def assess(inputs: Inputs) -> dict[str, Any]:
         "ratings": {rating.name: _rating_entry(rating) for rating in rated},
         "qualification": q,
         "contract_strength": strength,
+        "corroboration": corroborated,
         "guarantees": [doc.id for doc, _ in counted],
         "no_limit": sorted({reason.code for reason in found if reason.severity == Severity.FORBIDS}),
         "reasons": [reason.entry() for reason in reasons.leading(found)],
         "reason_count": len(found),
-        "bills": _bill_entries(inputs.verdicts),
-        "bill_count": len(inputs.verdicts),
-        "limit_without": _comparisons(model, base, rated, own),
+        "bills": [_bill_entry(bill) for bill in inputs.bills],
+        "bill_count": sum(inputs.truth.counts.values()),
+        "limit_without": _comparisons(inputs, base, rated, own),
         "steps": steps.entries,
     }
 
 
-def _ratings(inputs: Inputs, own: tuple[Verdict, ...], steps: Steps) -> tuple[Rating, ...]:
-    sums, model = inputs.evidence.sums, inputs.model
+def _ratings(inputs: Inputs, steps: Steps) -> tuple[Rating, ...]:
+    sums, model = inputs.sums, inputs.model
     measures = {
         "conformity": conformity(sums, steps),
         "timeliness": timeliness(sums, model, steps),
-        "accuracy": accuracy(sums, steadiness(inputs.evidence.of("process")), model, steps),
-        "truth": truth(own, steps),
+        "accuracy": accuracy(sums, model, steps),
+        "truth": truth(inputs.truth, steps),
     }
     return tuple(rate(name, value, model, steps) for name, value in measures.items())
 
@@ -139,53 +161,47 @@ def _limit(model: Model, base: _Base, combined: int | None, steps: Steps) -> Ini
     return result
 
 
-def _rating_reasons(rated: tuple[Rating, ...], inputs: Inputs, own: tuple[Verdict, ...]) -> list[Reason]:
-    process = tuple(doc.id for doc in inputs.evidence.of("process"))
-    bills = tuple(v.bill.id for v in own)
-    evidence = {
-        "conformity": process + bills,
-        "timeliness": process + bills,
-        "accuracy": process,
-        "truth": tuple(v.bill.id for v in own if v.status != MATCHED),
-    }
-    historical = inputs.evidence.sums["historical_count"]
+def _rating_reasons(rated: tuple[Rating, ...], inputs: Inputs, own: tuple[Bill, ...]) -> list[Reason]:
+    evidence = {**inputs.samples, "truth": tuple(bill.id for bill in own)}
+    historical = inputs.sums["historical_count"]
     weights = inputs.model.weights
-    found = (rating_reason(rating, weights[rating.name], evidence[rating.name], historical) for rating in rated)
+    found = (
+        rating_reason(rating, weights[rating.name], evidence.get(rating.name, ()), historical) for rating in rated
+    )
     return [reason for reason in found if reason is not None]
 
 
-def _bill_reasons(verdicts: tuple[Verdict, ...], own: tuple[Verdict, ...]) -> list[Reason]:
-    """One reason for each false bill; one for all without an order, for those in another currency, for old ones."""
+def _bill_reasons(inputs: Inputs, own: tuple[Bill, ...]) -> list[Reason]:
+    """One reason for each false bill; one each for those without an order, in part, in another currency."""
     found = []
-    for verdict in verdicts:
-        if verdict.status in INELIGIBLE:
-            first = verdict.findings[0]
-            code = reasons.DUPLICATE if verdict.status == DUPLICATE else reasons.CONTRADICTED
-            found.append(Reason(Severity.FALSE, B, code, first.text, first.evidence))
-    unmatched = tuple(v.bill.id for v in own if v.status == UNMATCHED)
+    for bill in inputs.bills:
+        if bill.status in INELIGIBLE:
+            first = bill.verdict["findings"][0]
+            code = reasons.DUPLICATE if bill.status == DUPLICATE else reasons.CONTRADICTED
+            found.append(Reason(Severity.FALSE, B, code, first["text"], tuple(first["evidence"])))
+    unmatched = inputs.truth.counts[UNMATCHED]
     if unmatched:
-        text = f"{len(unmatched)} bills have no order on any chain"
-        found.append(Reason(Severity.LOWERS, B, reasons.UNMATCHED, text, unmatched, len(unmatched), 0))
-    partial = tuple(v for v in own if v.status == "partial")
+        text = f"{unmatched} bills have no order on any chain"
+        evidence = tuple(bill.id for bill in own if bill.status == UNMATCHED)
+        found.append(Reason(Severity.LOWERS, B, reasons.UNMATCHED, text, evidence, unmatched, 0))
+    partial = inputs.truth.counts[PARTIAL]
     if partial:
-        text = f"{len(partial)} bills are matched in part: {partial[0].findings[0].text}"
-        evidence = tuple(v.bill.id for v in partial)
-        found.append(Reason(Severity.LOWERS, B, reasons.PARTIAL, text, evidence, len(partial), 0))
-    counted = {v.bill.id for v in own}
-    foreign = tuple(v.bill.id for v in verdicts if v.bill.id not in counted)
-    if foreign:
-        text = f"{len(foreign)} bills are in another currency than the contract and leave truth"
-        found.append(Reason(Severity.NOTES, 0, reasons.BILLS_IN_OTHER_CURRENCY, text, foreign, len(foreign), 0))
+        shown = [bill for bill in own if bill.status == PARTIAL]
+        why = f": {shown[0].verdict['findings'][0]['text']}" if shown else ""
+        text = f"{partial} bills are matched in part{why}"
+        evidence = tuple(bill.id for bill in shown)
+        found.append(Reason(Severity.LOWERS, B, reasons.PARTIAL, text, evidence, partial, 0))
+    foreign = inputs.sums["bill_count"] - sum(inputs.truth.counts.values())
+    if foreign > 0:
+        text = f"{foreign} bills are in another currency than the contract and leave truth"
+        evidence = tuple(bill.id for bill in inputs.bills if bill not in own)
+        found.append(Reason(Severity.NOTES, 0, reasons.BILLS_IN_OTHER_CURRENCY, text, evidence, foreign, 0))
     return found
 
 
 def _limit_reasons(inputs: Inputs, combined: int | None, result: InitialLimit | None) -> list[Reason]:
-    found = []
+    found: list[Reason] = []
     model, evidence = inputs.model, (inputs.contract.document.id,)
-    left_out = inputs.evidence.left_out
-    if left_out:
-        text = f"{left_out} older records lie outside the window of {model.max_records}"
-        found.append(Reason(Severity.NOTES, 0, reasons.WINDOW, text, (), left_out, model.max_records))
     if combined is None or result is None:
         return found
     if advance(model, combined).advance_bp == 0:
@@ -209,10 +225,11 @@ def _limit_reasons(inputs: Inputs, combined: int | None, result: InitialLimit | 
 
 
 def _comparisons(
-    model: Model, base: _Base, rated: tuple[Rating, ...], own: tuple[Verdict, ...]
+    inputs: Inputs, base: _Base, rated: tuple[Rating, ...], own: tuple[Bill, ...]
 ) -> list[dict[str, Any]]:
     """The limit as it would be if every bill were matched, and if each false one were: what a contradiction costs."""
-    if all(verdict.status == MATCHED for verdict in own):
+    model, counts = inputs.model, inputs.truth.counts
+    if counts[MATCHED] == sum(counts.values()):
         return []
 
     def limit_at(value: int) -> dict[str, Any]:
@@ -229,11 +246,12 @@ def _comparisons(
         }
 
     entries: list[dict[str, Any]] = [{"change": "every bill matched", **limit_at(B)}]
-    for verdict in [v for v in own if v.status in INELIGIBLE][:COMPARISONS]:
-        value, _, _ = truth_share(own, verdict)
+    for bill in [bill for bill in own if bill.status in INELIGIBLE][:COMPARISONS]:
+        value = truth_share(inputs.truth, bill.amount)
         if value is not None:
-            bill = list(verdict.bill.key)
-            entries.append({"change": "this bill matched", "bill": bill, "id": verdict.bill.id, **limit_at(value)})
+            entries.append(
+                {"change": "this bill matched", "bill": list(bill.place[1:]), "id": bill.id, **limit_at(value)}
+            )
     return entries
 
 
@@ -246,26 +264,8 @@ def _rating_entry(rating: Rating) -> dict[str, Any]:
     }
 
 
-def _bill_entries(verdicts: tuple[Verdict, ...]) -> list[dict[str, Any]]:
-    """Bills with their verdicts, the false ones first; at most 32, each with at most four findings."""
-    ranked = sorted(verdicts, key=lambda v: (STATUSES.index(v.status), *event_order(v.bill)))
-    return [
-        {
-            "bill": list(v.bill.key),
-            "id": v.bill.id,
-            "chain": v.bill.chain,
-            "status": v.status,
-            "amount": "" if v.amount is None else decimal_text.render(v.amount),
-            "currency": v.bill.text("currency"),
-            "findings": [finding.entry() for finding in v.findings[:FINDINGS_SHOWN]],
-            "finding_count": len(v.findings),
-            "orders": _references(v.trade.orders),
-            "despatches": _references(v.trade.despatches),
-            "receipts": _references(v.trade.receipts),
-        }
-        for v in ranked[:BILLS_SHOWN]
-    ]
-
-
-def _references(docs: tuple[Document, ...]) -> list[dict[str, Any]]:
-    return [{"key": list(doc.key), "id": doc.id, "chain": doc.chain} for doc in docs[:REFERENCES_SHOWN]]
+def _bill_entry(bill: Bill) -> dict[str, Any]:
+    """A bill with its verdict, as the book holds it: at most four findings, and the papers it was held against."""
+    shown = ("status", "amount", "currency", "findings", "orders", "despatches", "receipts", "contract", "confirmed")
+    said = {name: bill.verdict[name] for name in shown}
+    return {"bill": list(bill.place[1:]), "id": bill.id, "chain": bill.place[0], **said}

@@ -1,99 +1,78 @@
-"""Credit: application, corroboration, assessment, decision and disbursement ([10], [19], DOMAIN 1-6).
+"""Credit: application, corroboration, assessment ([10], [19], DOMAIN 1-6), and the whole contract's methods and hook.
 
 Runs on the consortium chain and reads every member's chain at the block being executed, so every node computes
-the same ratings and the same limit. The lender decides, always; a decision to lend and a disbursement cite a loan
-record on the lender's own chain.
+the same ratings and the same limit. The lender decides, always: lending.py holds what follows an assessment.
 
-State, on the consortium chain (beside that of alerts.py):
-    ("template", id, version), ("model", version), ("model_current",)
+State, on the consortium chain (beside that of adoption.py, book.py, lending.py and what these name):
     ("application", id)           -> {id, enterprise, contract, lender, amount, state, assessments, ...}
+    ("applied", hash)             -> id of the newest application of an enterprise for a contract to a lender
     ("assessment", id)            -> the whole assessment (assessment.py) with its application, height and model
     ("enterprise", party)         -> ids of its newest assessments, oldest first
     ("confirmation", record id)   -> [{owner, id, fields, height}]
-    ("decision", id), ("disbursement", id)
-    ("approved", kind, issuer party, number) -> minor units approved on a contract
-    ("guarantee_used", record id) -> application; ("loan_cited", lender, issuer, number) -> {application, disbursed}
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from contracts import access, alerts, applications, arguments, lending, periods, standing
+from contracts import (
+    access,
+    adoption,
+    applications,
+    arguments,
+    book,
+    decimal_text,
+    lending,
+    notices,
+    periods,
+    progress,
+    standing,
+)
 from contracts import assessment as assessments
 from contracts import model as credit_model
-from contracts.access import CONSORTIUM
 from contracts.applications import APPLIED, ASSESSED, MAX_ASSESSMENTS
+from contracts.assessment import Bill, Inputs
 from contracts.context import Args, Context, Method, Value
+from contracts.decimal_text import add
 from contracts.documents import Document, name
 from contracts.errors import ContractError
-from contracts.evidence import Evidence, Reader, corroborated_fields
-from contracts.findings import tolerances
+from contracts.evidence import Enterprise, Reader, corroborated_fields
 from contracts.lending import MAX_AMOUNT
-from contracts.matching import Book
 from contracts.record import MAX_FIELDS
-from contracts.series import thresholds
 from contracts.standing import Facts
-from contracts.template import compile_template
-from contracts.truth import judge, within_window
 
 MAX_CONFIRMATIONS: Final = 16
-INPUTS_SHOWN: Final = 256
+PAPERS: Final = ("contract", "process", "bill")  # categories whose confirmation may change a trade's verdict
 
 
 def begin_block(ctx: Context) -> None:
     """Judge new papers, then close the period if it is over."""
-    alerts.begin_block(ctx)
+    book.run(ctx, Reader(ctx))
     periods.close_if_over(ctx)
 
 
 def genesis(ctx: Context, doc: dict[str, Value]) -> None:
-    """Write the founding templates and the model. Raises ContractError for one that does not hold together."""
-    for template in doc["templates"]:
-        check_template(template)
-        ctx.put("template", template["id"], template["version"], value=template)
-    model = credit_model.parse(doc["model"])
-    ctx.put("model", model.version, value=doc["model"])
-    ctx.put("model_current", value=model.version)
+    """Write the founding templates and models, and open the first period. Raises ContractError."""
+    adoption.write_genesis(ctx, doc)
     periods.open_first(ctx, ctx.time, doc["parameters"].get(periods.PARAMETER, 0))
 
 
-def check_template(template: Value) -> None:
-    """All that a template must hold for records and credit. Raises ContractError WRONG_TEMPLATE."""
-    compile_template(template)
-    tolerances(template)
-    for kind in sorted(template["kinds"]):
-        thresholds(template["kinds"][kind])
-    currencies = template.get("currencies", {})
-    if type(currencies) is not dict or any(type(s) is not int or not 0 <= s <= 4 for s in currencies.values()):
-        raise ContractError("WRONG_TEMPLATE", "currencies maps codes to their minor-unit scale, 0 to 4")
-
-
 def apply(ctx: Context, args: Args) -> Value:
-    """Ask a lender for credit on a contract: {enterprise, contract, lender, amount (optional, minor units)}.
+    """Ask for credit on a contract: {enterprise, contract, lender (optional), amount (optional, minor units)}.
 
-    enterprise: party id or identifier. contract: [issuer, number], or [kind, issuer, number] to name an order. By
-    the enterprise's own key, or by a procurement or erp member while the enterprise has none. Gives {id}.
+    enterprise: party id or identifier. contract: [issuer, number], or [kind, issuer, number] to name an order.
+    Without a lender the application waits for credit.choose; it can be assessed before. By the enterprise's own key,
+    or by a procurement or erp member while the enterprise has none. Gives {id}.
     """
-    arguments.expect(args, "enterprise", "contract", "lender", optional=("amount",))
+    arguments.expect(args, "enterprise", "contract", optional=("lender", "amount"))
     actor = access.authorise(ctx, "credit.apply")
     reader = Reader(ctx)
     enterprise = applications.enterprise(reader, arguments.text(args["enterprise"], "enterprise"))
     applications.require_may_apply(ctx, actor, enterprise)
-    lender = arguments.member_id(args["lender"], "lender")
-    if access.member(ctx, lender)["role"] != "lender":
-        raise ContractError("NOT_A_LENDER", f"{lender} is no lender: see `tally query members`")
+    lender = applications.lender(ctx, args["lender"]) if args.get("lender", "") != "" else ""
     contract = applications.contract(reader, applications.contract_key(args["contract"]))
-    if reader.enterprise(contract.record.enterprise).id != enterprise.id:
-        raise ContractError(
-            "WRONG_ENTERPRISE",
-            f"{name(contract)} is of {contract.record.enterprise}, not of {enterprise.id}: register the identifier "
-            "if they are one (registry.add_identifiers)",
-        )
-    mark = ctx.hash([enterprise.id, list(contract.key), lender])
-    earlier = ctx.get("applied", mark)
-    if earlier is not None and ctx.get("application", earlier)["state"] in (APPLIED, ASSESSED):
-        raise ContractError("APPLICATION_OPEN", f"application {earlier.hex()} is open for this contract: assess it")
+    applications.require_contract_of(reader, enterprise, contract)
+    applications.claim(ctx, ctx.tx_id, enterprise.id, contract.key, lender)
     application = {
         "id": ctx.tx_id,
         "enterprise": enterprise.id,
@@ -110,9 +89,30 @@ def apply(ctx: Context, args: Args) -> Value:
         "disbursed": 0,
     }
     ctx.put("application", ctx.tx_id, value=application)
-    ctx.put("applied", mark, value=ctx.tx_id)
-    ctx.emit("applied", {"id": ctx.tx_id, "enterprise": enterprise.id, "lender": lender})
+    said = {"id": ctx.tx_id, "enterprise": enterprise.id, "lender": lender}
+    notices.notify(ctx, "applied", (lender, actor.id, enterprise.id), said)
     return {"id": ctx.tx_id}
+
+
+def choose(ctx: Context, args: Args) -> Value:
+    """Name the lender of an application that has none yet: {application, lender}. By whoever may apply.
+
+    Gives {application, lender}.
+    """
+    arguments.expect(args, "application", "lender")
+    actor = access.authorise(ctx, "credit.choose")
+    application = applications.application(ctx, args["application"])
+    enterprise = applications.enterprise(Reader(ctx), application["enterprise"])
+    applications.require_may_apply(ctx, actor, enterprise)
+    if application["lender"]:
+        raise ContractError("LENDER_CHOSEN", f"the application is to {application['lender']}: make another one")
+    lender = applications.lender(ctx, args["lender"])
+    kind, issuer, number = application["contract"]
+    applications.claim(ctx, application["id"], enterprise.id, (kind, issuer, number), lender)
+    ctx.put("application", application["id"], value={**application, "lender": lender})
+    said = {"application": application["id"], "enterprise": enterprise.id, "lender": lender}
+    notices.notify(ctx, "lender_chosen", (lender, actor.id, enterprise.id), said)
+    return {"application": application["id"], "lender": lender}
 
 
 def confirm(ctx: Context, args: Args) -> Value:
@@ -148,7 +148,10 @@ def confirm(ctx: Context, args: Args) -> Value:
     if len(others) >= MAX_CONFIRMATIONS:
         raise ContractError("TOO_MANY_CONFIRMATIONS", f"{name(doc)} is confirmed by {len(others)}: that is enough")
     ctx.put("confirmation", record_id, value=[*others, entry])
-    ctx.emit("confirmed", {"id": record_id, "kind": key[0], "issuer": key[1], "number": key[2], "by": actor.id})
+    if doc.category in PAPERS:
+        book.touch(ctx, doc.chain, doc.key)
+    said = {"id": record_id, "kind": key[0], "issuer": key[1], "number": key[2], "by": actor.id}
+    notices.notify(ctx, "confirmed", (doc.chain, actor.id, *_parties_of(reader, doc)), said)
     return {"known": False}
 
 
@@ -166,28 +169,9 @@ def assess(ctx: Context, args: Args) -> Value:
     contract = applications.contract(reader, (kind, issuer, number))
     enterprise = reader.enterprise(application["enterprise"])
     applications.require_involved(reader, actor, enterprise, contract)
-    version: int = ctx.get("model_current")
-    model = credit_model.parse(ctx.get("model", version))
-    evidence = reader.gather(enterprise, model.max_records)
-    verdicts = within_window(judge(Book(evidence.documents, reader.party_of)), evidence.cut)
-    raised = alerts.raise_alerts(ctx, verdicts, evidence.documents, enterprise)
-    guarantees = evidence.of("guarantee")
-    used = frozenset(
-        doc.id for doc in guarantees if ctx.get("guarantee_used", doc.id) not in (None, application["id"])
-    )
-    now = ctx.time // 1_000
-    result = assessments.assess(
-        assessments.Inputs(
-            model=model,
-            contract=_facts(ctx, reader, contract),
-            qualification=_qualification(ctx, reader, evidence, now),
-            guarantees=guarantees,
-            used_guarantees=used,
-            evidence=evidence,
-            verdicts=verdicts,
-            now=now,
-        )
-    )
+    book.settle(ctx, reader, enterprise)
+    inputs = _gather(ctx, reader, enterprise, contract, application["id"])
+    result = assessments.assess(inputs)
     stored = {
         **result,
         "id": ctx.tx_id,
@@ -196,67 +180,81 @@ def assess(ctx: Context, args: Args) -> Value:
         "contract": list(contract.key),
         "contract_id": contract.id,
         "lender": application["lender"],
-        "model": [model.id, version],
+        "template": [contract.record.template, contract.record.template_version],
+        "model": [inputs.model.id, inputs.model.version],
         "height": ctx.height,
         "time": ctx.time,
-        "inputs": _inputs_digest(ctx, evidence, contract),
-        "alerts": raised,
+        "inputs": _inputs_digest(ctx, inputs),
     }
     _store_assessment(ctx, application, stored)
     shown = ("limit", "currency", "scale", "grade", "no_limit")
-    ctx.emit("assessed", {"id": ctx.tx_id, "application": application["id"], "limit": result["limit"]})
+    said = {"id": ctx.tx_id, "application": application["id"], **{field: result[field] for field in shown}}
+    notices.notify(ctx, "assessed", (application["lender"], application["by"][1], enterprise.id), said)
     return {"id": ctx.tx_id, **{field: result[field] for field in shown}}
 
 
-def adopt_template(ctx: Context, args: Args) -> Value:
-    """Enter a template that the consortium has approved (gov, kind approve): {document}. Gives {id, version}."""
-    arguments.expect(args, "document")
-    access.authorise(ctx, "credit.adopt_template")
-    document = arguments.mapping(args["document"], "document")
-    check_template(document)
-    _require_approval(ctx, document)
-    template, version = document["id"], document["version"]
-    if ctx.get("template", template, version) is not None:
-        raise ContractError("TEMPLATE_EXISTS", f"template {template!r} version {version} stands: raise the version")
-    ctx.put("template", template, version, value=document)
-    ctx.emit("template_adopted", {"id": template, "version": version})
-    return {"id": template, "version": version}
+def _gather(ctx: Context, reader: Reader, enterprise: Enterprise, contract: Document, application: bytes) -> Inputs:
+    """Everything the assessment depends on: a bounded number of reads, however long the history."""
+    now = ctx.time // 1_000
+    documents = reader.standing(enterprise)
+    guarantees = tuple(doc for doc in documents if doc.category == "guarantee")
+    qualification = standing.current_qualification(
+        tuple(doc for doc in documents if doc.category == "qualification"), now
+    )
+    used = (doc.id for doc in guarantees if ctx.get("guarantee_used", doc.id) not in (None, application))
+    samples = reader.samples(enterprise)
+    return Inputs(
+        model=credit_model.current(ctx, adoption.model_of(contract.template)),
+        contract=_facts(ctx, reader, contract),
+        qualification=None if qualification is None else _facts(ctx, reader, qualification),
+        guarantees=guarantees,
+        used_guarantees=frozenset(used),
+        sums=reader.sums(enterprise),
+        samples={measure: tuple(sample.id for sample in samples[measure]) for measure in sorted(samples)},
+        truth=_truth(ctx, enterprise, contract.text("currency")),
+        bills=_bills(ctx, reader, enterprise),
+        progress=progress.of_contract(ctx, reader, contract),
+        now=now,
+    )
 
 
-def adopt_model(ctx: Context, args: Args) -> Value:
-    """Enter a credit model that the consortium has approved and make it current: {document}. Gives {id, version}."""
-    arguments.expect(args, "document")
-    access.authorise(ctx, "credit.adopt_model")
-    document = arguments.mapping(args["document"], "document")
-    model = credit_model.parse(document)
-    _require_approval(ctx, document)
-    current: int = ctx.get("model_current")
-    if model.version <= current:
-        raise ContractError("MODEL_EXISTS", f"model version {current} is current: a new one has a higher version")
-    ctx.put("model", model.version, value=document)
-    ctx.put("model_current", value=model.version)
-    ctx.emit("model_adopted", {"id": model.id, "version": model.version})
-    return {"id": model.id, "version": model.version}
+def _truth(ctx: Context, enterprise: Enterprise, currency: str) -> book.Truth:
+    """Totals over the bills in a currency, and over those that name none: they may be in it."""
+    found = book.truth_of(ctx, enterprise, currency)
+    if not currency:
+        return found
+    unnamed = book.truth_of(ctx, enterprise, "")
+    counts = {status: count + unnamed.counts[status] for status, count in found.counts.items()}
+    return book.Truth(add(found.all, unnamed.all), add(found.matched, unnamed.matched), counts)
 
 
-def _require_approval(ctx: Context, document: dict[str, Value]) -> None:
-    if ctx.read(CONSORTIUM, "gov", "approved", ctx.hash(document)) is None:
-        raise ContractError("NOT_APPROVED", "the members have not voted for this document: gov.propose, kind approve")
+def _bills(ctx: Context, reader: Reader, enterprise: Enterprise) -> tuple[Bill, ...]:
+    found = []
+    for place in (*book.false_bills(ctx, enterprise), *book.doubtful_bills(ctx, enterprise)):
+        chain, *key = place
+        verdict = book.verdict_of(ctx, chain, (key[0], key[1], key[2]))
+        doc = reader.document(chain, (key[0], key[1], key[2]))
+        if verdict is not None and doc is not None:
+            found.append(Bill(place, doc.id, verdict))
+    return tuple(found)
 
 
 def _facts(ctx: Context, reader: Reader, doc: Document) -> Facts:
     return Facts(doc, corroborated_fields(doc, reader.find(doc.key), ctx.get("confirmation", doc.id) or []))
 
 
-def _qualification(ctx: Context, reader: Reader, evidence: Evidence, now: int) -> Facts | None:
-    doc = standing.current_qualification(evidence.of("qualification"), now)
-    return None if doc is None else _facts(ctx, reader, doc)
+def _parties_of(reader: Reader, doc: Document) -> tuple[str, ...]:
+    """Ids of the registered parties on both sides of a paper."""
+    sides = (doc.record.enterprise, doc.record.counterparty)
+    return tuple(party for side in sides if (party := reader.party_of(side)) is not None)
 
 
-def _inputs_digest(ctx: Context, evidence: Evidence, contract: Document) -> dict[str, Value]:
-    """Which record versions went in: all of them by hash, the first ones by id."""
-    ids = sorted({contract.id, *(doc.id for doc in evidence.documents)})
-    return {"count": len(ids), "hash": ctx.hash(["tally/assessment_inputs", 1, ids]), "ids": ids[:INPUTS_SHOWN]}
+def _inputs_digest(ctx: Context, inputs: Inputs) -> dict[str, Value]:
+    """What went in: how many records, and the hash of the sums and totals they add up to."""
+    truth = [decimal_text.render(inputs.truth.all), decimal_text.render(inputs.truth.matched)]
+    statement = ["tally/assessment_inputs", 1, inputs.sums, truth, inputs.truth.counts, inputs.progress.stages]
+    count = inputs.sums["process_count"] + inputs.sums["bill_count"]
+    return {"records": count, "hash": ctx.hash(statement)}
 
 
 def _store_assessment(ctx: Context, application: dict[str, Any], stored: dict[str, Any]) -> None:
@@ -270,10 +268,11 @@ def _store_assessment(ctx: Context, application: dict[str, Any], stored: dict[st
 
 METHODS: Final[dict[str, Method]] = {
     "apply": apply,
+    "choose": choose,
     "confirm": confirm,
     "assess": assess,
     "decide": lending.decide,
     "disburse": lending.disburse,
-    "adopt_template": adopt_template,
-    "adopt_model": adopt_model,
+    "adopt_template": adoption.adopt_template,
+    "adopt_model": adoption.adopt_model,
 }

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from contracts import ratings, reasons
+from contracts.book import Truth
 from contracts.decimal_text import NOTHING, Scaled, add, at_scale, render
 from contracts.model import Model
+from contracts.progress import Progress
 from contracts.ratings import Band, Delay, Graded
 from contracts.reasons import Reason, Severity
-from contracts.statistics import B, Counted
-from contracts.truth import MATCHED, STATUSES, Verdict
+from contracts.statistics import B
 
 _REASON_CODES = {
     "conformity": reasons.CONFORMITY,
@@ -69,48 +70,48 @@ def timeliness(sums: dict[str, int], model: Model, steps: Steps) -> int | None:
     )
 
 
-def accuracy(sums: dict[str, int], steady: Counted, model: Model, steps: Steps) -> int | None:
-    """A from V1 over the running sums and V2 over the series of process records."""
+def accuracy(sums: dict[str, int], model: Model, steps: Steps) -> int | None:
+    """A from V1 and V2 over the running sums of process records."""
     within, judged = sums["range_within"], sums["range_total"]
     v1 = ratings.share(within, judged)
-    steps.add("in_range", "V1 = B * within // judged", "bp", v1, within=within, judged=judged)
-    v2 = ratings.share(steady.passed, steady.judged)
-    steps.add("fluctuation", "V2 = B * passed // judged", "bp", v2, passed=steady.passed, judged=steady.judged)
+    steps.add("in_range", "V1 = B * within // judged", "bp", v1, within=within, judged=judged, B=B)
+    passed, moves = sums["steps_passed"], sums["steps_judged"]
+    v2 = ratings.share(passed, moves)
+    steps.add("fluctuation", "V2 = B * passed // judged", "bp", v2, passed=passed, judged=moves, B=B)
     w1, w2 = model.accuracy_weights
     value = ratings.accuracy(v1, v2, w1, w2)
     formula = "A = (w1 * V1 + w2 * V2) // (w1 + w2), a share without data left out"
     return steps.add("accuracy", formula, "bp", value, V1=v1, V2=v2, w1=w1, w2=w2)
 
 
-def truth(verdicts: tuple[Verdict, ...], steps: Steps) -> int | None:
-    """V over the bills in the contract's currency."""
-    value, matched, everything = truth_share(verdicts)
-    counts = dict.fromkeys(STATUSES, 0)
-    for verdict in verdicts:
-        counts[verdict.status] += 1
+def truth(found: Truth, steps: Steps) -> int | None:
+    """V over the bills in the contract's currency, with how many of them have which status."""
     return steps.add(
         "truth",
-        "V = B * sum(amount of matched bills) // sum(amount of all bills)",
+        "V = B * matched_amount // all_amount",
         "bp",
-        value,
-        matched_amount=render(matched),
-        all_amount=render(everything),
-        **counts,
+        truth_share(found),
+        matched_amount=render(found.matched),
+        all_amount=render(found.all),
+        B=B,
+        **found.counts,
     )
 
 
-def truth_share(
-    verdicts: tuple[Verdict, ...], as_if_matched: Verdict | None = None
-) -> tuple[int | None, Scaled, Scaled]:
-    """(V, matched amount, total amount), exact. as_if_matched: one verdict taken as if it were matched."""
-    matched = everything = NOTHING
-    for verdict in verdicts:
-        amount = verdict.amount or NOTHING
-        everything = add(everything, amount)
-        if verdict.status == MATCHED or verdict is as_if_matched:
-            matched = add(matched, amount)
-    scale = max(matched.scale, everything.scale)
-    return ratings.share(at_scale(matched, scale), at_scale(everything, scale)), matched, everything
+def truth_share(found: Truth, besides: Scaled = NOTHING) -> int | None:
+    """V, exact. besides: an amount taken as if it were matched, too."""
+    matched = add(found.matched, besides)
+    scale = max(matched.scale, found.all.scale)
+    return ratings.share(at_scale(matched, scale), at_scale(found.all, scale))
+
+
+def corroboration(progress: Progress, steps: Steps) -> int | None:
+    """Share of what is billed truly on the contract that its debtor has confirmed with its own key."""
+    invoiced = progress.stages["invoiced"]
+    confirmed = min(progress.stages["confirmed"], invoiced)
+    value = ratings.share(confirmed, invoiced)
+    formula = "B * confirmed // invoiced, matched bills of this contract"
+    return steps.add("corroboration", formula, "bp", value, confirmed=confirmed, invoiced=invoiced, B=B)
 
 
 def rate(name: str, value: int | None, model: Model, steps: Steps) -> Rating:

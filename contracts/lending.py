@@ -111,7 +111,7 @@ def _current_assessment(ctx: Context, asked: dict[str, Any], assessment_id: byte
     if assessment_id != newest:
         raise ContractError("ASSESSMENT_STALE", f"the newest assessment is {newest.hex()}: decide on that one")
     found: dict[str, Any] = ctx.get("assessment", newest)
-    days = credit_model.parse(ctx.get("model", found["model"][1])).assessment_valid_days
+    days = credit_model.at(ctx, *found["model"]).assessment_valid_days
     if ctx.time > found["time"] + days * MS_PER_DAY:
         raise ContractError("ASSESSMENT_STALE", f"the assessment is older than {days} days: assess again")
     return found

@@ -1,13 +1,19 @@
 """The credit model: every parameter of a rating or a limit, voted in by the consortium, hashed and versioned.
 
 A model is a plain dict in the state (JSON in genesis/models). `parse` checks it and gives it names and types;
-docs/credit.md explains each field.
+docs/credit.md explains each field. Several models stand side by side, one for each industry: a template names the
+one its contracts are judged by, and what a model does not say for all, its version 2 says for the next ones only.
+
+State, on the consortium chain, in the credit contract's namespace:
+    ("model", id, version) -> the document; ("model_current", id) -> its newest version
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from contracts.access import CONSORTIUM
+from contracts.context import Context
 from contracts.errors import ContractError
 from contracts.ratings import Band
 from contracts.statistics import B
@@ -15,7 +21,8 @@ from contracts.statistics import B
 RATINGS = ("conformity", "timeliness", "accuracy", "truth")
 MAX_BANDS = 16
 MAX_WEIGHT = 1_000_000
-MAX_RECORDS = 65_536
+MAX_DAYS = 3_650
+STAGES = ("order", "in_transit", "receivable")  # of the borrowing base: each repays the one before it
 
 
 class Advance(NamedTuple):
@@ -25,6 +32,20 @@ class Advance(NamedTuple):
     low: int
     high: int | None
     advance_bp: int
+
+
+class Eligibility(NamedTuple):
+    """What keeps a receivable out of the borrowing base, beside falsehood, dispute and repayment.
+
+    past_due_days: older than so many days past its due day. cross_aging_bp: with more than this share of a debtor's
+    receivables past due, none of that debtor's count. concentration_bp: most that one debtor's may make up of all.
+    confirmed_only: only what the debtor has confirmed with its own key counts.
+    """
+
+    past_due_days: int
+    cross_aging_bp: int
+    concentration_bp: int
+    confirmed_only: bool
 
 
 class Model(NamedTuple):
@@ -43,7 +64,10 @@ class Model(NamedTuple):
     obligor_caps: dict[str, int]
     import_window_days: int
     assessment_valid_days: int
-    max_records: int
+    stage_advance: dict[str, int]  # advance rate of each of STAGES in the borrowing base
+    eligibility: Eligibility
+    grace_days: int  # after the due day, before a loan is overdue
+    silent_periods: int  # closed periods without a record, after which an active line raises SILENT
 
 
 def parse(document: Any) -> Model:
@@ -69,10 +93,26 @@ def parse(document: Any) -> Model:
         haircuts=_integers(document, "haircuts", B),
         contract_floor_bp=_integer(document, "contract_floor_bp", 0, B),
         obligor_caps=_integers(document, "obligor_caps", 2**63 - 1),
-        import_window_days=_integer(document, "import_window_days", 0, 3_650),
-        assessment_valid_days=_integer(document, "assessment_valid_days", 1, 3_650),
-        max_records=_integer(document, "max_records", 1, MAX_RECORDS),
+        import_window_days=_integer(document, "import_window_days", 0, MAX_DAYS),
+        assessment_valid_days=_integer(document, "assessment_valid_days", 1, MAX_DAYS),
+        stage_advance=_stage_advance(document),
+        eligibility=_eligibility(document),
+        grace_days=_integer(document, "grace_days", 0, MAX_DAYS),
+        silent_periods=_integer(document, "silent_periods", 1, 1_000),
     )
+
+
+def current(ctx: Context, model_id: str) -> Model:
+    """The version of a model that is in force now. Raises ContractError MODEL_MISSING."""
+    version = ctx.read(CONSORTIUM, "credit", "model_current", model_id)
+    if version is None:
+        raise ContractError("MODEL_MISSING", f"no model {model_id[:32]!r} is adopted: credit.adopt_model enters one")
+    return at(ctx, model_id, version)
+
+
+def at(ctx: Context, model_id: str, version: int) -> Model:
+    """One adopted version of a model: what an assessment or a line names."""
+    return parse(ctx.read(CONSORTIUM, "credit", "model", model_id, version))
 
 
 def advance(model: Model, composite: int) -> Advance:
@@ -118,6 +158,25 @@ def _pair(document: dict[str, Any], name: str, first: str, second: str) -> tuple
     if sorted(values) != sorted((first, second)) or not any(values.values()):
         raise _wrong(f"{name} names {first} and {second}, not both 0")
     return values[first], values[second]
+
+
+def _stage_advance(document: dict[str, Any]) -> dict[str, int]:
+    rates = _integers(document, "stage_advance", B)
+    if sorted(rates) != sorted(STAGES):
+        raise _wrong(f"stage_advance names exactly {', '.join(STAGES)}")
+    return rates
+
+
+def _eligibility(document: dict[str, Any]) -> Eligibility:
+    given = _map(document, "eligibility")
+    if sorted(given) != sorted(Eligibility._fields):
+        raise _wrong(f"eligibility names exactly {', '.join(Eligibility._fields)}")
+    return Eligibility(
+        past_due_days=_integer(given, "past_due_days", 0, MAX_DAYS),
+        cross_aging_bp=_integer(given, "cross_aging_bp", 0, B),
+        concentration_bp=_integer(given, "concentration_bp", 1, B),
+        confirmed_only=_integer(given, "confirmed_only", 0, 1) == 1,
+    )
 
 
 def _intervals(name: str, rows: Any, measure: str) -> list[tuple[str, int, int | None, int]]:

@@ -71,7 +71,7 @@ class Settings:
     name: str
     time: int
     templates: Sequence[Mapping[str, Any]]
-    model: Mapping[str, Any]
+    models: Sequence[Mapping[str, Any]]
     parties: Sequence[Mapping[str, Any]] = ()
     parameters: Mapping[str, int] | None = None
     contracts: Mapping[str, int] | None = None
@@ -86,7 +86,7 @@ def draft(settings: Settings, members: Iterable[Mapping[str, Any]]) -> Genesis:
         "parties": list(settings.parties),
         "parameters": {**documents.default_parameters(), **(settings.parameters or {})},
         "templates": list(settings.templates),
-        "model": dict(settings.model),
+        "models": list(settings.models),
         "contracts": dict(settings.contracts or documents.CONTRACTS),
     }
     return Genesis(documents.from_json(whole))
@@ -231,8 +231,11 @@ def summary(genesis: Genesis) -> list[str]:
         rights = "; ".join(f"{row['key'].hex()} may {', '.join(row['rights'])}" for row in member["signers"])
         lines.append(f"member {member['id']}, {member['role']}: {vote}; signs with {rights or 'no key'}")
     lines += [f"party {party['id']}: {party['name']}, {len(party['keys'])} keys" for party in doc["parties"]]
-    lines += [f"template {item['id']} version {item['version']}" for item in doc["templates"]]
-    lines.append(f"credit model version {doc['model']['version']}")
+    lines += [
+        f"template {item['id']} version {item['version']}, judged by model {item['model']}"
+        for item in doc["templates"]
+    ]
+    lines += [f"credit model {item['id']} version {item['version']}" for item in doc["models"]]
     lines.append("contracts: " + ", ".join(f"{name} {number}" for name, number in sorted(doc["contracts"].items())))
     lines += [f"parameter {name}: {value}" for name, value in sorted(doc["parameters"].items())]
     return lines

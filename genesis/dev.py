@@ -30,11 +30,11 @@ from chain import keys
 from chain.crypto import SigningKey
 from chain.keys import KeyFileError
 from contracts.gov import MAX_VALIDATORS
+from contracts.periods import PARAMETER as PERIOD_PARAMETER
 from genesis import ceremony, library
 from genesis.strict_json import GenesisError
 
 BASE_PORT: Final = 27_100
-DEFAULT_MODEL: Final = "standard-1"
 GENESIS_FILE: Final = "genesis.json"
 PASSPHRASE_FILE: Final = "passphrase"
 CONFIG_FILE: Final = "node.toml"
@@ -87,8 +87,8 @@ def make_dev(
     base_port: int = BASE_PORT,
     passphrase: str | None = None,
     template_ids: Sequence[str] | None = None,
-    model_id: str = DEFAULT_MODEL,
     parameters: Mapping[str, int] | None = None,
+    period_seconds: int | None = None,
     time_ms: int | None = None,
     anchor_rpc_url: str | None = None,
     anchor_settings: Mapping[str, int] | None = None,
@@ -96,20 +96,23 @@ def make_dev(
     """Write a sealed consortium of `members` validators and return where everything is.
 
     Node i listens on base_port + 2i (peers) and + 2i + 1 (API). Without `template_ids` all shipped templates are
-    taken; without `passphrase` a random one is made; `time_ms` is the genesis time (now); `anchor_settings`
-    go into every node's `[anchor]`, beside `anchor_rpc_url`. Raises GenesisError when
-    a value is wrong or the directory exists and is not empty.
+    taken, with the models they name; without `passphrase` a random one is made; `period_seconds` is the length of a
+    credit period (default: the calendar month); `time_ms` is the genesis time (now); `anchor_settings` go into every
+    node's `[anchor]`, beside `anchor_rpc_url`. Raises GenesisError when a value is wrong or the directory exists and
+    is not empty.
     """
     roster = _roster(members, observers)
     if not 1_024 <= base_port <= 65_536 - 2 * len(roster):
         raise GenesisError(f"base port {base_port} leaves no room for {len(roster)} nodes: choose 1024 to 65000")
     target = directory.absolute()
+    templates = [library.template(item) for item in template_ids or library.template_ids()]
+    period = {} if period_seconds is None else {PERIOD_PARAMETER: period_seconds}
     settings = ceremony.Settings(
         name=name,
         time=time.time_ns() // 1_000_000 if time_ms is None else time_ms,
-        templates=[library.template(item) for item in template_ids or library.template_ids()],
-        model=library.model(model_id),
-        parameters=parameters,
+        templates=templates,
+        models=library.models_of(templates),
+        parameters={**(parameters or {}), **period},
     )
     _refuse_occupied(target)
     try:

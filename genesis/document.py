@@ -1,6 +1,6 @@
 """The genesis document: what a consortium agrees on before its first block, and the check of all of it.
 
-The document is a plain dict of canonical values: name, time, members, parties, parameters, templates, model,
+The document is a plain dict of canonical values: name, time, members, parties, parameters, templates, models,
 contracts. The network id, which every signature of the network covers, is made from it (`chain.identity`). This
 file turns JSON, where bytes are hex, into that dict and back. The pydantic models are the door only: inside the
 program the document is the dict.
@@ -29,6 +29,7 @@ from chain.identity import genesis_hash, genesis_statement
 from chain.keys import is_usable_public_key
 from contracts import catalog
 from contracts.access import CONSORTIUM, METHOD_ROLES, ROLES
+from contracts.adoption import check_template, model_of
 from contracts.errors import ContractError
 from contracts.gov import MAX_VALIDATORS, PARAMETER_BOUNDS
 from contracts.model import parse as parse_model
@@ -220,7 +221,7 @@ class _Document(_Model):
     parties: list[_Party]
     parameters: dict[str, int]
     templates: Annotated[list[dict[str, Any]], Field(min_length=1)]
-    model: dict[str, Any]
+    models: Annotated[list[dict[str, Any]], Field(min_length=1)]
     contracts: dict[str, int]
 
     @field_validator("parameters")
@@ -251,6 +252,7 @@ class _Document(_Model):
     def _templates_stand(cls, templates: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for template in templates:
             try:
+                check_template(template)
                 kinds = compile_template(template).kinds.values()
             except ContractError as error:
                 raise ValueError(f"template {template.get('id')!r} does not stand: {error.message}") from None
@@ -262,14 +264,18 @@ class _Document(_Model):
             raise ValueError(f"template {twice[0]!r} version {twice[1]} stands twice: keep one")
         return templates
 
-    @field_validator("model")
+    @field_validator("models")
     @classmethod
-    def _model_stands(cls, model: dict[str, Any]) -> dict[str, Any]:
-        try:
-            parse_model(model)
-        except ContractError as error:
-            raise ValueError(f"model {model.get('id')!r} does not stand: {error.message}") from None
-        return model
+    def _models_stand(cls, models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for model in models:
+            try:
+                parse_model(model)
+            except ContractError as error:
+                raise ValueError(f"model {model.get('id')!r} does not stand: {error.message}") from None
+        twice = _repeated((model["id"], model["version"]) for model in models)
+        if twice:
+            raise ValueError(f"model {twice[0]!r} version {twice[1]} stands twice: keep one")
+        return models
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -282,6 +288,13 @@ class _Document(_Model):
         twice = _repeated(text for party in self.parties for text in party.identifiers)
         if twice:
             raise ValueError(f"the identifier {twice!r} belongs to two parties: keep it with one")
+        known = {model["id"] for model in self.models}
+        orphan = next((template for template in self.templates if model_of(template) not in known), None)
+        if orphan is not None:
+            raise ValueError(
+                f"template {orphan['id']!r} is judged by model {model_of(orphan)!r}, which is not among the models: "
+                "add it"
+            )
         count = sum(member.validator is not None for member in self.members)
         if not 1 <= count <= MAX_VALIDATORS:
             raise ValueError(f"{count} validators: a consortium has 1 to {MAX_VALIDATORS}, 4 to tolerate a fault")

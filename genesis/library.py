@@ -6,6 +6,7 @@ into its genesis document, so that a later release cannot change a running netwo
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +34,19 @@ def template(template_id: str) -> dict[str, Any]:
 def model(model_id: str) -> dict[str, Any]:
     """One shipped credit model. Raises GenesisError that names the known ones."""
     return _read("models", "model", model_id)
+
+
+def models_of(templates: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The newest shipped model of each id that templates name, by id. Raises GenesisError for one not shipped."""
+    newest: dict[str, dict[str, Any]] = {}
+    for found in map(model, model_ids()):
+        if found["id"] not in newest or newest[found["id"]]["version"] < found["version"]:
+            newest[found["id"]] = found
+    named = sorted({str(item.get("model")) for item in templates})
+    strange = next((name for name in named if name not in newest), None)
+    if strange is not None:
+        raise GenesisError(f"no model {strange!r} is shipped, which a template names: give its file with --model")
+    return [newest[name] for name in named]
 
 
 def example_documents() -> Path:

@@ -47,7 +47,7 @@ def document_of(label: str = "test", **parameters: int) -> dict[str, Any]:
             "parties": [],
             "parameters": {**documents.default_parameters(), **parameters},
             "templates": [library.template("bench")],
-            "model": library.model("standard-1"),
+            "models": [library.model("standard-1")],
             "contracts": dict.fromkeys(documents.CONTRACTS, 1),
         }
     )

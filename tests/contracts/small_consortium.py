@@ -28,6 +28,7 @@ SUPPLIER = "GB-COH:0001"
 TEMPLATE: dict[str, Any] = {
     "id": "trade",
     "version": 1,
+    "model": "standard",
     "time_zone_minutes": 0,
     "kinds": {
         "contract": {
@@ -102,8 +103,8 @@ def consortium(**changes: Value) -> Ledger:
     }
     ledger = Ledger(modules, document(**changes))
     adopt(ledger, TEMPLATE)
-    ledger.seed(CONSORTIUM, "credit", "model", 1, value={"import_window_days": 30})
-    ledger.seed(CONSORTIUM, "credit", "model_current", value=1)
+    ledger.seed(CONSORTIUM, "credit", "model", "standard", 1, value={"import_window_days": 30})
+    ledger.seed(CONSORTIUM, "credit", "model_current", "standard", value=1)
     ledger.next_block()
     return ledger
 

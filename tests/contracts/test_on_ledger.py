@@ -35,7 +35,7 @@ def ledger() -> Ledger:
     for member in base["members"]:
         member["signers"] = [{"key": KEYS[member["id"]].public, "rights": ["*"]}]
     base["templates"] = [json.loads((GENESIS / "templates" / "bench.json").read_text())]
-    base["model"] = json.loads((GENESIS / "models" / "standard-1.json").read_text())
+    base["models"] = [json.loads((GENESIS / "models" / "standard-1.json").read_text())]
     return Ledger.create(MemoryStore(), base)
 
 

@@ -30,8 +30,8 @@ def template(name: str = "general-trade") -> dict[str, Any]:
     return found
 
 
-def model() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((ROOT / "genesis" / "models" / "standard-1.json").read_text())
+def model(name: str = "standard") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / "genesis" / "models" / f"{name}-1.json").read_text())
     return found
 
 
@@ -52,7 +52,7 @@ def genesis_document(**changes: Any) -> dict[str, Any]:
         "parties": [{"id": "buyer", "name": "Buyer", "identifiers": [BUYER], "keys": [key("buyer")]}],
         "parameters": {"t0_ms": 1_000, "max_idle_ms": 30_000},
         "templates": [template(), template("bench"), template("construction")],
-        "model": model(),
+        "models": [model(), model("construction")],
         "contracts": dict.fromkeys(("records", "registry", "credit", "gov"), 1),
     }
     return {**base, **changes}
@@ -222,7 +222,7 @@ def documents(*papers: tuple[str, bytes], height: int = 1) -> tuple[Document, ..
     spec = decode_args(template())
     found = []
     for chain, data in papers:
-        entry = {"id": record_id(data), "height": height, "time": START, "record": decode_record(data)}
+        entry = {"id": record_id(data), "height": height, "time": START, "period": 1, "record": decode_record(data)}
         found.append(document(chain, entry, spec))
     return tuple(found)
 

@@ -46,7 +46,7 @@ class Consortium:
             "name": "Test consortium",
             "time": 1_750_000_000_000,
             "templates": [library.template("general-trade")],
-            "model": library.model("standard-1"),
+            "models": [library.model("standard-1")],
         }
 
     def draft(self) -> ceremony.Genesis:

@@ -96,7 +96,6 @@ def test_what_is_asked_for_is_in_it(tmp_path: Path) -> None:
         ({"base_port": 80}, "base port 80 leaves no room"),
         ({"base_port": 65_530}, "base port 65530 leaves no room"),
         ({"template_ids": ["nothing"]}, "unknown template 'nothing'"),
-        ({"model_id": "nothing"}, "unknown model 'nothing'"),
         ({"observers": ("parties",)}, "cannot be called 'parties'"),
         ({"observers": ("erp",)}, "the id 'erp' stands twice|exists already"),
         ({"parameters": {"t0_ms": 1}}, "parameter 't0_ms' is 1"),

@@ -44,7 +44,7 @@ def test_the_order_of_members_does_not_change_the_network(json_form: dict[str, A
         lambda doc: doc["parameters"].update(t0_ms=999),
         lambda doc: doc["members"][0]["signers"][0].update(rights=["credit.decide"]),
         lambda doc: doc["templates"][0].update(time_zone_minutes=60),
-        lambda doc: doc["model"].update(max_records=100),
+        lambda doc: doc["models"][0].update(grace_days=100),
     ],
 )
 def test_every_part_changes_the_network_id(json_form: dict[str, Any], change: Change) -> None:
@@ -113,8 +113,8 @@ def _no_votes(doc: dict[str, Any]) -> None:
             lambda doc: doc["templates"][0]["kinds"]["order"].update(uploaders=["bank"]),
             "lets the unknown role 'bank' upload",
         ),
-        (lambda doc: doc["model"].pop("weights"), "model 'standard' does not stand"),
-        (lambda doc: doc["model"].update(extra=1.5), "cannot encode|does not stand"),
+        (lambda doc: doc["models"][0].pop("weights"), "model 'standard' does not stand"),
+        (lambda doc: doc["models"][0].update(extra=1.5), "cannot encode|does not stand"),
         (lambda doc: doc["contracts"].pop("gov"), "version of each of anchor, .*gov"),
         (lambda doc: doc["contracts"].update(gov=0), "contract 'gov' has no version 0: this program has 1"),
         (lambda doc: doc.update(name=""), "name: .*at least 1"),
@@ -146,9 +146,8 @@ def test_a_document_past_its_size_is_refused(json_form: dict[str, Any]) -> None:
 def test_every_shipped_template_and_model_stands(json_form: dict[str, Any]) -> None:
     assert "general-trade" in library.template_ids()
     json_form["templates"] = [library.template(name) for name in library.template_ids()]
-    for model in library.model_ids():
-        json_form["model"] = library.model(model)
-        document.from_json(json_form)
+    json_form["models"] = [library.model(name) for name in library.model_ids()]
+    document.from_json(json_form)
 
 
 def test_an_unknown_template_or_model_names_the_known_ones() -> None:

@@ -59,7 +59,7 @@ class Consortium:
             if member["id"] in VOTES:
                 member["validator"] = VOTES[member["id"]].public
         base["templates"] = [json.loads((GENESIS / "templates" / "bench.json").read_text())]
-        base["model"] = json.loads((GENESIS / "models" / "standard-1.json").read_text())
+        base["models"] = [json.loads((GENESIS / "models" / "standard-1.json").read_text())]
         self.ledger = Ledger.create(MemoryStore(), base)
         self.time = START
         self.waiting: list[Transaction] = []

@@ -65,7 +65,7 @@ def consortium(n: int) -> Consortium:
             "parties": [],
             "parameters": {**documents.default_parameters(), "t0_ms": T0_MS, "max_idle_ms": MAX_IDLE_MS},
             "templates": [library.template("bench")],
-            "model": library.model("standard-1"),
+            "models": [library.model("standard-1")],
             "contracts": dict.fromkeys(documents.CONTRACTS, 1),
         }
     )
