@@ -1,6 +1,6 @@
 """Data exchange: files of members' systems to drafts of records ([8]); one format a module, one table of formats.
 
-drafts = read(data, name)                          formats: detect by content, read
+connector, drafts = recognise(data, name)           formats: detect by content, read one draft at a time
 prepared = to_record(draft, ...)                   prepare: template, open and sealed fields, source
 route("invoice", template, members)                routing: which member's chain a kind belongs on
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from node.connectors.draft import Party, RecordDraft
 from node.connectors.errors import ConnectorError
-from node.connectors.formats import FORMATS, Connector, detect, read
+from node.connectors.formats import FORMATS, Connector, detect, read, recognise
 from node.connectors.prepare import Prepared, Provenance, to_record
 from node.connectors.routing import route, uploaders
 
@@ -23,6 +23,7 @@ __all__ = [
     "RecordDraft",
     "detect",
     "read",
+    "recognise",
     "route",
     "to_record",
     "uploaders",

@@ -1,29 +1,29 @@
 """The one table of formats: how a document is recognised by its content, and which connector reads it.
 
-A file's name is used in errors and for nothing else. A new format is one module beside this one and one row here.
+A file's name is used in errors and for nothing else. A new format is one module beside this one and one row here:
+``_xml``, ``_json``, ``_zip`` and ``_bytes`` make its last two columns of a test over the XML root, the JSON value,
+the archive or the bytes, and of a reader over the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias, TypeVar
 
 from lxml import etree
 
-from node.connectors import (
-    ocds,
-    strict_json,
-    strict_xml,
-    ubl,
-    ubl_billing,
-    ubl_delivery,
-    ubl_guarantee,
-    ubl_order,
-    ubl_qualification,
-)
+from node.connectors import ocds, ubl, ubl_billing, ubl_delivery, ubl_guarantee, ubl_order, ubl_qualification
+from node.connectors.content import Content
 from node.connectors.draft import RecordDraft
 from node.connectors.errors import ConnectorError, shown
+from node.connectors.strict_json import Json
+from node.connectors.strict_zip import Archive
+
+T = TypeVar("T")
+Test: TypeAlias = Callable[[T], bool]
+Reader: TypeAlias = Callable[[T], Iterable[RecordDraft]]
+Pair: TypeAlias = tuple[Test[Content], Reader[Content]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,121 +31,182 @@ class Connector:
     """One row of the table.
 
     name, version: go into the source of every record it reads. version is raised when the same file would give
-    another record. format: for people. kinds: of the records it can give. read_bytes: a whole file to drafts,
-    at least one; ConnectorError where it cannot.
+    another record. format: for people. kinds: of the records it can give. matches: whether a file is of this format.
+    drafts_of: its drafts, one at a time where it may hold many; ConnectorError where it cannot.
     """
 
     name: str
     version: str
     format: str
     kinds: tuple[str, ...]
-    read_bytes: Callable[[bytes], list[RecordDraft]]
+    matches: Test[Content]
+    drafts_of: Reader[Content]
 
     def read(self, data: bytes, name: str) -> list[RecordDraft]:
-        """The drafts of a file. Raises ConnectorError, naming the file."""
+        """The drafts of a file, at least one. Raises ConnectorError, naming the file."""
         try:
-            return self.read_bytes(data)
+            return list(self.drafts_of(Content.of(data)))
         except ConnectorError as error:
             raise error.in_file(name) from None
 
 
-def detect(data: bytes, name: str) -> Connector:
-    """The connector for a file's content. Raises ConnectorError, naming the file: UNKNOWN_FORMAT, NOT_SUPPORTED …"""
+def recognise(data: bytes, name: str) -> tuple[Connector, Iterator[RecordDraft]]:
+    """The connector of a file and its drafts one by one: a table of 100,000 rows is never held as drafts.
+
+    Raises ConnectorError, naming the file; so does the iterator.
+    """
     try:
-        if strict_xml.looks_like_xml(data):
-            return _detect_xml(strict_xml.parse(data))
-        if strict_json.looks_like_json(data):
-            return _detect_json(strict_json.parse(data))
-        raise _not_text(data)
+        content = Content.of(data)
+        connector = _connector(content)
     except ConnectorError as error:
         raise error.in_file(name) from None
+    return connector, _named(connector, content, name)
+
+
+def detect(data: bytes, name: str) -> Connector:
+    """The connector for a file's content. Raises ConnectorError, naming the file: UNKNOWN_FORMAT, NOT_SUPPORTED …"""
+    return recognise(data, name)[0]
 
 
 def read(data: bytes, name: str) -> list[RecordDraft]:
     """Detect and read in one call. Raises ConnectorError, naming the file."""
-    return detect(data, name).read(data, name)
+    return list(recognise(data, name)[1])
 
 
-def _xml(reader: Callable[[etree._Element], list[RecordDraft]]) -> Callable[[bytes], list[RecordDraft]]:
-    return lambda data: reader(strict_xml.parse(data))
+def _named(connector: Connector, content: Content, name: str) -> Iterator[RecordDraft]:
+    try:
+        yield from connector.drafts_of(content)
+    except ConnectorError as error:
+        raise error.in_file(name) from None
 
 
-_OCDS: Final = Connector(
-    "ocds-contract",
-    "1",
-    "OCDS 1.1 JSON: release, release package, record, record package",
-    ("contract",),
-    lambda data: ocds.read(strict_json.parse(data)),
-)
+def _connector(content: Content) -> Connector:
+    for connector in FORMATS:
+        if connector.matches(content):
+            return connector
+    raise _unknown(content)
 
-_UBL: Final = {
-    "Order": Connector("ubl-order", "1", "UBL 2.0/2.1 Order", ("order",), _xml(ubl_order.read)),
-    "DespatchAdvice": Connector(
-        "ubl-despatch", "1", "UBL 2.0/2.1 DespatchAdvice", ("despatch",), _xml(ubl_delivery.read_despatch)
+
+def _xml(matches: Test[etree._Element], reader: Reader[etree._Element]) -> Pair:
+    """For XML: test and reader get the root element."""
+    return _over(lambda content: content.xml, matches, reader)
+
+
+def _json(matches: Test[Json], reader: Reader[Json]) -> Pair:
+    """For JSON: test and reader get the value."""
+    return _over(lambda content: content.json, matches, reader)
+
+
+def _zip(matches: Test[Archive], reader: Reader[Archive]) -> Pair:
+    """For ZIP archives: test and reader get the archive."""
+    return _over(lambda content: content.archive, matches, reader)
+
+
+def _bytes(matches: Test[bytes], reader: Reader[bytes]) -> Pair:
+    """For what is neither XML nor JSON nor a ZIP archive: test and reader get the bytes."""
+
+    def part(content: Content) -> bytes | None:
+        return content.data if content.is_plain else None
+
+    return _over(part, matches, reader)
+
+
+def _over(part: Callable[[Content], T | None], matches: Test[T], reader: Reader[T]) -> Pair:
+    def test(content: Content) -> bool:
+        found = part(content)
+        return found is not None and matches(found)
+
+    def drafts(content: Content) -> Iterable[RecordDraft]:
+        found = part(content)
+        if found is None:
+            raise ConnectorError("UNKNOWN_FORMAT", "it is of another format", "let its content decide: use detect")
+        return reader(found)
+
+    return test, drafts
+
+
+def _ubl(document: str, reader: Reader[etree._Element]) -> Pair:
+    """For one UBL document type."""
+    expected = (f"{ubl.NAMESPACE}{document}-2", document)
+    return _xml(lambda root: ubl.local_name(root) == expected, reader)
+
+
+FORMATS: Final[tuple[Connector, ...]] = (
+    Connector(
+        "ocds-contract",
+        "1",
+        "OCDS 1.1 JSON: release, release package, record, record package",
+        ("contract",),
+        *_json(ocds.matches, ocds.read),
     ),
-    "ReceiptAdvice": Connector(
-        "ubl-receipt", "1", "UBL 2.0/2.1 ReceiptAdvice", ("receipt",), _xml(ubl_delivery.read_receipt)
+    Connector("ubl-order", "1", "UBL 2.0/2.1 Order", ("order",), *_ubl("Order", ubl_order.read)),
+    Connector(
+        "ubl-despatch",
+        "1",
+        "UBL 2.0/2.1 DespatchAdvice",
+        ("despatch",),
+        *_ubl("DespatchAdvice", ubl_delivery.read_despatch),
     ),
-    "Invoice": Connector(
-        "ubl-invoice", "1", "UBL 2.0/2.1 Invoice, EN 16931 too", ("invoice",), _xml(ubl_billing.read_invoice)
+    Connector(
+        "ubl-receipt",
+        "1",
+        "UBL 2.0/2.1 ReceiptAdvice",
+        ("receipt",),
+        *_ubl("ReceiptAdvice", ubl_delivery.read_receipt),
     ),
-    "CreditNote": Connector(
+    Connector(
+        "ubl-invoice",
+        "1",
+        "UBL 2.0/2.1 Invoice, EN 16931 too",
+        ("invoice",),
+        *_ubl("Invoice", ubl_billing.read_invoice),
+    ),
+    Connector(
         "ubl-credit-note",
         "1",
         "UBL 2.0/2.1 CreditNote, EN 16931 too",
         ("credit_note",),
-        _xml(ubl_billing.read_credit_note),
+        *_ubl("CreditNote", ubl_billing.read_credit_note),
     ),
-    "GuaranteeCertificate": Connector(
-        "ubl-guarantee", "1", "UBL 2.1 GuaranteeCertificate", ("guarantee",), _xml(ubl_guarantee.read)
+    Connector(
+        "ubl-guarantee",
+        "1",
+        "UBL 2.1 GuaranteeCertificate",
+        ("guarantee",),
+        *_ubl("GuaranteeCertificate", ubl_guarantee.read),
     ),
-    "TendererQualification": Connector(
+    Connector(
         "ubl-qualification",
         "1",
         "UBL 2.1 TendererQualification",
         ("qualification",),
-        _xml(ubl_qualification.read),
+        *_ubl("TendererQualification", ubl_qualification.read),
     ),
-}
-
-FORMATS: Final[tuple[Connector, ...]] = (_OCDS, *_UBL.values())
-
-_CII: Final = "urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:"
-_SIGNATURES: Final = (
-    (b"%PDF", "a PDF"),
-    (b"PK\x03\x04", "a ZIP archive (OFD, XLSX and the like)"),
-    (b"UNA", "EDIFACT"),
-    (b"UNB", "EDIFACT"),
 )
-_ADVICE: Final = "export it as UBL 2.1 XML or OCDS 1.1 JSON"
+"""Tried in this order; the first that matches reads the file."""
+
+_UBL_TYPES: Final = ", ".join(c.format.split()[2].rstrip(",") for c in FORMATS if c.name.startswith("ubl-"))
+_ADVICE: Final = "export it in a format of docs/data-exchange.md"
 
 
-def _detect_xml(root: etree._Element) -> Connector:
+def _unknown(content: Content) -> ConnectorError:
+    """Why no row matches, as near as can be said."""
+    if content.xml is not None:
+        return _unknown_xml(content.xml)
+    if content.json is not None:
+        return ConnectorError("UNKNOWN_FORMAT", "JSON of no format that is read", _ADVICE)
+    if content.archive is not None:
+        return ConnectorError("UNKNOWN_FORMAT", "a ZIP archive of no format that is read", "take in the files in it")
+    if not content.data.strip():
+        return ConnectorError("UNKNOWN_FORMAT", "the file is empty", "get a whole copy from its sender")
+    return ConnectorError("UNKNOWN_FORMAT", "neither XML nor JSON in UTF-8", _ADVICE)
+
+
+def _unknown_xml(root: etree._Element) -> ConnectorError:
     namespace, name = ubl.local_name(root)
     if namespace == f"{ubl.NAMESPACE}{name}-2":
-        if name in _UBL:
-            return _UBL[name]
-        raise ConnectorError(
-            "NOT_SUPPORTED", f"UBL {shown(name)} is not supported yet", f"take in one of {', '.join(_UBL)}"
+        return ConnectorError(
+            "NOT_SUPPORTED", f"UBL {shown(name)} is not supported yet", f"take in one of {_UBL_TYPES}"
         )
-    if namespace.startswith(_CII):
-        raise ConnectorError("NOT_SUPPORTED", "UN/CEFACT Cross Industry Invoice is not supported yet", _ADVICE)
     place = f"in the namespace {shown(namespace)}" if namespace else "without a namespace"
-    raise ConnectorError("UNKNOWN_FORMAT", f"the root element is {shown(name)} {place}", _ADVICE)
-
-
-def _detect_json(document: strict_json.Json) -> Connector:
-    if ocds.matches(document):
-        return _OCDS
-    if isinstance(document, dict) and document.get("type") == "EPCISDocument":
-        raise ConnectorError("NOT_SUPPORTED", "EPCIS is not supported yet", _ADVICE)
-    raise ConnectorError("UNKNOWN_FORMAT", "JSON, but no OCDS release or record", _ADVICE)
-
-
-def _not_text(data: bytes) -> ConnectorError:
-    if not data.strip():
-        return ConnectorError("UNKNOWN_FORMAT", "the file is empty", "get a whole copy from its sender")
-    for signature, what in _SIGNATURES:
-        if data.startswith(signature):
-            return ConnectorError("NOT_SUPPORTED", f"{what} is not supported yet", _ADVICE)
-    return ConnectorError("UNKNOWN_FORMAT", "neither XML nor JSON in UTF-8", _ADVICE)
+    return ConnectorError("UNKNOWN_FORMAT", f"the root element is {shown(name)} {place}", _ADVICE)
