@@ -1,4 +1,6 @@
-"""XML from strangers: UTF-8 only, no DTD, no entities, no network; size, depth and element count capped.
+"""XML from strangers: no DTD, no entities, no network; size, depth and element count capped.
+
+UTF-8 only, but for Chinese files that declare GB 2312, GBK or GB 18030 (GB 18030 reads all three).
 
 A document type declaration can stand only before the root element (XML 1.0 § 2.8), so the prolog is read by
 hand first and no DTD ever reaches libxml2. What is left for the parser has no entities but the five
@@ -23,6 +25,9 @@ _BOM: Final = "\ufeff"
 _PROLOG_ITEM = re.compile(r"\s*(?:<\?.*?\?>|<!--.*?-->)", re.DOTALL)
 _ENCODING = re.compile(r"""encoding\s*=\s*["']([^"']*)["']""")
 _SAFE_ENCODINGS: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
+_CHINESE: Final = re.compile(
+    rb"""(\s*<\?xml\s[^>]{0,200}?encoding\s*=\s*["'])(?:gb2312|gbk|gb18030)(?=["'])""", re.IGNORECASE
+)
 
 
 def looks_like_xml(data: bytes) -> bool:
@@ -56,6 +61,15 @@ def parse(data: bytes) -> etree._Element:
 
 
 def _decode(data: bytes) -> str:
+    if chinese := _CHINESE.match(data):
+        try:
+            return chinese[1].decode("ascii") + "UTF-8" + data[chinese.end() :].decode("gb18030")
+        except UnicodeDecodeError as error:
+            raise ConnectorError(
+                "NOT_UTF8",
+                f"byte {error.start + chinese.end()} is not of the encoding it declares",
+                "save the file as UTF-8 and take it in again",
+            ) from None
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
