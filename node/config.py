@@ -8,125 +8,76 @@ settings. A wrong file is answered with one line that names the setting and says
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from chain.keys import KeyFileError, passphrase_from_environment, passphrase_from_file
 from genesis.strict_json import one_line
+from node.config_intake import Intake, absolute_intake
+from node.config_types import (
+    Address,
+    FilePath,
+    HttpUrl,
+    ListenAddress,
+    MemberId,
+    Positive,
+    Section,
+    ethereum_address,
+    is_safe_url,
+    parse_address,
+)
+
+__all__ = ["Address", "Config", "ConfigError", "Intake", "load", "parse_address", "passphrase"]
 
 MAX_FILE_SIZE: Final = 1024 * 1024
 """Bytes of a configuration file."""
-
-_ID: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
-_HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
 
 class ConfigError(Exception):
     """A configuration that cannot be used; the message is one line that says what to do."""
 
 
-class Address(NamedTuple):
-    """Where to listen or dial: an IPv4 or IPv6 address (no brackets) or a host name, and a TCP port."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def parse_address(text: Any) -> Address:
-    """The address of "host:port" or "[IPv6]:port". Raises ValueError that shows the form."""
-    if isinstance(text, Address):
-        return text
-    host, colon, port = text.rpartition(":") if isinstance(text, str) else ("", "", "")
-    bracketed = host.startswith("[") and host.endswith("]")
-    name = host[1:-1] if bracketed else host
-    well_formed = re.fullmatch(r"[0-9a-fA-F:.]{2,45}", name) if bracketed else _HOST.fullmatch(name)
-    if not colon or not well_formed or not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65_535:
-        raise ValueError(f'{text!r} is no address: write "host:port", for example "127.0.0.1:27100"')
-    return Address(name, int(port))
-
-
-def _member_id(text: str) -> str:
-    if not _ID.fullmatch(text):
-        raise ValueError(f"{text!r} is no member id: copy it from 'tally genesis show'")
-    return text
-
-
-def _http_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f'{text!r} is no http address: write for example "http://127.0.0.1:8545"')
-    return text
-
-
-def _path(value: Any) -> Path:
-    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
-        raise ValueError("must be a path in quotes")
-    return Path(value)
-
-
-def _ethereum_address(text: str) -> str:
-    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
-        raise ValueError(f"{text!r} is no Ethereum address: write 0x and 40 hex digits")
-    return text.lower()
-
-
-_Id = Annotated[str, AfterValidator(_member_id)]
-_Path = Annotated[Path, BeforeValidator(_path)]
-_Address = Annotated[Address, BeforeValidator(parse_address)]
-_Url = Annotated[str, AfterValidator(_http_url)]
-_Positive = Annotated[int, Field(ge=1)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class Keys(_Section):
+class Keys(Section):
     """Key files of this node (`chain.keys`). Without a validator key the node is an observer."""
 
-    network: _Path
-    validator: _Path | None = None
-    signer: _Path | None = None
+    network: FilePath
+    validator: FilePath | None = None
+    signer: FilePath | None = None
 
 
-class P2p(_Section):
+class P2p(Section):
     """Peer network: where to listen, and where each other member is (`{member id: "host:port"}`)."""
 
-    listen: _Address
-    peers: dict[_Id, _Address] = {}
+    listen: ListenAddress
+    peers: dict[MemberId, ListenAddress] = Field(default_factory=dict)
 
 
-class Api(_Section):
+class Api(Section):
     """HTTP API and explorer pages. It has no login of its own: keep it on loopback or behind a proxy."""
 
-    listen: _Address
+    listen: ListenAddress
     max_request_bytes: Annotated[int, Field(ge=1_024, le=64 * 1024 * 1024)] = 8 * 1024 * 1024
 
 
-class Anchor(_Section):
+class Anchor(Section):
     """Public-chain anchoring over Ethereum JSON-RPC; without `rpc_urls` this node neither anchors nor re-checks.
 
     The consortium's parameters say how often an anchor is due; `node.anchoring` says what each value does.
     """
 
-    rpc_urls: list[_Url] = []
+    rpc_urls: list[HttpUrl] = Field(default_factory=list)
     """The first sends; the others are independent endpoints that must agree before an anchor is final."""
-    key: _Path | None = None
+    key: FilePath | None = None
     """Ethereum keystore (version 3) file of a dedicated, low-balance account, under the node's passphrase."""
     development_account: Annotated[int, Field(ge=0, le=9)] | None = None
     """Instead of a key: an account that development chains fund. Its key is public, its anchors prove nothing."""
-    chain_id: _Positive | None = None
+    chain_id: Positive | None = None
     """Refuse an endpoint of another chain; None takes what the first endpoint says."""
-    senders: list[Annotated[str, AfterValidator(_ethereum_address)]] = []
+    senders: list[Annotated[str, AfterValidator(ethereum_address)]] = Field(default_factory=list)
     """The other members' anchoring accounts, whose anchors count beside this node's own."""
     confirmations: Annotated[int, Field(ge=0, le=1_000)] = 3
     """Blocks from the anchor's to the newest, both counted; 0 waits for the chain's own `finalized` block."""
@@ -134,9 +85,9 @@ class Anchor(_Section):
     poll_s: Annotated[int, Field(ge=1, le=3_600)] = 5
     resend_s: Annotated[int, Field(ge=1)] = 60
     stuck_s: Annotated[int, Field(ge=1)] = 600
-    max_fee_gwei: _Positive = 50
-    tip_gwei: _Positive = 1
-    fee_cap_gwei: _Positive = 200
+    max_fee_gwei: Positive = 50
+    tip_gwei: Positive = 1
+    fee_cap_gwei: Positive = 200
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -149,30 +100,30 @@ class Anchor(_Section):
         return self
 
 
-class Limits(_Section):
+class Limits(Section):
     """What one node takes on. Bytes and counts."""
 
     mempool_bytes: Annotated[int, Field(ge=1024 * 1024)] = 64 * 1024 * 1024
-    mempool_transactions: _Positive = 50_000
-    sender_transactions: _Positive = 10_000
+    mempool_transactions: Positive = 50_000
+    sender_transactions: Positive = 10_000
     """Pending transactions of one signer."""
-    sender_bytes: _Positive = 16 * 1024 * 1024
+    sender_bytes: Positive = 16 * 1024 * 1024
     """Pending bytes of one signer."""
-    document_bytes: _Positive = 64 * 1024 * 1024
+    document_bytes: Positive = 64 * 1024 * 1024
     """One raw document in the document store."""
     min_free_disk_bytes: Annotated[int, Field(ge=0)] = 256 * 1024 * 1024
     """With less free space the node takes no new transactions, and says so."""
 
 
-class Webhook(_Section):
+class Webhook(Section):
     """One of `[[webhooks]]`: where the notices to a member or party are sent (docs/inbox.md)."""
 
-    url: _Url
+    url: HttpUrl
     recipient: Annotated[str, Field(min_length=1, max_length=256)]
     """Id of the member or party whose notices these are."""
-    secret_file: _Path
+    secret_file: FilePath
     """Shared with the receiver: "whsec_" and base64, one secret a line; each signs."""
-    names: list[str] = []
+    names: list[str] = Field(default_factory=list)
     """Send only notices of these names; all where empty."""
     after: str = ""
     """At the very first start, skip what lies up to this cursor."""
@@ -181,35 +132,34 @@ class Webhook(_Section):
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
-        parts = urlsplit(self.url)
-        if parts.scheme == "http" and not self.allow_http and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        if not is_safe_url(self.url, allow_http=self.allow_http):
             raise ValueError(f"{self.url} is not https, so it can be read on the way: use https, or set allow_http")
         return self
 
 
-class Clock(_Section):
+class Clock(Section):
     """The machine's clock against the peers' (R15 judges fresh proposals by it)."""
 
     warn_skew_ms: Annotated[int, Field(ge=10, le=60_000)] = 500
 
 
-class Log(_Section):
+class Log(Section):
     """Structured logs on standard error, or appended to a file."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "text"] = "json"
-    file: _Path | None = None
+    file: FilePath | None = None
 
 
-class Config(_Section):
+class Config(Section):
     """Everything one node is started with. Paths are absolute after `load`."""
 
-    member: _Id
-    genesis: _Path
-    data: _Path
+    member: MemberId
+    genesis: FilePath
+    data: FilePath
     documents: str | None = None
     """Raw-document store as an fsspec URL; None is `data`/documents."""
-    passphrase_file: _Path | None = None
+    passphrase_file: FilePath | None = None
     """Where the passphrase lies; TALLY_PASSPHRASE and TALLY_PASSPHRASE_FILE come first."""
     keys: Keys
     p2p: P2p
@@ -218,7 +168,8 @@ class Config(_Section):
     limits: Limits = Limits()
     clock: Clock = Clock()
     log: Log = Log()
-    webhooks: list[Webhook] = []
+    webhooks: list[Webhook] = Field(default_factory=list)
+    intake: Intake = Intake()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -302,5 +253,6 @@ def _absolute(config: Config, folder: Path) -> Config:
             "webhooks": [
                 hook.model_copy(update={"secret_file": place(hook.secret_file)}) for hook in config.webhooks
             ],
+            "intake": absolute_intake(config.intake, place),
         }
     )

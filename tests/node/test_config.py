@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from chain import keys
 from genesis import dev
@@ -173,21 +175,24 @@ def test_the_passphrase_comes_from_the_environment_first(tmp_path: Path) -> None
     assert config.passphrase(loaded(tmp_path, MINIMAL), {}) is None
 
 
+def settings_of(section: type[BaseModel], before: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """The settings of a section and of the sections in it, lists of sections too, by their dotted names."""
+    for name, field in section.model_fields.items():
+        inner = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
+        sections = [kind for kind in inner if get_origin(kind) is None and issubclass(kind, BaseModel)]
+        if sections:
+            yield from settings_of(sections[0], f"{before}{name}.")
+        else:
+            yield f"{before}{name}", field
+
+
 def test_the_documentation_lists_every_setting_and_its_default() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text()
     rows = dict(re.findall(r"^\| `([a-z0-9_.]+)` \| ([^|]+) \|", page, flags=re.MULTILINE))
-    settings = {}
-    for name, field in config.Config.model_fields.items():
-        section = field.annotation
-        for listed in get_args(section):  # a list of sections: [[webhooks]]
-            section = listed if isinstance(listed, type) and issubclass(listed, BaseModel) else section
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            settings.update({f"{name}.{part}": inner for part, inner in section.model_fields.items()})
-        else:
-            settings[name] = field
+    settings = dict(settings_of(config.Config))
     assert sorted(rows) == sorted(settings)
     for name, field in settings.items():
         if field.is_required():
             assert rows[name] == "required", name
         elif isinstance(field.default, bool | int | str):
-            assert rows[name] == str(field.default).lower(), name
+            assert rows[name] == (str(field.default).lower() or "none"), name
