@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from node.connectors import strict_json, strict_xml, strict_zip
-from node.connectors.strict_json import Json
+from node.connectors.strict_json import JsonDocument
 from node.connectors.strict_zip import Archive
 
 
@@ -17,7 +17,7 @@ class Content:
 
     data: bytes
     xml: etree._Element | None = None
-    json: Json = None
+    json: JsonDocument | None = None
     archive: Archive | None = None
 
     @classmethod

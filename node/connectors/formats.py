@@ -17,7 +17,7 @@ from node.connectors import ocds, ubl, ubl_billing, ubl_delivery, ubl_guarantee,
 from node.connectors.content import Content
 from node.connectors.draft import RecordDraft
 from node.connectors.errors import ConnectorError, shown
-from node.connectors.strict_json import Json
+from node.connectors.strict_json import JsonDocument
 from node.connectors.strict_zip import Archive
 
 T = TypeVar("T")
@@ -92,8 +92,8 @@ def _xml(matches: Test[etree._Element], reader: Reader[etree._Element]) -> Pair:
     return _over(lambda content: content.xml, matches, reader)
 
 
-def _json(matches: Test[Json], reader: Reader[Json]) -> Pair:
-    """For JSON: test and reader get the value."""
+def _json(matches: Test[JsonDocument], reader: Reader[JsonDocument]) -> Pair:
+    """For JSON: test and reader get the array or object."""
     return _over(lambda content: content.json, matches, reader)
 
 
@@ -104,11 +104,7 @@ def _zip(matches: Test[Archive], reader: Reader[Archive]) -> Pair:
 
 def _bytes(matches: Test[bytes], reader: Reader[bytes]) -> Pair:
     """For what is neither XML nor JSON nor a ZIP archive: test and reader get the bytes."""
-
-    def part(content: Content) -> bytes | None:
-        return content.data if content.is_plain else None
-
-    return _over(part, matches, reader)
+    return _over(lambda content: content.data if content.is_plain else None, matches, reader)
 
 
 def _over(part: Callable[[Content], T | None], matches: Test[T], reader: Reader[T]) -> Pair:

@@ -20,6 +20,8 @@ class Number(str):
 
 
 Json: TypeAlias = "bool | Number | str | list[Json] | dict[str, Json] | None"
+JsonDocument: TypeAlias = "list[Json] | dict[str, Json]"
+"""What a file holds: an array or an object."""
 
 # Possessive, and content with an unclosed string, so that no text makes the scan start over: linear always.
 _STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
@@ -30,8 +32,8 @@ def looks_like_json(data: bytes) -> bool:
     return data[:256].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"{", b"["}
 
 
-def parse(data: bytes) -> Json:
-    """The value. Raises ConnectorError TOO_LARGE, NOT_UTF8 or BAD_JSON."""
+def parse(data: bytes) -> JsonDocument:
+    """The array or object. Raises ConnectorError TOO_LARGE, NOT_UTF8 or BAD_JSON."""
     if len(data) > MAX_BYTES:
         raise ConnectorError("TOO_LARGE", f"{len(data)} bytes", f"split it: at most {MAX_BYTES} bytes are read")
     try:
@@ -42,7 +44,7 @@ def parse(data: bytes) -> Json:
         ) from None
     _check_depth(text)
     try:
-        value: Json = json.loads(
+        value: JsonDocument | str | None = json.loads(
             text,
             parse_float=Number,
             parse_int=Number,
@@ -55,6 +57,8 @@ def parse(data: bytes) -> Json:
             f"not JSON at line {error.lineno}, column {error.colno} ({error.msg})",
             "get a whole copy from its sender",
         ) from None
+    if not isinstance(value, (list, dict)):
+        raise ConnectorError("BAD_JSON", "neither an array nor an object", "get a whole copy from its sender")
     return value
 
 
