@@ -53,6 +53,9 @@ METHOD_ROLES: Final[dict[str, tuple[str, ...]]] = {
     "credit.resolve": (*_ACTIVE, PARTY),
     "credit.adopt_template": _ACTIVE,
     "credit.adopt_model": _ACTIVE,
+    "market.publish": ("regulator",),
+    "match.lender": (*_ACTIVE, PARTY),
+    "match.insurer": (*_ACTIVE, PARTY),
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-from contracts import anchor, credit, gov, notary, records, registry
+from contracts import anchor, credit, gov, market, match, notary, records, registry
 from contracts.context import BeginBlock, Genesis, Method
 
 Kind = Literal["member", "consortium"]
@@ -30,6 +30,8 @@ CONTRACTS: Final[dict[tuple[str, int], Contract]] = {
     (contract.name, contract.version): contract
     for contract in (
         Contract("records", 1, "member", records.METHODS),
+        Contract("market", 1, "member", market.METHODS),
+        Contract("match", 1, "consortium", match.METHODS),
         Contract("registry", 1, "consortium", registry.METHODS, genesis=registry.genesis),
         Contract("credit", 1, "consortium", credit.METHODS, credit.begin_block, credit.genesis),
         Contract("notary", 1, "consortium", notary.METHODS),
