@@ -45,6 +45,12 @@ _NO_LINE: Final = frozenset({"GROUP", "INFORMATION"})
 """Line status reasons of Factur-X EXTENDED: a heading over other lines, a remark; neither is a line of its own."""
 
 
+def matches(root: etree._Element) -> bool:
+    """Whether a document is a Cross Industry Invoice."""
+    name = etree.QName(root)
+    return (name.namespace, name.localname) == (NAMESPACE, ROOT)
+
+
 def read(root: etree._Element) -> list[RecordDraft]:
     """The draft of a CrossIndustryInvoice. Raises ConnectorError."""
     reading = Reading()

@@ -24,6 +24,11 @@ _LINES: Final = "EInvoiceData/IssuItemInformation"
 _OFFICE: Final = "TaxSupervisionInfo"
 
 
+def matches(root: etree._Element) -> bool:
+    """Whether a document is a fully digital e-invoice."""
+    return root.tag == ROOT
+
+
 def read(root: etree._Element) -> list[RecordDraft]:
     """The draft of an EInvoice. Raises ConnectorError."""
     reading = Reading()

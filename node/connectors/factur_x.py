@@ -41,11 +41,10 @@ def looks_like_pdf(data: bytes) -> bool:
 def read_bytes(data: bytes) -> list[RecordDraft]:
     """The draft of the invoice inside a PDF. Raises ConnectorError."""
     root = strict_xml.parse(extract(data))
-    name = etree.QName(root)
-    if (name.namespace, name.localname) != (cii.NAMESPACE, cii.ROOT):
+    if not cii.matches(root):
         raise ConnectorError(
             "NOT_SUPPORTED",
-            f"the XML in the PDF is {shown(name.localname)}, no {cii.ROOT}",
+            f"the XML in the PDF is {shown(etree.QName(root).localname)}, no {cii.ROOT} (D16B)",
             "export it as Factur-X or ZUGFeRD 2",
         )
     return cii.read(root)

@@ -13,7 +13,25 @@ from typing import Final, TypeAlias, TypeVar
 
 from lxml import etree
 
-from node.connectors import ocds, ubl, ubl_billing, ubl_delivery, ubl_guarantee, ubl_order, ubl_qualification
+from node.connectors import (
+    cii,
+    e_invoice,
+    edifact,
+    edifact_syntax,
+    factur_x,
+    iso20022,
+    ocds,
+    ofd,
+    ubl,
+    ubl_billing,
+    ubl_delivery,
+    ubl_guarantee,
+    ubl_order,
+    ubl_order_cancellation,
+    ubl_order_response,
+    ubl_qualification,
+    ubl_remittance,
+)
 from node.connectors.content import Content
 from node.connectors.draft import RecordDraft
 from node.connectors.errors import ConnectorError, shown
@@ -177,6 +195,76 @@ FORMATS: Final[tuple[Connector, ...]] = (
         "UBL 2.1 TendererQualification",
         ("qualification",),
         *_ubl("TendererQualification", ubl_qualification.read),
+    ),
+    Connector(
+        "ubl-order-response",
+        "1",
+        "UBL 2.0/2.1 OrderResponse",
+        ("order_response",),
+        *_ubl("OrderResponse", ubl_order_response.read),
+    ),
+    Connector(
+        "ubl-order-response-simple",
+        "1",
+        "UBL 2.0/2.1 OrderResponseSimple",
+        ("order_response",),
+        *_ubl("OrderResponseSimple", ubl_order_response.read),
+    ),
+    Connector(
+        "ubl-order-cancellation",
+        "1",
+        "UBL 2.0/2.1 OrderCancellation",
+        ("order_cancellation",),
+        *_ubl("OrderCancellation", ubl_order_cancellation.read),
+    ),
+    Connector(
+        "ubl-remittance",
+        "1",
+        "UBL 2.0/2.1 RemittanceAdvice",
+        ("remittance",),
+        *_ubl("RemittanceAdvice", ubl_remittance.read),
+    ),
+    Connector(
+        "cii-invoice",
+        "1",
+        "UN/CEFACT Cross Industry Invoice D16B: EN 16931, Factur-X and ZUGFeRD 2 XML",
+        ("invoice", "credit_note"),
+        *_xml(cii.matches, cii.read),
+    ),
+    Connector(
+        "factur-x",
+        "1",
+        "Factur-X and ZUGFeRD 2: the Cross Industry Invoice inside a PDF",
+        ("invoice", "credit_note"),
+        *_bytes(factur_x.looks_like_pdf, factur_x.read_bytes),
+    ),
+    Connector(
+        "edifact",
+        "1",
+        "UN/EDIFACT INVOIC and ORDERS",
+        ("order", "invoice", "credit_note"),
+        *_bytes(edifact_syntax.looks_like_edifact, edifact.read_bytes),
+    ),
+    Connector(
+        "ofd",
+        "1",
+        "OFD (GB/T 33190) e-invoice",
+        ("invoice", "credit_note"),
+        *_zip(ofd.matches, ofd.read_archive),
+    ),
+    Connector(
+        "e-invoice",
+        "1",
+        "China's fully digital e-invoice XML",
+        ("invoice", "credit_note"),
+        *_xml(e_invoice.matches, e_invoice.read),
+    ),
+    Connector(
+        "iso20022-undertaking",
+        "1",
+        "ISO 20022 tsrv.001, 002, 003: an undertaking's issuance, advice, notification",
+        ("guarantee",),
+        *_xml(iso20022.matches, iso20022.read),
     ),
 )
 """Tried in this order; the first that matches reads the file."""

@@ -41,6 +41,11 @@ _TAX: Final = frozenset({"TXID"})
 _UNDERLYING: Final = {"CONT": "contract", "PUOR": "order"}
 
 
+def matches(root: etree._Element) -> bool:
+    """Whether a document is a message of trade services management, an undertaking or not."""
+    return (etree.QName(root).namespace or "").startswith(NAMESPACE)
+
+
 def read(root: etree._Element) -> list[RecordDraft]:
     """The draft of an undertaking: the applicant is the enterprise. Raises ConnectorError."""
     namespace = etree.QName(root).namespace or ""

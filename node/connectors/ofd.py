@@ -33,11 +33,8 @@ def matches(archive: Archive) -> bool:
     return ENTRY in archive.names
 
 
-def read_bytes(data: bytes) -> list[RecordDraft]:
-    """The draft of the invoice in an OFD file. Raises ConnectorError."""
-    archive = Archive(data)
-    if not matches(archive):
-        raise ConnectorError("UNKNOWN_FORMAT", f"a ZIP archive without {ENTRY}, no OFD", "export the invoice as OFD")
+def read_archive(archive: Archive) -> list[RecordDraft]:
+    """The draft of the invoice in an OFD. Raises ConnectorError."""
     found = [
         name
         for name in archive.names
