@@ -36,6 +36,7 @@ class Document(NamedTuple):
     chain: str
     height: int
     sealed_at: int  # UTC seconds of the sealing block
+    period: int  # number of the period it was sealed in
     record: Record
     category: str  # contract | process | bill | guarantee | qualification | loan
     kind_spec: dict[str, Any]  # template["kinds"][kind]
@@ -73,6 +74,7 @@ def document(chain: str, entry: dict[str, Any], template: dict[str, Any]) -> Doc
         chain=chain,
         height=entry["height"],
         sealed_at=entry["time"] // 1_000,
+        period=entry["period"],
         record=record,
         category=kind_spec["category"],
         kind_spec=kind_spec,

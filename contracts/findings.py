@@ -92,6 +92,36 @@ def tolerances(template: dict[str, Any]) -> Tolerances:
     )
 
 
+class Watch(NamedTuple):
+    """From when on something is suspicious: template["alerts"]. Times in days, shares in basis points."""
+
+    phantom_days: int  # after a bill's sealing and date, until its buyer must have shown a receipt
+    backdated_days: int  # a date may run so far against the order of numbers or of events
+    alike_days: int  # two bills of one amount whose dates lie so close are likely one
+    circular_days: int  # within which goods or money come back to their seller
+    circular_parties: int  # through at most so many
+    circular_bp: int  # how far quantities or amounts along the way may differ
+
+
+WATCH: Final = Watch(30, 7, 3, 60, 5, 500)
+_WATCH_MOST: Final = Watch(3_650, 3_650, 3_650, 3_650, 5, B)
+
+
+def watch(template: dict[str, Any]) -> Watch:
+    """A template's thresholds of suspicion; WATCH where it names none. Raises ContractError WRONG_TEMPLATE."""
+    given = template.get("alerts", {})
+    if type(given) is not dict:
+        raise _wrong("alerts is a map")
+    unknown = sorted(set(given) - set(Watch._fields), key=str)
+    if unknown:
+        raise _wrong(f"alerts has no {str(unknown[0])[:40]!r}; it has {', '.join(Watch._fields)}")
+    found = WATCH._replace(**given)
+    for name, value, most in zip(Watch._fields, found, _WATCH_MOST, strict=True):
+        if type(value) is not int or not 0 <= value <= most:
+            raise _wrong(f"alerts.{name} is an integer from 0 to {most}")
+    return found
+
+
 def _integer(given: dict[str, Any], name: str, high: int) -> int:
     value = given.get(name)
     if type(value) is not int or not 0 <= value <= high:

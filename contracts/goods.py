@@ -3,17 +3,24 @@
 Quantities are cumulative: the bills of a trade in event order, less its credit notes, against all that was
 ordered, despatched and received. So billing the same goods twice under two numbers contradicts the second.
 A line stands for an item of the order by its item id, else by its line id.
+
+Papers come late. Where a bill, or a receipt it rests on, names an order, despatch or receipt that is not sealed yet,
+or where goods are on their way (a despatch that no receipt names so far), what is missing is a doubt, AWAITED, and no
+contradiction.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from contracts import decimal_text
 from contracts.decimal_text import NOTHING, Scaled, add, exceeds, render, subtract
 from contracts.documents import Document, Line, line_total, lines, name, names
 from contracts.findings import EVIDENCE, Finding, Tolerances, contradiction, doubt, tolerances
-from contracts.matching import Trade
+from contracts.matching import Book, Trade
+
+ORDER_FINDINGS = 8  # about the orders' own figures, that each bill of a trade carries
 
 
 class Goods(NamedTuple):
@@ -38,7 +45,8 @@ class Shipped(NamedTuple):
 class Count:
     """Goods of one trade that has at least one order. Bills are taken one by one, in event order."""
 
-    def __init__(self, trade: Trade) -> None:
+    def __init__(self, trade: Trade, book: Book) -> None:
+        self._book = book
         self._orders = trade.orders
         self._ordered: dict[str, Goods] = {}
         self._by_line: dict[str, str] = {}
@@ -48,19 +56,24 @@ class Count:
                 self._add_ordered(line)
             self._order_amount = _sum(self._order_amount, _order_amount(order))
         bound = tolerances(trade.orders[0].template)
-        self._order_findings = [found for order in trade.orders for found in _arithmetic(order, bound)]
+        found = [finding for order in trade.orders for finding in _arithmetic(order, bound)]
+        self._order_findings = found[:ORDER_FINDINGS]
         self._despatched = self._ship(trade.despatches)
         self._received = self._ship(trade.receipts)
+        self._on_the_way = self._ship(on_the_way(trade, book)).quantities
+        self._returned = self._ship(trade.returns)
         credited = self._ship(trade.credit_notes).quantities
         self._billed = {key: subtract(NOTHING, quantity) for key, quantity in credited.items()}
         self._amount = NOTHING
         for credit_note in trade.credit_notes:
-            self._amount = subtract(self._amount, _net(credit_note) or NOTHING)
+            self._amount = subtract(self._amount, net_amount(credit_note) or NOTHING)
         self._bills: list[Document] = []
+        self._awaited = {kind for receipt in trade.receipts for kind in book.dangling(receipt)}
 
     def take(self, bill: Document) -> list[Finding]:
         """Count one more bill, and say what does not fit."""
         self._bills.append(bill)
+        self._awaited |= self._book.dangling(bill)
         bound = tolerances(bill.template)
         findings = self._amounts(bill, bound)
         rows = lines(bill)
@@ -146,6 +159,8 @@ class Count:
     def _unknown_item(self, bill: Document, line: Line) -> Finding:
         what = line.item_id or f"line {line.line_id}"
         text = f"item: {name(bill)} line {line.line_id} bills {what}, {names(self._orders)} has no such item"
+        if "order" in self._awaited:
+            return doubt("AWAITED", text, what, "", bill, *self._orders)
         return contradiction("ITEM", text, what, "", bill, *self._orders)
 
     def _price(self, bill: Document, line: Line, ordered: Goods, bound: Tolerances) -> list[Finding]:
@@ -167,17 +182,40 @@ class Count:
             said = f"{name(bill)} line {', '.join(line.line_id for line in item_lines)} says {render(billed)}"
         else:
             said = f"{names(self._bills)} less credit notes together say {render(billed)} of {key}"
-        sides: list[tuple[str, tuple[Document, ...], Scaled | None]]
-        sides = [("QUANTITY_ORDERED", self._orders, self._ordered[key].quantity)]
-        for rule, shipped in (("QUANTITY_DESPATCHED", self._despatched), ("QUANTITY_RECEIVED", self._received)):
-            if shipped.counted:
-                sides.append((rule, shipped.docs, shipped.quantities.get(key, NOTHING)))
+        sides: list[tuple[str, tuple[Document, ...], Scaled | None, bool]]
+        sides = [("QUANTITY_ORDERED", self._orders, self._ordered[key].quantity, "order" in self._awaited)]
+        if self._despatched.counted:
+            sent = self._despatched.quantities.get(key, NOTHING)
+            sides.append(("QUANTITY_DESPATCHED", self._despatched.docs, sent, "despatch" in self._awaited))
+        if self._received.counted:
+            got = self._received.quantities.get(key, NOTHING)
+            coming = add(got, self._on_the_way.get(key, NOTHING))
+            awaited = not self._awaited.isdisjoint(("despatch", "receipt"))
+            awaited = awaited or not exceeds(billed, coming, bound.quantity_bp)
+            sides.append(("QUANTITY_RECEIVED", self._received.docs, got, awaited))
         findings = []
-        for rule, docs, quantity in sides:
+        for rule, docs, quantity, awaited in sides:
             if quantity is not None and exceeds(billed, quantity, bound.quantity_bp):
                 text = f"quantity: {said}, {names(docs)} says {render(quantity)}"
-                findings.append(contradiction(rule, text, render(billed), render(quantity), bill, *docs[:EVIDENCE]))
-        return findings
+                found, make = ("AWAITED", doubt) if awaited else (rule, contradiction)
+                findings.append(make(found, text, render(billed), render(quantity), bill, *docs[:EVIDENCE]))
+        return findings or self._kept(bill, key, said, bound)
+
+    def _kept(self, bill: Document, key: str, said: str, bound: Tolerances) -> list[Finding]:
+        """Goods went back and are billed still: a credit note must follow."""
+        back = self._returned.quantities.get(key)
+        if back is None:
+            return []
+        side = self._received if self._received.counted else self._despatched
+        whole = side.quantities.get(key) if side.counted else self._ordered[key].quantity
+        if whole is None:
+            return []
+        kept = subtract(whole, back)
+        billed = self._billed[key]
+        if not exceeds(billed, kept, bound.quantity_bp):
+            return []
+        text = f"quantity: {said}, {render(kept)} were kept after {names(self._returned.docs)}"
+        return [doubt("RETURNED", text, render(billed), render(kept), bill, *self._returned.docs)]
 
     def _shipments(self, bill: Document, key: str, bound: Tolerances) -> list[Finding]:
         """More received than sent is false; more sent than ordered happens, and is a doubt."""
@@ -188,7 +226,9 @@ class Count:
             docs = (*self._received.docs[:4], *self._despatched.docs[:4])
             said = f"quantity: {names(self._received.docs)} says {render(got)} of {key}"
             text = f"{said}, {names(self._despatched.docs)} says {render(sent)}"
-            findings.append(contradiction("RECEIVED_DESPATCHED", text, render(got), render(sent), bill, *docs))
+            make = doubt if "despatch" in self._awaited else contradiction
+            rule = "AWAITED" if "despatch" in self._awaited else "RECEIVED_DESPATCHED"
+            findings.append(make(rule, text, render(got), render(sent), bill, *docs))
         if sent is not None and ordered is not None and exceeds(sent, ordered, bound.quantity_bp):
             docs = (*self._despatched.docs[:4], *self._orders[:4])
             said = f"quantity: {names(self._despatched.docs)} says {render(sent)} of {key}"
@@ -198,8 +238,8 @@ class Count:
 
     def _amounts(self, bill: Document, bound: Tolerances) -> list[Finding]:
         """All that was billed without tax, less credits, against all that was ordered."""
-        findings = _tax_sum(bill, bound)
-        net, ordered = _net(bill), self._order_amount
+        findings = [*_tax_sum(bill, bound), *self._line_sum(bill, bound)]
+        net, ordered = net_amount(bill), self._order_amount
         if net is None or ordered is None:
             text = f"amount: {name(bill)} or its order gives none"
             return [*findings, doubt("AMOUNT", text, "", "", bill, *self._orders)]
@@ -209,8 +249,32 @@ class Count:
             said = f"{name(bill)} says" if alone else f"{names(self._bills)} less credit notes together say"
             ours, theirs = render(self._amount), render(ordered)
             text = f"amount: {said} {ours}, {names(self._orders)} says {theirs}"
-            findings.append(contradiction("AMOUNT", text, ours, theirs, bill, *self._orders))
+            rule, make = ("AWAITED", doubt) if "order" in self._awaited else ("AMOUNT", contradiction)
+            findings.append(make(rule, text, ours, theirs, bill, *self._orders))
         return findings
+
+    def _line_sum(self, bill: Document, bound: Tolerances) -> list[Finding]:
+        """A net amount above the bill's lines, and above what its order adds to its own lines (freight, tax)."""
+        net, summed = bill.decimal("total_excl_tax"), line_total(bill)
+        ordered = _total(line_total(order) for order in self._orders)
+        if net is None or summed is None or ordered is None or self._order_amount is None:
+            return []
+        extra = subtract(self._order_amount, ordered)
+        if not exceeds(net, add(summed, extra), bound.amount_bp, bound.amount_slack):
+            return []
+        text = f"amount: {name(bill)} says {render(net)} without tax, its lines come to {render(summed)}"
+        return [doubt("NET_SUM", text, render(net), render(summed), bill)]
+
+
+def on_the_way(trade: Trade, book: Book) -> tuple[Document, ...]:
+    """Despatches that no receipt names, where every receipt names its despatch; else nobody can tell which."""
+    named: set[bytes] = set()
+    for receipt in trade.receipts:
+        despatches = book.linked(receipt, "despatch")
+        if not despatches and "despatch" not in book.dangling(receipt):
+            return ()
+        named |= {despatch.id for despatch in despatches}
+    return tuple(despatch for despatch in trade.despatches if despatch.id not in named)
 
 
 def _arithmetic(doc: Document, bound: Tolerances) -> list[Finding]:
@@ -239,7 +303,7 @@ def _tax_sum(bill: Document, bound: Tolerances) -> list[Finding]:
     return [doubt("AMOUNT_SUM", text, render(total), render(expected), bill)]
 
 
-def _net(bill: Document) -> Scaled | None:
+def net_amount(bill: Document) -> Scaled | None:
     """What a bill asks for without tax: total_excl_tax, else its lines, else its total."""
     for value in (bill.decimal("total_excl_tax"), line_total(bill), bill.decimal("total")):
         if value is not None:
@@ -253,6 +317,13 @@ def _order_amount(order: Document) -> Scaled | None:
     if total is None or summed is None:
         return summed if total is None else total
     return total if exceeds(total, summed, 0) else summed
+
+
+def _total(parts: Iterable[Scaled | None]) -> Scaled | None:
+    total: Scaled | None = NOTHING
+    for part in parts:
+        total = _sum(total, part)
+    return total
 
 
 def _sum(left: Scaled | None, right: Scaled | None) -> Scaled | None:

@@ -23,7 +23,19 @@ from contracts.documents import (
     seal_order,
 )
 
-MATCHED_KINDS = ("order", "despatch", "receipt", "invoice", "credit_note")
+# Links to these kinds join papers into one trade.
+JOINED_KINDS = (
+    "order",
+    "order_response",
+    "order_cancellation",
+    "despatch",
+    "receipt",
+    "return",
+    "invoice",
+    "credit_note",
+)
+REMITTANCE = "remittance"  # names many bills of many trades: it is held against each and joins none
+MATCHED_KINDS = (*JOINED_KINDS, REMITTANCE)
 
 # (kind, party that issued it, number): a natural key with its issuer resolved to the party behind it.
 PartyKey: TypeAlias = tuple[str, str, str]
@@ -45,8 +57,11 @@ class Trade(NamedTuple):
     """Documents that links join, each kind in event order. bills: invoices and other bills but credit notes."""
 
     orders: tuple[Document, ...]
+    responses: tuple[Document, ...]
+    cancellations: tuple[Document, ...]
     despatches: tuple[Document, ...]
     receipts: tuple[Document, ...]
+    returns: tuple[Document, ...]
     bills: tuple[Document, ...]
     credit_notes: tuple[Document, ...]
 
@@ -58,7 +73,7 @@ class Book:
         self.party_of = party_of
         groups: dict[PartyKey, list[Document]] = {}
         for doc in documents:
-            if doc.kind in MATCHED_KINDS or doc.category == "bill":
+            if is_paper(doc):
                 groups.setdefault(self._key(doc), []).append(doc)
         self._copies: dict[PartyKey, Copies] = {}
         self._by_number: dict[tuple[str, str], list[Document]] = {}
@@ -66,7 +81,13 @@ class Book:
             first, *rest = sorted(groups[key], key=seal_order)
             self._copies[key] = Copies(first, tuple(rest))
             self._by_number.setdefault((first.kind, first.number), []).append(first)
-        self.originals = sorted((copies.original for copies in self._copies.values()), key=event_order)
+        everything = sorted((copies.original for copies in self._copies.values()), key=event_order)
+        self.originals = [doc for doc in everything if doc.kind != REMITTANCE]
+        self._payments: dict[bytes, list[Document]] = {}
+        for doc in everything:
+            if doc.kind == REMITTANCE:
+                for bill in self._bills_named(doc):
+                    self._payments.setdefault(bill.id, []).append(doc)
 
     def copies_of(self, doc: Document) -> Copies:
         """All copies of a document's natural key, itself among them."""
@@ -82,6 +103,18 @@ class Book:
                     found[match.id] = match
         return tuple(sorted(found.values(), key=event_order))
 
+    def payments_of(self, bill: Document) -> tuple[Document, ...]:
+        """Remittances that name a bill, in event order."""
+        return tuple(self._payments.get(bill.id, ()))
+
+    def dangling(self, doc: Document) -> frozenset[str]:
+        """Kinds of which this paper names one that is not here (yet)."""
+        return frozenset(
+            relation
+            for relation, issuer, number in doc.record.links
+            if relation in JOINED_KINDS and self._find(doc, relation, issuer, number) is None
+        )
+
     def trades(self) -> tuple[Trade, ...]:
         """Every document in exactly one trade; trades ordered by their first document."""
         place = {doc.id: position for position, doc in enumerate(self.originals)}
@@ -94,7 +127,7 @@ class Book:
             return position
 
         for doc in self.originals:
-            for kind in MATCHED_KINDS:
+            for kind in JOINED_KINDS:
                 for other in self.linked(doc, kind):
                     low, high = sorted((find(place[doc.id]), find(place[other.id])))
                     root[high] = low
@@ -104,7 +137,19 @@ class Book:
         return tuple(_trade(groups[first]) for first in sorted(groups))
 
     def _key(self, doc: Document) -> PartyKey:
-        return (doc.kind, party_key(doc.record.issuer, self.party_of), doc.number)
+        # A remittance is known by its natural key as it stands: it has no topic of its own to be found by.
+        issuer = doc.record.issuer if doc.kind == REMITTANCE else party_key(doc.record.issuer, self.party_of)
+        return (doc.kind, issuer, doc.number)
+
+    def _bills_named(self, remittance: Document) -> Iterable[Document]:
+        found = {
+            match.id: match
+            for relation, issuer, number in remittance.record.links
+            if relation in JOINED_KINDS
+            and (match := self._find(remittance, relation, issuer, number)) is not None
+            and match.category == "bill"
+        }
+        return found.values()
 
     def _find(self, doc: Document, kind: str, issuer: str, number: str) -> Document | None:
         candidates = self._by_number.get((kind, number), [])
@@ -117,9 +162,22 @@ class Book:
         return candidates[0] if len(candidates) == 1 else None
 
 
+def is_paper(doc: Document) -> bool:
+    """Whether a record takes part in matching."""
+    return doc.kind in MATCHED_KINDS or doc.category == "bill"
+
+
 def _trade(docs: list[Document]) -> Trade:
     def of(kind: str) -> tuple[Document, ...]:
         return tuple(doc for doc in docs if doc.kind == kind)
 
-    bills = tuple(doc for doc in docs if doc.category == "bill" and doc.kind != "credit_note")
-    return Trade(of("order"), of("despatch"), of("receipt"), bills, of("credit_note"))
+    return Trade(
+        orders=of("order"),
+        responses=of("order_response"),
+        cancellations=of("order_cancellation"),
+        despatches=of("despatch"),
+        receipts=of("receipt"),
+        returns=of("return"),
+        bills=tuple(doc for doc in docs if doc.category == "bill" and doc.kind != "credit_note"),
+        credit_notes=of("credit_note"),
+    )

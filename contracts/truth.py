@@ -14,11 +14,11 @@ Rules: parties, currency and dates here; item, quantity, price and amount in goo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeAlias
 
 from contracts.decimal_text import Scaled, exceeds, render
-from contracts.documents import Document, PartyOf, bill_amount, name, same_name, same_party
+from contracts.documents import Document, PartyOf, bill_amount, name, party_key, same_name, same_party
 from contracts.findings import Finding, contradiction, doubt, tolerances
 from contracts.goods import Count
 from contracts.matching import Book, Copies, Trade
@@ -35,6 +35,9 @@ INELIGIBLE = (CONTRADICTED, DUPLICATE)
 
 SHARED = 8  # findings about a trade's other papers that each of its bills carries
 
+# Whether a dispute over a bill was upheld.
+Upheld: TypeAlias = Callable[[Document], bool]
+
 
 class Verdict(NamedTuple):
     """What became of one bill. amount None: the bill names none that can be read."""
@@ -46,40 +49,31 @@ class Verdict(NamedTuple):
     trade: Trade
 
 
-def judge(book: Book) -> tuple[Verdict, ...]:
+def no_dispute(_bill: Document) -> bool:
+    """Nobody disputes anything."""
+    return False
+
+
+def judge(book: Book, upheld: Upheld = no_dispute) -> tuple[Verdict, ...]:
     """A verdict on every bill, copies included, whatever order the documents came in."""
     verdicts: list[Verdict] = []
     for trade in book.trades():
-        verdicts.extend(_judge_trade(trade, book))
+        verdicts.extend(judge_trade(trade, book, upheld))
     return tuple(verdicts)
 
 
-def within_window(verdicts: tuple[Verdict, ...], cut: int) -> tuple[Verdict, ...]:
-    """Those whose trade lies wholly above a height up to which papers may be missing; all of them for 0.
-
-    A trade that reaches down to the cut, or whose order may lie below it, cannot be summed: its bills are left out
-    of truth, neither true nor false.
-    """
-    if cut == 0:
-        return verdicts
-    return tuple(
-        verdict
-        for verdict in verdicts
-        if verdict.status != UNMATCHED and all(doc.height > cut for docs in verdict.trade for doc in docs)
-    )
-
-
-def _judge_trade(trade: Trade, book: Book) -> list[Verdict]:
+def judge_trade(trade: Trade, book: Book, upheld: Upheld) -> list[Verdict]:
+    """A verdict on every bill of one trade of the book."""
     verdicts: list[Verdict] = []
-    shared = _shared_findings(trade, book.party_of) if trade.orders and trade.bills else []
-    count = Count(trade) if trade.orders and trade.bills else None
+    shared = _shared_findings(trade, book) if trade.orders and trade.bills else []
+    count = Count(trade, book) if trade.orders and trade.bills else None
     for bill in trade.bills:
         copies = book.copies_of(bill)
-        findings = _copies_differ(copies) + _missing(bill, trade)
+        findings = _copies_differ(copies) + _missing(bill, trade) + _disputed(bill, upheld)
         if count is not None:
             order = trade.orders[0]
             findings += [*_parties(bill, order, book.party_of), *_currency(bill, order), *_billed_after(bill, order)]
-            findings += [*count.take(bill), *shared]
+            findings += [*_cancelled(bill, trade, book), *count.take(bill), *shared]
         verdicts.append(_verdict(bill, findings, trade))
         verdicts.extend(_duplicates(copies, trade))
     for credit_note in trade.credit_notes:
@@ -88,6 +82,24 @@ def _judge_trade(trade: Trade, book: Book) -> list[Verdict]:
         verdicts.append(_verdict(credit_note, findings, trade))
         verdicts.extend(_duplicates(copies, trade))
     return verdicts
+
+
+def too_large(bill: Document, papers: int) -> Verdict:
+    """The verdict on a bill whose trade has more papers than can be judged."""
+    text = f"trade: {name(bill)} hangs together with more than {papers} papers: bill by order"
+    finding = doubt("TRADE_TOO_LARGE", text, "", str(papers), bill)
+    trade = Trade((), (), (), (), (), (), (bill,), ())
+    return Verdict(bill, PARTIAL, bill_amount(bill), (finding,), trade)
+
+
+def buyers_receipts(trade: Trade, party_of: PartyOf) -> tuple[Document, ...]:
+    """Receipts of a trade that the buyer issued: whom an order names as counterparty or who issued it."""
+    buyers = {party_key(order.record.counterparty, party_of) for order in trade.orders if order.record.counterparty}
+    buyers |= {party_key(order.record.issuer, party_of) for order in trade.orders}
+    sellers = {party_key(order.record.enterprise, party_of) for order in trade.orders}
+    return tuple(
+        receipt for receipt in trade.receipts if party_key(receipt.record.issuer, party_of) in buyers - sellers
+    )
 
 
 def _verdict(bill: Document, findings: list[Finding], trade: Trade) -> Verdict:
@@ -125,6 +137,38 @@ def _copies_differ(copies: Copies) -> list[Finding]:
     if ours == theirs:
         text = f"copies: {name(bill)} reads differently on chains {bill.chain} and {other.chain}"
     return [contradiction("COPIES_DIFFER", text, ours, theirs, bill, other)]
+
+
+def _disputed(bill: Document, upheld: Upheld) -> list[Finding]:
+    if not upheld(bill):
+        return []
+    return [contradiction("DISPUTE_UPHELD", f"dispute: {name(bill)} is not owed, it was disputed", "", "", bill)]
+
+
+def _cancelled(bill: Document, trade: Trade, book: Book) -> list[Finding]:
+    """A cancelled order that is billed: false where the bill came after and the buyer received nothing."""
+    cancelled = cancellations(trade, book)
+    findings = []
+    for order in trade.orders:
+        for cancellation in cancelled.get(order.id, ())[:1]:
+            later = bill.occurred.first > cancellation.occurred.last
+            make = contradiction if later and not trade.receipts else doubt
+            ours, theirs = bill.record.occurred_at, cancellation.record.occurred_at
+            text = f"order: {name(order)} was cancelled on {theirs}, {name(bill)} is of {ours}"
+            findings.append(make("CANCELLED", text, ours, theirs, bill, order, cancellation))
+    return findings
+
+
+def cancellations(trade: Trade, book: Book) -> dict[bytes, list[Document]]:
+    """Order id -> its cancellations, in event order. Only a side of the order can cancel it."""
+    found: dict[bytes, list[Document]] = {}
+    for cancellation in trade.cancellations:
+        by = party_key(cancellation.record.issuer, book.party_of)
+        for order in book.linked(cancellation, "order"):
+            sides = (order.record.issuer, order.record.counterparty, order.record.enterprise)
+            if by in {party_key(side, book.party_of) for side in sides if side}:
+                found.setdefault(order.id, []).append(cancellation)
+    return found
 
 
 def _missing(bill: Document, trade: Trade) -> list[Finding]:
@@ -174,13 +218,18 @@ def _billed_after(later: Document, earlier: Document) -> list[Finding]:
     return [contradiction("DATE", text, ours, theirs, later, earlier)]
 
 
-def _shared_findings(trade: Trade, party_of: PartyOf) -> list[Finding]:
-    """What concerns every bill of a trade: whose goods moved, and that they were sent before they arrived."""
+def _shared_findings(trade: Trade, book: Book) -> list[Finding]:
+    """What concerns every bill of a trade: whose goods moved, who received them, and that they were sent before."""
     order = trade.orders[0]
     findings = []
     for doc in (*trade.orders[1:], *trade.despatches, *trade.receipts):
-        findings += _parties(doc, order, party_of)
-    if trade.despatches and trade.receipts:
+        findings += _parties(doc, order, book.party_of)
+    if trade.receipts and not buyers_receipts(trade, book.party_of):
+        receipt, buyer = trade.receipts[0], order.record.counterparty or order.record.issuer
+        text = f"receipt: {name(receipt)} was issued by {receipt.record.issuer}, not by the buyer {buyer}"
+        findings.append(doubt("RECEIPT_ISSUER", text, receipt.record.issuer, buyer, receipt, order))
+    awaited = any("despatch" in book.dangling(receipt) for receipt in trade.receipts)
+    if trade.despatches and trade.receipts and not awaited:
         first_sent = _earliest(trade.despatches)
         first_received = min(trade.receipts, key=lambda doc: (doc.occurred.last, doc.id))
         findings += _billed_after(first_received, first_sent)
