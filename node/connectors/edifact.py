@@ -28,6 +28,7 @@ _REFERENCES: Final = {"ON": "order", "CT": "contract", "AAK": "despatch", "ALO":
 _SELLERS_ITEM: Final = frozenset({"SA", "VP"})
 _STANDARD_ITEM: Final = frozenset({"EN", "SRV", "UP"})
 _BUYERS_ITEM: Final = frozenset({"IN", "BP"})
+_TERMS: Final = frozenset({"CUX", "PAT", "TDT", "TOD", "ALC", "TAX"})
 _NET_PRICES: Final = ("AAA", "INV", "NTP")
 _NOT_ORIGINAL: Final = {"1": "a cancellation", "2": "an addition", "3": "a deletion", "4": "a change"}
 
@@ -84,6 +85,8 @@ class _Parts:
                 self.lines.append(section)
             else:
                 section.append(segment)
+        if section is not self.summary:
+            raise ConnectorError("MISSING", "UNS is missing", "ask the sender for a valid message")
         self.parties = _groups(head, "NAD")
         self.head = _before(head, "NAD")
         self.everything = head
@@ -93,14 +96,16 @@ class _Parts:
 
 
 def _groups(segments: Iterable[Segment], tag: str) -> list[list[Segment]]:
-    """Each segment with the tag and what follows it, up to the next; terms that follow all parties end them."""
+    """Each segment with the tag and what follows it, up to the next, or to the terms that belong to no party."""
     groups: list[list[Segment]] = []
+    inside = False
     for segment in segments:
         if segment.tag == tag:
             groups.append([segment])
-        elif segment.tag in ("CUX", "PAT", "TDT", "TOD", "ALC", "TAX") and groups:
-            break
-        elif groups:
+            inside = True
+        elif segment.tag in _TERMS:
+            inside = False
+        elif inside:
             groups[-1].append(segment)
     return groups
 

@@ -72,17 +72,20 @@ class _Worker:
         self._owner = 0
 
     def ask(self, data: bytes, seconds: float) -> tuple[bytes, bytes]:
-        """(status, payload) of one PDF; DAMAGED where the child died over it or had no answer in time."""
+        """(status, payload) of one PDF; DAMAGED where the child died over it twice or had no answer in time.
+
+        Twice, because a child may have been killed from outside while no file was at fault.
+        """
         with self._lock:
-            process = self._running()
-            try:
-                return _exchange(process, data, time.monotonic() + seconds)
-            except TimeoutError:
-                self.stop()
-                return DAMAGED, f"no end after {seconds:g} s".encode()
-            except OSError:
-                self.stop()
-                return DAMAGED, b"the reader ran out of memory or crashed"
+            for _ in range(2):
+                try:
+                    return _exchange(self._running(), data, time.monotonic() + seconds)
+                except TimeoutError:
+                    self.stop()
+                    return DAMAGED, f"no end after {seconds:g} s".encode()
+                except OSError:
+                    self.stop()
+            return DAMAGED, b"the reader ran out of memory or crashed"
 
     def stop(self) -> None:
         """End the child, if this process has started one."""
@@ -106,6 +109,7 @@ class _Worker:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
+                start_new_session=True,  # the Ctrl-C of the terminal is for the program, which then ends the child
                 env={
                     **os.environ,
                     "PYTHONPATH": os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")])),

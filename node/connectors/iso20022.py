@@ -34,9 +34,10 @@ _OTHERS: Final = {
 }  # fmt: skip
 
 _ORGANISATION: Final = "t:Id/t:OrgId/t:Othr"
-_LEGAL: Final = frozenset({"LEI", "LEIC", "COID", "GS1G", "DUNS", "BOID", "CHID", "SREN", "SRET"})
-"""ExternalOrganisationIdentification1Code: numbers a register gave to the company itself."""
+# ExternalOrganisationIdentification1Code, and LEI, which senders write beside it.
+_LEGAL: Final = frozenset({"LEI", "COID", "CINC", "SREN", "SRET"})
 _TAX: Final = frozenset({"TXID"})
+_SOMEBODYS_OWN: Final = frozenset({"BANK", "CUST", "EMPL"})
 # ExternalUnderlyingTradeTransactionType1Code
 _UNDERLYING: Final = {"CONT": "contract", "PUOR": "order"}
 
@@ -103,10 +104,10 @@ def _party(xml: Markup, reading: Reading, element: etree._Element, what: str) ->
         scheme = code or xml.text(other, "t:SchmeNm/t:Prtry")
         if code in _TAX:
             tax.append(number)
-        elif scheme and number:
-            (legal if code in _LEGAL else schemed).append(f"{scheme}:{number}")
-        else:
+        elif not scheme or not number or code in _SOMEBODYS_OWN:
             bare.append(number)
+        else:
+            (legal if code in _LEGAL else schemed).append(f"{scheme}:{number}")
     return reading.check_identifier(choose_party(legal, schemed, tax, bare, xml.text(element, "t:Nm"), what))
 
 

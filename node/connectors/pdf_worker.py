@@ -9,6 +9,7 @@ response:  1 byte status, 4 bytes length, the payload: the XML for FOUND, else t
 
 from __future__ import annotations
 
+import os
 import resource
 import struct
 import sys
@@ -51,4 +52,6 @@ def serve(requests: BinaryIO, responses: BinaryIO) -> None:
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
+    serve(sys.stdin.buffer, answers)

@@ -19,7 +19,7 @@ from node.connectors.errors import ConnectorError, shown
 FIRST_YEAR: Final = 1970
 """Documents dated before it are refused: no system that issues them existed, so the date is a mistake."""
 
-_LEI_SCHEMES: Final = frozenset({"LEI", "LEIC", "0199"})
+_LEI_SCHEMES: Final = frozenset({"LEI", "0199"})
 _USCC_LENGTH: Final = 18
 
 
