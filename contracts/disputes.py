@@ -5,8 +5,8 @@ it is upheld the bill leaves truth's matched share and the progress of its contr
 one are in disputing.py; this file holds the state, so that whoever judges bills can read it without them.
 
 State, on the consortium chain, in the credit contract's namespace:
-    ("dispute", kind, issuer party key, number) -> {status, bill, by: [[owner, id]], reason, note, opened, height,
-        time, rounds}; the party key is that of documents.party_key
+    ("dispute", kind, issuer party key, number) -> {status, bill, by: [[owner, id]], reason, note, final,
+        opened, height, time, rounds}; the party key is that of documents.party_key. final: an authority decided
 """
 
 from __future__ import annotations
