@@ -18,9 +18,11 @@ from node.connectors import (
     e_invoice,
     edifact,
     edifact_syntax,
+    epcis,
     factur_x,
     iso20022,
     ocds,
+    ocel,
     ofd,
     ubl,
     ubl_billing,
@@ -35,12 +37,15 @@ from node.connectors import (
 from node.connectors.content import Content
 from node.connectors.draft import RecordDraft
 from node.connectors.errors import ConnectorError, shown
+from node.connectors.events import Identity
+from node.connectors.mapping import Mapping
 from node.connectors.strict_json import JsonDocument
 from node.connectors.strict_zip import Archive
 
 T = TypeVar("T")
 Test: TypeAlias = Callable[[T], bool]
 Reader: TypeAlias = Callable[[T], Iterable[RecordDraft]]
+LogReader: TypeAlias = Callable[[T, Identity], Iterable[RecordDraft]]
 Pair: TypeAlias = tuple[Test[Content], Reader[Content]]
 
 
@@ -60,35 +65,36 @@ class Connector:
     matches: Test[Content]
     drafts_of: Reader[Content]
 
-    def read(self, data: bytes, name: str) -> list[RecordDraft]:
+    def read(self, data: bytes, name: str, mapping: Mapping | None = None) -> list[RecordDraft]:
         """The drafts of a file, at least one. Raises ConnectorError, naming the file."""
         try:
-            return list(self.drafts_of(Content.of(data)))
+            return list(self.drafts_of(Content.of(data, mapping)))
         except ConnectorError as error:
             raise error.in_file(name) from None
 
 
-def recognise(data: bytes, name: str) -> tuple[Connector, Iterator[RecordDraft]]:
+def recognise(data: bytes, name: str, mapping: Mapping | None = None) -> tuple[Connector, Iterator[RecordDraft]]:
     """The connector of a file and its drafts one by one: a table of 100,000 rows is never held as drafts.
 
-    Raises ConnectorError, naming the file; so does the iterator.
+    mapping: what the member says of its tables and event logs (``mapping.load``). Raises ConnectorError, naming the
+    file; so does the iterator.
     """
     try:
-        content = Content.of(data)
+        content = Content.of(data, mapping)
         connector = _connector(content)
     except ConnectorError as error:
         raise error.in_file(name) from None
     return connector, _named(connector, content, name)
 
 
-def detect(data: bytes, name: str) -> Connector:
+def detect(data: bytes, name: str, mapping: Mapping | None = None) -> Connector:
     """The connector for a file's content. Raises ConnectorError, naming the file: UNKNOWN_FORMAT, NOT_SUPPORTED …"""
-    return recognise(data, name)[0]
+    return recognise(data, name, mapping)[0]
 
 
-def read(data: bytes, name: str) -> list[RecordDraft]:
+def read(data: bytes, name: str, mapping: Mapping | None = None) -> list[RecordDraft]:
     """Detect and read in one call. Raises ConnectorError, naming the file."""
-    return list(recognise(data, name)[1])
+    return list(recognise(data, name, mapping)[1])
 
 
 def _named(connector: Connector, content: Content, name: str) -> Iterator[RecordDraft]:
@@ -112,7 +118,11 @@ def _xml(matches: Test[etree._Element], reader: Reader[etree._Element]) -> Pair:
 
 def _json(matches: Test[JsonDocument], reader: Reader[JsonDocument]) -> Pair:
     """For JSON: test and reader get the array or object."""
-    return _over(lambda content: content.json, matches, reader)
+
+    def part(content: Content) -> JsonDocument | None:
+        return content.json
+
+    return _over(part, matches, reader)
 
 
 def _zip(matches: Test[Archive], reader: Reader[Archive]) -> Pair:
@@ -130,13 +140,23 @@ def _over(part: Callable[[Content], T | None], matches: Test[T], reader: Reader[
         found = part(content)
         return found is not None and matches(found)
 
-    def drafts(content: Content) -> Iterable[RecordDraft]:
-        found = part(content)
-        if found is None:
-            raise ConnectorError("UNKNOWN_FORMAT", "it is of another format", "let its content decide: use detect")
-        return reader(found)
+    return test, lambda content: reader(_there(part(content)))
 
-    return test, drafts
+
+def _there(part: T | None) -> T:
+    if part is None:
+        raise ConnectorError("UNKNOWN_FORMAT", "it is of another format", "let its content decide: use detect")
+    return part
+
+
+def _json_log(matches: Test[JsonDocument], reader: LogReader[JsonDocument]) -> Pair:
+    """For event logs in JSON: the reader is also told whose the log is."""
+    return _json(matches, lambda _: ())[0], lambda content: reader(_there(content.json), content.identity)
+
+
+def _xml_log(matches: Test[etree._Element], reader: LogReader[etree._Element]) -> Pair:
+    """For event logs in XML: the reader is also told whose the log is."""
+    return _xml(matches, lambda _: ())[0], lambda content: reader(_there(content.xml), content.identity)
 
 
 def _ubl(document: str, reader: Reader[etree._Element]) -> Pair:
@@ -266,6 +286,9 @@ FORMATS: Final[tuple[Connector, ...]] = (
         ("guarantee",),
         *_xml(iso20022.matches, iso20022.read),
     ),
+    Connector("epcis", "1", "EPCIS 2.0 JSON and JSON-LD", ("event",), *_json_log(epcis.matches, epcis.read)),
+    Connector("ocel", "1", "OCEL 2.0 JSON", ("event",), *_json_log(ocel.matches, ocel.read)),
+    Connector("ocel-xml", "1", "OCEL 2.0 XML", ("event",), *_xml_log(ocel.matches_xml, ocel.read_xml)),
 )
 """Tried in this order; the first that matches reads the file."""
 
