@@ -1,0 +1,235 @@
+"""``tally credit explain``: every number from record to limit, as of a height, from the state of the chains.
+
+What is stored (assessment, line, sums, verdicts) is shown as it is stored; what a contract works out when it is asked
+(the borrowing base, what is available) comes from that contract's own function on the state of that height. Template
+and model are those that the assessment names, so an old one is explained under the versions of its time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cli import explain_words
+from cli.command import Settings
+from cli.errors import CliError, not_found
+from cli.output import show
+from cli.session import Session
+from cli.state_view import CONSORTIUM, StateView
+from cli.values import digest, is_digest
+
+if TYPE_CHECKING:
+    from contracts.documents import Document
+    from contracts.evidence import Enterprise, Reader
+
+
+class Scratch:
+    """A state of its own in memory, for a contract's ordered structures: nothing of it reaches a chain."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[str | int | bytes, ...], Any] = {}
+
+    def get(self, *key: str | int | bytes) -> Any:
+        return self._values.get(key)
+
+    def put(self, *key: str | int | bytes, value: Any) -> None:
+        self._values[key] = value
+
+    def delete(self, *key: str | int | bytes) -> None:
+        self._values.pop(key, None)
+
+    def hash(self, value: Any) -> bytes:
+        from chain.crypto import hash_value
+
+        return hash_value(value)
+
+
+class Asked(NamedTuple):
+    """What is explained: an application with the assessment meant, None while it has none."""
+
+    application: dict[str, Any]
+    assessment: dict[str, Any] | None
+
+
+def explain(settings: Settings, what: str, at: int | None, with_records: bool) -> None:
+    """Show every number behind an enterprise's, an application's or an assessment's limit."""
+    with Session(settings) as session:
+        head = int(session.client.status()["height"])
+        if at is not None and at > head:
+            raise not_found(f"the node is at block {head}: ask for a height up to that")
+        now = StateView(session.client, head if at is None else at)
+        found = [explained(session, now, asked, with_records) for asked in resolve(now, what)]
+    value = {"height": now.height, "time": now.time, "explained": found}
+    lines = explain_words.heading(now.height, now.time)
+    for one in found:
+        lines += explain_words.explained(one)
+    show(settings, value, lines)
+
+
+def resolve(view: StateView, what: str) -> list[Asked]:
+    """The applications that a name or id stands for, newest first. Raises CliError where there is none."""
+    if is_digest(what):
+        identity = digest(what, "id")
+        assessment = view.get("assessment", identity)
+        if assessment is not None:
+            return [Asked(view.get("application", assessment["application"]), assessment)]
+        application = view.get("application", identity)
+        if application is None:
+            raise not_found(f"at block {view.height} there is no application or assessment {what}: check the id")
+        return [_newest(view, application)]
+    enterprise = party_id(view, what)
+    ids = view.get("enterprise", enterprise) or []
+    assessed = [view.get("assessment", identity) for identity in reversed(ids)]
+    applications = dict.fromkeys(assessment["application"] for assessment in assessed)
+    if not applications:
+        raise CliError(
+            f"{enterprise} had no assessment by block {view.height}: tally credit assess APPLICATION",
+            code="NOT_FOUND",
+            exit_code=6,
+        )
+    return [_newest(view, view.get("application", identity)) for identity in applications]
+
+
+def party_id(view: StateView, what: str) -> str:
+    """Party id behind a party id or an identifier. Raises CliError."""
+    known = view.read(CONSORTIUM, "registry", "party", what)
+    owner = what if known is not None else view.read(CONSORTIUM, "registry", "identifier", what)
+    if owner is None:
+        raise not_found(f"no enterprise is or has identifier {what!r}: see `tally party show`")
+    return str(owner)
+
+
+def explained(session: Session, now: StateView, asked: Asked, with_records: bool) -> dict[str, Any]:
+    """Everything about one application as of a height; the assessment's own numbers as of its block."""
+    found: dict[str, Any] = {"application": asked.application, "assessment": asked.assessment, "line": None}
+    if asked.assessment is not None:
+        then = StateView(session.client, asked.assessment["height"])
+        found |= _behind(session, then, asked.assessment, with_records)
+    line = now.get("line", asked.application["id"])
+    if line is not None:
+        found["line"] = _line(now, line)
+    return found
+
+
+def _newest(view: StateView, application: dict[str, Any]) -> Asked:
+    ids = application["assessments"]
+    return Asked(application, view.get("assessment", ids[-1]) if ids else None)
+
+
+def _behind(session: Session, then: StateView, assessment: dict[str, Any], with_records: bool) -> dict[str, Any]:
+    """Sums, model and, if asked for, each record and bill that went into an assessment."""
+    from contracts import progress
+    from contracts.evidence import Reader
+
+    reader = Reader(then)
+    enterprise = reader.enterprise(assessment["enterprise"])
+    kind, issuer, number = assessment["contract"]
+    contract = min(reader.find((kind, issuer, number)), key=lambda doc: (doc.height, doc.chain))
+    found = {
+        "sums": reader.sums(enterprise),
+        "model": then.get("model", *assessment["model"]),
+        "progress": progress.of_contract(then, reader, contract).stages,
+        "records": None,
+        "bills": None,
+    }
+    if with_records:
+        documents = list(_documents(session, then, reader, enterprise))
+        found |= {"records": _rows(then, documents), "bills": _bills(then, documents)}
+    return found
+
+
+def _documents(session: Session, then: StateView, reader: Reader, enterprise: Enterprise) -> Iterator[Document]:
+    """Every process record and bill of an enterprise in force at a height, by chain, in sealing order."""
+    for chain in then.chains():
+        seen: set[tuple[str, str, str]] = set()
+        for identifier in enterprise.identifiers:
+            for row in session.client.enterprise_records(chain, identifier):
+                key = (row["kind"], row["issuer"], row["number"])
+                if row["height"] > then.height or key in seen:
+                    continue
+                seen.add(key)
+                doc = reader.document(chain, key)
+                if doc is not None and doc.category in ("process", "bill") and doc.record.enterprise == identifier:
+                    yield doc
+
+
+def _rows(then: StateView, documents: list[Document]) -> list[dict[str, Any]]:
+    """What each record adds to the sums: weights, delay, range, steps (contracts/aggregates.py)."""
+    from contracts import aggregates
+    from contracts.template import check_fields, compiled, within_ranges
+
+    steps = steps_by_record(documents)
+    rows = []
+    for doc in documents:
+        kind = compiled(doc.template).kinds[doc.kind]
+        entry = then.read(doc.chain, "records", "record", *doc.key)
+        process = doc.category == "process"
+        judged, passed = steps.get(doc.id, (0, 0)) if process else (0, 0)
+        rows.append(
+            {
+                "id": doc.id,
+                "chain": doc.chain,
+                "kind": doc.kind,
+                "number": doc.number,
+                "category": doc.category,
+                "present": check_fields(kind, doc.record.fields),
+                "asked": kind.asked,
+                "delay": aggregates.delay_of(doc.occurred, entry["time"], entry["historical"]),
+                "within": within_ranges(kind, doc.record.fields) if process else None,
+                "judged": judged,
+                "passed": passed,
+            }
+        )
+    return rows
+
+
+def steps_by_record(documents: list[Document]) -> dict[bytes, tuple[int, int]]:
+    """(steps judged, steps passed) of each process record: a step belongs to the later one (contracts/series.py)."""
+    from contracts.series import Steps
+    from contracts.template import compiled
+
+    found: dict[bytes, list[int]] = {}
+    series: dict[tuple[str, str], Steps] = {}
+    for number, doc in enumerate(documents):
+        if doc.category != "process":
+            continue
+        place = (doc.chain, doc.record.enterprise)
+        kept = series.setdefault(place, Steps(Scratch(), doc.record.enterprise))
+        rules = compiled(doc.template).kinds[doc.kind].steady
+        # The period of a step is that of its later record: numbered by record, periods say whose each step is.
+        changes, _ = kept.add(rules, doc.record, doc.id, doc.occurred.last, number)
+        for later, judged, passed in changes:
+            counts = found.setdefault(documents[later].id, [0, 0])
+            counts[0] += judged
+            counts[1] += passed
+    return {record_id: (judged, passed) for record_id, (judged, passed) in found.items()}
+
+
+def _bills(then: StateView, documents: list[Document]) -> list[dict[str, Any]]:
+    """What became of each bill, by the book."""
+    rows = []
+    for doc in documents:
+        verdict = then.get("verdict", doc.chain, *doc.key) if doc.category == "bill" else None
+        if verdict is not None:
+            names = ("amount", "currency", "status", "confirmed")
+            place = {"id": doc.id, "chain": doc.chain, "kind": doc.kind, "number": doc.number}
+            rows.append({**place, **{name: verdict[name] for name in names}})
+    return rows
+
+
+def _line(now: StateView, line: dict[str, Any]) -> dict[str, Any]:
+    """A line as it stands: what is granted and why, what carries it, what can be drawn."""
+    from contracts import credit_line
+    from contracts.evidence import Reader
+
+    reader = Reader(now)
+    deal = credit_line.deal_of(now, reader, line)
+    room = credit_line.room(now, reader, line, deal)
+    attained = credit_line.attained(line, deal)
+    return {
+        **line,
+        "C_net": deal.net,
+        "progress": deal.stages,
+        "attained": sorted(attained),
+        "room": room._asdict(),
+    }
