@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from chain.block import CONSORTIUM, Head, Receipt
 from chain.codec import CodecError, decode, encode, encode_key, load
@@ -232,11 +232,22 @@ class TransactionContext:
         return sealed
 
 
+class Carried(NamedTuple):
+    """The records that a transaction carried: (id, kind, issuer, number, enterprise) of each, in order."""
+
+    receipt: Receipt
+    records: list[tuple[bytes, str, str, str, str]]
+
+
 @dataclass(slots=True)
 class ChainExecution:
-    """The outcome on one chain: receipts in order (a hook receipt first on the consortium chain), and writes."""
+    """The outcome on one chain: receipts in order (a hook receipt first on the consortium chain), and writes.
+
+    ``carried``: of the transactions that succeeded with records, for the derived index.
+    """
 
     receipts: list[Receipt] = field(default_factory=list)
+    carried: list[Carried] = field(default_factory=list)
     writes: dict[bytes, bytes | None] = field(default_factory=dict)
 
 
@@ -258,7 +269,7 @@ def run_member_chain(
     readers: dict[str, StateReader | Overlay] = {CONSORTIUM: consortium}
     done = ChainExecution(writes=overlay.writes)
     for transaction in transactions:
-        done.receipts.append(_run(scope, chain, transaction, overlay, readers, heads, active))
+        done.receipts.append(_run(scope, chain, transaction, overlay, readers, heads, active, done.carried))
     return done, overlay
 
 
@@ -275,7 +286,7 @@ def run_consortium(
     done = ChainExecution(writes=overlay.writes)
     done.receipts.append(_run_hooks(scope, overlay, members, heads, active))
     for transaction in transactions:
-        done.receipts.append(_run(scope, CONSORTIUM, transaction, overlay, members, heads, active))
+        done.receipts.append(_run(scope, CONSORTIUM, transaction, overlay, members, heads, active, done.carried))
     return done
 
 
@@ -287,6 +298,7 @@ def _run(
     readers: Mapping[str, StateReader | Overlay],
     heads: Mapping[str, Head],
     active: ActiveVersion,
+    carried: list[Carried],
 ) -> Receipt:
     """One transaction: its receipt; its writes are in the overlay only if it succeeded."""
     charged = 0
@@ -298,10 +310,10 @@ def _run(
             raise ContractError(
                 "UNKNOWN_METHOD", f"{transaction.contract} has no method {transaction.method!r}: use {known}"
             )
+        records = _records(transaction)
         context = TransactionContext(
-            scope, chain, transaction.contract, overlay, readers, heads, scope.charge_limit, transaction,
-            _records(transaction),
-        )  # fmt: skip
+            scope, chain, transaction.contract, overlay, readers, heads, scope.charge_limit, transaction, records
+        )
         try:
             context.charge(CHARGE_RECORD * len(transaction.records))
             result = method(context, transaction.args)
@@ -312,6 +324,8 @@ def _run(
         finally:
             charged = min(context.charged, scope.charge_limit)
         overlay.writes.update(writes)
+        if records:
+            carried.append(Carried(receipt, [(name, *array[2:6]) for name, array in records]))
         return receipt
     except ContractError as error:
         return Receipt(transaction.id, 1, error.code, error.message, None, [], charged)

@@ -370,7 +370,7 @@ class Ledger:
             batch.append((b"t" + transaction.id, pack([height, transaction.chain, index])))
         for chain, execution in outcome.executions.items():
             batch.extend(self._states[chain].rows(height, outcome.trees[chain], execution.writes))
-        batch.extend(index_rows(outcome))
+        batch.extend(index_rows(height, outcome))
         batch.extend(notice_rows(height, block.header.time, outcome))
         heads = [outcome.heads[chain].leaf() for chain in sorted(outcome.heads)]
         batch.append((rows.by_height(b"k", height), encode(heads)))

@@ -60,10 +60,10 @@ def prove_record(ledger: Ledger, tx_id: bytes, record_id: bytes) -> bytes:
 
 def prove_record_by_id(ledger: Ledger, record_id: bytes) -> bytes:
     """As ``prove_record``, the transaction looked up."""
-    place = by_id(ledger.store, record_id)
-    if place is None:
+    places = by_id(ledger.store, record_id)
+    if not places:
         raise ProofUnavailableError(f"no record {record_id.hex()} is sealed here: check the id")
-    return prove_record(ledger, place.tx_id, record_id)
+    return prove_record(ledger, places[0].tx_id, record_id)
 
 
 def transactions_of(block: Block) -> list[Transaction]:

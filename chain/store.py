@@ -18,8 +18,9 @@ that the newest version of a row comes first.
 ``v`` chain 0 state key ~h   a value that was superseded, at the height that wrote it (empty: absent)
 ``n`` chain 0 path ~h        a state tree node as of height h
 ``d`` chain 0                there if a state key of the chain was ever deleted
-``i`` record id              derived: [chain, kind, issuer, number, transaction id] (``chain/index.py``)
-``x`` chain 0 kind number …  derived: record id, by kind, number and issuer
+``i`` record id chain        derived: [kind, issuer, number, transaction id] (``chain/index.py``)
+``x`` chain 0 kind number …  derived: who issued records of a kind and number
+``y`` chain 0 enterprise …   derived: [transaction id, its records of the enterprise], in sealing order
 ``e`` id 0 height number     derived: a notice to a member or party (``chain/notices.py``)
 ===========================  =======================================================================
 """

@@ -86,15 +86,11 @@ def _subject(session: Session, text: str) -> dict[str, Any]:
         return {"kind": kind, "id": identity}
     if kind != "record":
         raise CliError(f"{kind!r} cannot be preserved: use record, {', '.join(CREDIT_SUBJECTS)}")
-    chains = _chains_of(session, identity)
-    if not chains:
+    places = session.client.record_places(identity)
+    if not places:
         raise not_found(f"no chain has record {number}: ingest it first, or write assessment:{number} if it is one")
-    return {"chain": chains[0], "record": identity}
-
-
-def _chains_of(session: Session, record_id: bytes) -> list[str]:
-    names = [head["chain"] for head in session.client.chains()]
-    return [name for name in names if session.client.state(name, "records", "version", record_id) is not None]
+    named = {part: places[0][part] for part in ("chain", "kind", "issuer", "number")}
+    return {**named, "record": identity}
 
 
 def _by_id(session: Session, identity: bytes) -> list[dict[str, Any]]:
@@ -107,7 +103,9 @@ def _naming(session: Session, identity: bytes) -> list[dict[str, Any]]:
     from chain.crypto import hash_value
 
     client = session.client
-    subjects: list[dict[str, Any]] = [{"chain": chain, "record": identity} for chain in _chains_of(session, identity)]
+    subjects: list[dict[str, Any]] = [
+        {"chain": place["chain"], "record": identity} for place in client.record_places(identity)
+    ]
     subjects += [{"kind": kind, "id": identity} for kind in CREDIT_SUBJECTS]
     found = []
     for subject in subjects:

@@ -146,8 +146,8 @@ def history(settings: Settings, words: tuple[str, ...], issuer: str | None, chai
             raise CliError(f"chains {found[0]['chain']} and {other['chain']} hold one: choose with --chain")
         versions = records.versions(session.client, found[0])
     rows = [
-        [entry["superseded"] + 1, entry["id"], entry["height"], moment(entry["time"]), ", ".join(entry["changed"])]
-        for entry in versions
+        [len(versions) - place, entry["id"], entry["height"], moment(entry["time"]), ", ".join(entry["changed"])]
+        for place, entry in enumerate(versions)
     ]
     show(settings, versions, table(["version", "record", "block", "sealed", "changed"], rows))
 

@@ -18,12 +18,9 @@ ENTERPRISE, COUNTERPARTY, TEMPLATE, TEMPLATE_VERSION, OCCURRED, LINKS, SOURCE, F
 def by_id(client: Client, record_id: bytes, at: int | None) -> list[dict[str, Any]]:
     """The version with an id, on every business chain that sealed it by ``at``."""
     found = []
-    for head in client.chains():
-        chain = head["chain"]
-        key = client.state(chain, "records", "version", record_id, at=at)
-        if key is None:
-            continue
-        entry = client.state(chain, "records", "record", *key, at=at)
+    for place in client.record_places(record_id):
+        chain = place["chain"]
+        entry = client.state(chain, "records", "record", place["kind"], place["issuer"], place["number"], at=at)
         if entry is not None:
             newest = named(chain, entry)
             found += [version for version in versions(client, newest) if version["id"] == record_id.hex()]
@@ -60,7 +57,7 @@ def describe(entry: Mapping[str, Any]) -> list[str]:
             ("record", entry["id"]),
             ("chain", entry["chain"]),
             ("sealed", f"block {entry['height']}, {moment(entry['time'])}"),
-            ("version", f"{entry['superseded'] + 1}" if entry["superseded"] else None),
+            ("version", f"{len(entry['superseded']) + 1}" if entry["superseded"] else None),
         ]
     )
     return lines + content(entry["record"])
@@ -103,7 +100,7 @@ def _earlier(client: Client, entry: Mapping[str, Any], record_id: bytes) -> dict
     proof = decode(client.prove_record(record_id), max_size=MAX_PROOF_SIZE)
     header = Header.decode(proof["header"])
     array = decode(proof["claim"]["record"][0])
-    place = {"id": record_id, "height": header.height, "time": header.time, "superseded": entry["superseded"] - 1}
+    place = {"id": record_id, "height": header.height, "time": header.time, "superseded": entry["superseded"][:-1]}
     return named(entry["chain"], {**place, "record": array})
 
 

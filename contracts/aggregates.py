@@ -1,23 +1,28 @@
-"""Running sums over records: what conformity, timeliness and valid range need, kept per period (DOMAIN 1-3).
+"""Running sums over an enterprise's records: all that conformity, timeliness and accuracy need (DOMAIN 1-3).
 
-An assessment reads a few rows whatever the history. The sums always equal a recomputation over the latest versions of
-all records: a correction takes out exactly what the version before it had put in.
+An assessment reads one row a chain and identifier, whatever the history. The sums always equal a recomputation over
+the latest versions of all records: a correction takes out exactly what the version before it had put in, and what it
+brings is new in the open period.
 
-State, in the records contract's namespace:
-    ("aggregate", enterprise, template, template version, period) -> [int] in the order of KEYS; absent when all are 0
-    ("aggregate_index", enterprise) -> sorted [[template, template version, period]] that exist
+State, in the records contract's namespace: ("sums", enterprise) ->
+    {"total": [int] in the order of KEYS,
+     "periods": [[period, [int]]], newest first, at most PERIODS of them,
+     "samples": {measure: [[record id, kind, number]]}, newest first, at most SAMPLES of each of MEASURES}
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from contracts.access import CONSORTIUM
 from contracts.context import Context
-from contracts.record import Moment, Record, month_of
-from contracts.template import Kind, within_ranges
+from contracts.record import Moment, Record
+from contracts.series import Change
+from contracts.template import Kind
 
 MS_PER_DAY: Final = 86_400_000
+PERIODS: Final = 2  # the open one and the one before it
+SAMPLES: Final = 4
 
 KEYS: Final = (
     "process_count",  # process records
@@ -31,31 +36,39 @@ KEYS: Final = (
     "historical_count",  # records that timeliness leaves out
     "range_total",  # process records with a ranged value
     "range_within",  # of them, those with every value within its range
+    "steps_judged",  # steps of all series (contracts/series.py)
+    "steps_passed",  # of them, those within their threshold
 )
+STEPS: Final = KEYS.index("steps_judged")
+
+CONFORMITY: Final = "conformity"  # lacks fields
+TIMELINESS: Final = "timeliness"  # late
+ACCURACY: Final = "accuracy"  # a value out of its range, or a step beyond its threshold
+MEASURES: Final = (ACCURACY, CONFORMITY, TIMELINESS)
 
 Sums: TypeAlias = tuple[int, ...]  # in the order of KEYS
-Bucket: TypeAlias = tuple[str, str, int, int]  # enterprise, template, template version, period
 
 _ZERO: Final[Sums] = (0,) * len(KEYS)
 
 
-def sums_of(
-    kind: Kind, record: Record, present: int, occurred: Moment, sealed_ms: int, historical: bool
-) -> Sums | None:
-    """What one record adds; None for a category that has no sums.
+def sums_of(kind: Kind, present: int, within: bool | None, delay: int | None) -> Sums:
+    """What one process record or bill adds, its steps apart.
 
-    present: weight of the fields present. sealed_ms: time of the sealing block, which is the upload time (DOMAIN 2).
+    present: weight of the fields present. within: as `within_ranges` gives it. delay: as `delay_of` gives it.
     """
-    is_process = kind.category == "process"
-    if not is_process and kind.category != "bill":
-        return None
-    delay = 0 if historical else max(0, -(-sealed_ms // 1_000) - occurred.last)
-    timed = 0 if historical else 1
-    if not is_process:
-        return (0, 1, present, kind.asked, 0, 0, delay, timed, 1 - timed, 0, 0)
-    within = within_ranges(kind, record.fields)
+    late, timed = (0, 0) if delay is None else (delay, 1)
+    if kind.category == "bill":
+        return (0, 1, present, kind.asked, 0, 0, late, timed, 1 - timed, 0, 0, 0, 0)
     ranged = 0 if within is None else 1
-    return (1, 0, present, kind.asked, delay, timed, 0, 0, 1 - timed, ranged, 1 if within else 0)
+    return (1, 0, present, kind.asked, late, timed, 0, 0, 1 - timed, ranged, 1 if within else 0, 0, 0)
+
+
+def delay_of(occurred: Moment, sealed_ms: int, historical: bool) -> int | None:
+    """Seconds from the event to the sealing block, rounded up, never below 0; None for a historical record.
+
+    sealed_ms: time of the sealing block, which is the upload time (DOMAIN 2).
+    """
+    return None if historical else max(0, -(-sealed_ms // 1_000) - occurred.last)
 
 
 class Onboarding(NamedTuple):
@@ -65,15 +78,20 @@ class Onboarding(NamedTuple):
     import_until: int
 
 
-def onboarding(ctx: Context, enterprise: str) -> Onboarding | None:
-    """An enterprise's onboarding as this member transaction sees it; None while it is not registered."""
+def onboarding(ctx: Context, enterprise: str, model: str) -> Onboarding | None:
+    """An enterprise's onboarding as this member transaction sees it; None while it is not registered.
+
+    model: id of the credit model that says how long history may be brought; None too where there is no such model.
+    """
     party = ctx.read(CONSORTIUM, "registry", "identifier", enterprise)
     if party is None:
         return None
     onboarded: int = ctx.read(CONSORTIUM, "registry", "party", party)["onboarded"]
-    version = ctx.read(CONSORTIUM, "credit", "model_current")
-    model = ctx.read(CONSORTIUM, "credit", "model", version)
-    return Onboarding(onboarded, onboarded + model["import_window_days"] * MS_PER_DAY)
+    version = ctx.read(CONSORTIUM, "credit", "model_current", model)
+    if version is None:
+        return None
+    window = ctx.read(CONSORTIUM, "credit", "model", model, version)["import_window_days"]
+    return Onboarding(onboarded, onboarded + window * MS_PER_DAY)
 
 
 def is_historical(known: Onboarding | None, occurred: Moment, sealed_ms: int) -> bool:
@@ -83,55 +101,81 @@ def is_historical(known: Onboarding | None, occurred: Moment, sealed_ms: int) ->
     return occurred.last * 1_000 <= known.onboarded < sealed_ms <= known.import_until
 
 
-def bucket_of(record: Record, sealed_ms: int) -> Bucket:
-    """The sums a record belongs to: the sealing block's time assigns the period."""
-    return (record.enterprise, record.template, record.template_version, month_of(sealed_ms))
+class Running:
+    """The sums of one enterprise, read once a transaction and written once at its end."""
+
+    def __init__(self, ctx: Context, enterprise: str) -> None:
+        self._ctx = ctx
+        self._enterprise = enterprise
+        entry: dict[str, Any] | None = ctx.get("sums", enterprise)
+        self._periods: list[tuple[int, list[int]]] = [] if entry is None else entry["periods"]
+        self._total: Sums = _ZERO if entry is None else tuple(entry["total"])
+        self._samples: dict[str, list[Any]] = {} if entry is None else entry["samples"]
+        self._changes: dict[int, list[int]] = {}
+        self._found: dict[str, list[tuple[int, list[Any]]]] = {}
+        self._gone: set[bytes] = set()
+
+    def add(self, period: int, sums: Sums) -> None:
+        """Put in what a record of a period adds."""
+        change = self._changes.get(period)
+        if change is None:
+            self._changes[period] = list(sums)
+        else:
+            self._changes[period] = [a + b for a, b in zip(change, sums, strict=True)]
+
+    def remove(self, period: int, sums: Sums, record_id: bytes) -> None:
+        """Take out a superseded version: its sums, and itself from the samples."""
+        self.add(period, tuple([-value for value in sums]))
+        self._gone.add(record_id)
+        for measure, found in self._found.items():
+            self._found[measure] = [sample for sample in found if sample[1][0] != record_id]
+
+    def steps(self, changes: list[Change]) -> None:
+        """Put in steps judged and passed, each in the period of its later record."""
+        for period, judged, passed in changes:
+            change = self._changes.get(period)
+            if change is None:
+                change = self._changes[period] = list(_ZERO)
+            change[STEPS] += judged
+            change[STEPS + 1] += passed
+
+    def sample(self, measure: str, rank: int, record: Record, record_id: bytes) -> None:
+        """Remember a record that lowers a measure; of one transaction's the highest ranks are kept."""
+        found = self._found.setdefault(measure, [])
+        if len(found) < SAMPLES or rank > found[-1][0]:
+            found.append((rank, [record_id, record.kind, record.number]))
+            found.sort(key=_rank)
+            del found[SAMPLES:]
+
+    def write(self) -> None:
+        """Put the sums into the state."""
+        rows = dict(self._periods)
+        total = list(self._total)
+        for period, change in self._changes.items():
+            total = [a + b for a, b in zip(total, change, strict=True)]
+            before = rows.get(period)
+            if before is not None:
+                rows[period] = [a + b for a, b in zip(before, change, strict=True)]
+            elif not rows or period > max(rows):
+                rows[period] = change
+        newest = sorted(rows, reverse=True)[:PERIODS]
+        assert min(total) >= 0, "more was taken out of the sums than was put in"
+        entry = {
+            "periods": [[period, rows[period]] for period in newest],
+            "samples": self._newest_samples(),
+            "total": total,
+        }
+        self._ctx.put("sums", self._enterprise, value=entry)
+
+    def _newest_samples(self) -> dict[str, list[Any]]:
+        samples = {}
+        for measure in MEASURES:
+            kept = [row for row in self._samples.get(measure, []) if row[0] not in self._gone]
+            found = [row for _, row in self._found.get(measure, [])]
+            if rows := [*found, *kept][:SAMPLES]:
+                samples[measure] = rows
+        return samples
 
 
-class Changes:
-    """Sums changed by one transaction, written once at its end however many records it carries."""
-
-    def __init__(self) -> None:
-        self._changes: dict[Bucket, Sums] = {}
-
-    def add(self, bucket: Bucket, sums: Sums) -> None:
-        """Put a record's sums in."""
-        before = self._changes.get(bucket, _ZERO)
-        self._changes[bucket] = tuple([a + b for a, b in zip(before, sums, strict=True)])
-
-    def remove(self, bucket: Bucket, sums: Sums) -> None:
-        """Take a superseded version's sums out."""
-        self.add(bucket, tuple([-value for value in sums]))
-
-    def write(self, ctx: Context) -> None:
-        """Apply all changes to the state."""
-        for bucket, change in self._changes.items():
-            if any(change):
-                _apply(ctx, bucket, change)
-
-
-def _apply(ctx: Context, bucket: Bucket, change: Sums) -> None:
-    before = ctx.get("aggregate", *bucket)
-    if before is None:
-        after = list(change)
-        _index(ctx, bucket, present=True)
-    else:
-        after = [old + value for old, value in zip(before, change, strict=True)]
-    assert min(after) >= 0, "more was taken out of an aggregate than was put in"
-    if any(after):
-        ctx.put("aggregate", *bucket, value=after)
-    else:
-        ctx.delete("aggregate", *bucket)
-        _index(ctx, bucket, present=False)
-
-
-def _index(ctx: Context, bucket: Bucket, *, present: bool) -> None:
-    enterprise, *row = bucket
-    rows = ctx.get("aggregate_index", enterprise) or []
-    left = [other for other in rows if other != row]
-    if present:
-        ctx.put("aggregate_index", enterprise, value=sorted([*left, row]))
-    elif left:
-        ctx.put("aggregate_index", enterprise, value=left)
-    else:
-        ctx.delete("aggregate_index", enterprise)
+def _rank(found: tuple[int, list[Any]]) -> int:
+    return -found[0]

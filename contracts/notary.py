@@ -27,7 +27,8 @@ CREDIT_SUBJECTS: Final = ("assessment", "decision", "disbursement")
 def preserve(ctx: Context, args: Args) -> Value:
     """Preserve what the subjects name: {subjects, contract}. Gives {id, height, known}.
 
-    subjects: each {chain, record: 32 B id} or {kind: assessment|decision|disbursement, id: 32 B}; order is free.
+    subjects: each {chain, kind, issuer, number, record: 32 B id of one of its versions}, or
+    {kind: assessment|decision|disbursement, id: 32 B}; order is free.
     contract: reference of the contract they belong to, text. The same call again gives the first one's id.
     """
     arguments.expect(args, "subjects", "contract")
@@ -81,14 +82,22 @@ def preservations_of(ctx: Context, subject: dict[str, Value]) -> list[bytes]:
 
 
 def _subject(ctx: Context, entry: Value) -> dict[str, Value]:
-    """One subject in its checked form."""
+    """One subject in its checked form: {chain, record} or {kind, id}. A record must be sealed under the key given."""
     subject = arguments.mapping(entry, "a subject")
     if "chain" in subject:
-        arguments.expect(subject, "chain", "record")
+        arguments.expect(subject, "chain", "kind", "issuer", "number", "record")
         chain = arguments.member_id(subject["chain"], "a subject's chain")
         if chain not in ctx.chains():
             raise ContractError("UNKNOWN_CHAIN", f"there is no chain {chain!r}: see `tally query chains`")
-        return {"chain": chain, "record": arguments.binary(subject["record"], "a subject's record")}
+        record_id = arguments.binary(subject["record"], "a subject's record")
+        key = tuple(arguments.text(subject[part], f"a subject's {part}") for part in ("kind", "issuer", "number"))
+        entry = ctx.read(chain, "records", "record", *key)
+        if entry is None or (record_id != entry["id"] and record_id not in entry["superseded"]):
+            raise ContractError(
+                "UNKNOWN_RECORD",
+                f"chain {chain} has no record {record_id.hex()} under {key[0][:32]} {key[2][:64]!r}: submit it first",
+            )
+        return {"chain": chain, "record": record_id}
     arguments.expect(subject, "kind", "id")
     if subject["kind"] not in CREDIT_SUBJECTS:
         raise ContractError("WRONG_ARGUMENT", f"kind of a subject must be one of {', '.join(CREDIT_SUBJECTS)}")
@@ -96,12 +105,7 @@ def _subject(ctx: Context, entry: Value) -> dict[str, Value]:
 
 
 def _require_existence(ctx: Context, subject: dict[str, Value]) -> None:
-    if "chain" in subject:
-        if ctx.read(subject["chain"], "records", "version", subject["record"]) is None:
-            raise ContractError(
-                "UNKNOWN_RECORD", f"chain {subject['chain']} has no record {subject['record'].hex()}: submit it first"
-            )
-    elif ctx.read(CONSORTIUM, "credit", subject["kind"], subject["id"]) is None:
+    if "kind" in subject and ctx.read(CONSORTIUM, "credit", subject["kind"], subject["id"]) is None:
         raise ContractError("UNKNOWN_SUBJECT", f"there is no {subject['kind']} {subject['id'].hex()}")
 
 

@@ -3,28 +3,39 @@
 A record is sealed once under its natural key (kind, issuer, number). The same content again is known and changes
 nothing; other content is refused unless it names the record it corrects. A batch goes in whole or not at all.
 
-State, on the member's chain:
-    ("record", kind, issuer, number) -> {id, height, time, record, superseded, historical}, latest version
-    ("version", record id)           -> [kind, issuer, number], every version ever sealed
-    ("bills", n), ("bills_count",)   -> [kind, issuer, number] of each bill's first version; how many there are
-    ("enterprise", enterprise, page) -> [[kind, issuer, number]] of first versions, in sealing order
-    ("enterprise_pages", enterprise) -> number of pages; all but the last are full
-    and the sums of contracts/aggregates.py
+State, on the member's chain; one key a record, and for a batch of one enterprise a few more (docs/adr/0012):
+    ("record", kind, issuer, number) -> {id, height, time, period, record, superseded, historical}, latest version;
+        superseded: ids of the versions before it, oldest first; period: the one open in the state of height - 1
+    ("log", n), ("log_count",)       -> [[kind, issuer, number, flags]] of one transaction's followed and implausible
+        records; how many there are
+    ("standing", enterprise)         -> [[kind, issuer, number]] of its newest qualifications and guarantees, in order
+    and what contracts/aggregates.py and contracts/series.py keep of each enterprise
+
+Event, one a batch: "records_sealed" {"outcomes": a letter a record: s sealed, c corrected, k known}.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from contracts import access, aggregates, arguments
+from contracts import access, aggregates, arguments, periods
 from contracts.context import Args, Context, Method, Value
 from contracts.errors import ContractError
 from contracts.record import NaturalKey, Record, content_hash, moment, parse
-from contracts.template import Kind, Template, check_fields, compiled
+from contracts.series import Steps
+from contracts.template import Kind, Template, check_fields, compiled, within_ranges
 
-MAX_BATCH: Final = 500  # records; their events have to fit into one receipt
-PAGE: Final = 4  # natural keys a page: a page is rewritten for each record that comes alone
+MAX_BATCH: Final = 500  # records
+MAX_VERSIONS: Final = 256  # of one record
+MAX_STANDING: Final = 256
 CHARGE_PER_RECORD: Final = 8  # units; and one for each field or line
+
+FOLLOWED: Final = 1  # flags of the log: its kind is followed,
+IMPLAUSIBLE: Final = 2  # a value lies outside its range,
+CORRECTION: Final = 4  # it supersedes another version
+
+EVENT: Final = "records_sealed"
+SEALED, CORRECTED, KNOWN = "s", "c", "k"
 
 
 def submit(ctx: Context, args: Args) -> Value:
@@ -59,12 +70,14 @@ class _Batch:
     def __init__(self, ctx: Context, actor: access.Actor) -> None:
         self._ctx = ctx
         self._actor = actor
+        self._period = periods.current(ctx).number
         self._templates: dict[tuple[str, int], Template] = {}
-        self._onboardings: dict[str, aggregates.Onboarding | None] = {}
-        self._sums = aggregates.Changes()
-        self._bills: list[NaturalKey] = []
-        self._firsts: dict[str, list[NaturalKey]] = {}
-        self._counts = {"sealed": 0, "corrected": 0, "known": 0}
+        self._onboardings: dict[tuple[str, str], aggregates.Onboarding | None] = {}
+        self._sums: dict[str, aggregates.Running] = {}
+        self._steps: dict[str, Steps] = {}
+        self._standing: dict[str, list[NaturalKey]] = {}
+        self._log: list[list[Value]] = []
+        self._outcomes: list[str] = []
 
     def add(self, record_id: bytes, array: list[Value]) -> None:
         """Seal, correct or recognise one record."""
@@ -74,7 +87,7 @@ class _Batch:
         ctx.charge(CHARGE_PER_RECORD + len(record.fields) + rows)
         previous = ctx.get("record", *record.natural_key)
         if previous is not None and self._is_known(record, record_id, array, previous):
-            self._report("known", "record_known", record_id, record)
+            self._outcomes.append(KNOWN)
             return
         if previous is None and record.corrects is not None:
             raise ContractError(
@@ -90,30 +103,48 @@ class _Batch:
                 f"occurred at {record.occurred_at}, after the time of block {ctx.height}: correct the date",
             )
         present = check_fields(kind, record.fields)
+        within = within_ranges(kind, record.fields)
         counted = kind.category in ("process", "bill")
-        historical = counted and aggregates.is_historical(self._onboarding(record.enterprise), occurred, ctx.time)
-        sums = aggregates.sums_of(kind, record, present, occurred, ctx.time, historical)
+        historical = counted and aggregates.is_historical(self._onboarding(record, template), occurred, ctx.time)
         if previous is not None:
             self._take_out(record, kind, previous)
-        if sums is not None:
-            self._sums.add(aggregates.bucket_of(record, ctx.time), sums)
-        self._write(record_id, array, record, kind, historical, previous)
+        if counted:
+            delay = aggregates.delay_of(occurred, ctx.time, historical)
+            self._count(kind, record, record_id, present, within, delay)
+            if kind.steady and kind.category == "process":
+                self._judge(kind, record, record_id, occurred.last)
+        self._write(record_id, array, record, historical, previous)
+        flags = (FOLLOWED if kind.follow else 0) | (IMPLAUSIBLE if within is False else 0)
+        if flags:
+            self._log.append([*record.natural_key, flags | (CORRECTION if previous is not None else 0)])
+        if previous is None and kind.category in ("qualification", "guarantee"):
+            self._standing.setdefault(record.enterprise, []).append(record.natural_key)
 
     def finish(self) -> dict[str, int]:
         """Write what was gathered; gives the counts."""
-        self._sums.write(self._ctx)
-        if self._bills:
-            count = self._ctx.get("bills_count") or 0
-            for offset, key in enumerate(self._bills):
-                self._ctx.put("bills", count + offset, value=list(key))
-            self._ctx.put("bills_count", value=count + len(self._bills))
-        for enterprise, keys in self._firsts.items():
-            _append_pages(self._ctx, enterprise, keys)
-        return self._counts
+        ctx = self._ctx
+        for sums in self._sums.values():
+            sums.write()
+        for steps in self._steps.values():
+            steps.write()
+        for enterprise, keys in self._standing.items():
+            rows = ctx.get("standing", enterprise) or []
+            ctx.put("standing", enterprise, value=[*rows, *map(list, keys)][-MAX_STANDING:])
+        if self._log:
+            count = ctx.get("log_count") or 0
+            ctx.put("log", count, value=self._log)
+            ctx.put("log_count", value=count + 1)
+        outcomes = "".join(self._outcomes)
+        ctx.emit(EVENT, {"outcomes": outcomes})
+        return {
+            "sealed": outcomes.count(SEALED),
+            "corrected": outcomes.count(CORRECTED),
+            "known": outcomes.count(KNOWN),
+        }
 
     def _is_known(self, record: Record, record_id: bytes, array: list[Value], previous: dict[str, Value]) -> bool:
         """Same content, or a version that has been superseded since: known. Otherwise it must correct the latest."""
-        if self._ctx.get("version", record_id) is not None:
+        if record_id in previous["superseded"]:
             return True
         if content_hash(previous["record"], self._ctx.hash) == content_hash(array, self._ctx.hash):
             return True
@@ -125,6 +156,10 @@ class _Batch:
             )
         if record.corrects != current:
             raise ContractError("STALE_CORRECTION", f"corrects must name the latest version, {current.hex()}")
+        if len(previous["superseded"]) + 1 >= MAX_VERSIONS:
+            raise ContractError(
+                "TOO_MANY_VERSIONS", f"a record has at most {MAX_VERSIONS} versions: issue a new document"
+            )
         return False
 
     def _take_out(self, record: Record, kind: Kind, previous: dict[str, Value]) -> None:
@@ -141,45 +176,69 @@ class _Batch:
                 "CATEGORY_CHANGED",
                 f"a correction keeps its category, {old_kind.category}: use a template where it does",
             )
+        if old_kind.category not in ("process", "bill"):
+            return
         occurred = moment(old.occurred_at, old_template.time_zone_minutes)
-        present = check_fields(old_kind, old.fields)
-        sums = aggregates.sums_of(old_kind, old, present, occurred, previous["time"], previous["historical"])
-        if sums is not None:
-            self._sums.remove(aggregates.bucket_of(old, previous["time"]), sums)
+        period, old_id = previous["period"], previous["id"]
+        delay = aggregates.delay_of(occurred, previous["time"], previous["historical"])
+        present, within = check_fields(old_kind, old.fields), within_ranges(old_kind, old.fields)
+        sums = self._running(old.enterprise)
+        sums.remove(period, aggregates.sums_of(old_kind, present, within, delay), old_id)
+        if old_kind.steady and old_kind.category == "process":
+            steps = self._series(old.enterprise)
+            sums.steps(steps.remove(old_kind.steady, old, old_id, occurred.last, period))
+
+    def _count(
+        self, kind: Kind, record: Record, record_id: bytes, present: int, within: bool | None, delay: int | None
+    ) -> None:
+        sums = self._running(record.enterprise)
+        sums.add(self._period, aggregates.sums_of(kind, present, within, delay))
+        if present < kind.asked:
+            sums.sample(aggregates.CONFORMITY, kind.asked - present, record, record_id)
+        if delay:
+            sums.sample(aggregates.TIMELINESS, delay, record, record_id)
+        if within is False and kind.category == "process":
+            sums.sample(aggregates.ACCURACY, 1, record, record_id)
+
+    def _judge(self, kind: Kind, record: Record, record_id: bytes, occurred: int) -> None:
+        """Enter the values that are held against the ones before and after them."""
+        sums = self._running(record.enterprise)
+        changes, passed = self._series(record.enterprise).add(kind.steady, record, record_id, occurred, self._period)
+        sums.steps(changes)
+        if not passed:
+            sums.sample(aggregates.ACCURACY, 0, record, record_id)
 
     def _write(
         self,
         record_id: bytes,
         array: list[Value],
         record: Record,
-        kind: Kind,
         historical: bool,
         previous: dict[str, Value] | None,
     ) -> None:
-        ctx = self._ctx
-        key = record.natural_key
         entry = {
-            "id": record_id,
-            "height": ctx.height,
-            "time": ctx.time,
-            "record": array,
-            "superseded": 0 if previous is None else previous["superseded"] + 1,
+            "height": self._ctx.height,
             "historical": historical,
+            "id": record_id,
+            "period": self._period,
+            "record": array,
+            "superseded": [] if previous is None else [*previous["superseded"], previous["id"]],
+            "time": self._ctx.time,
         }
-        ctx.put("record", *key, value=entry)
-        ctx.put("version", record_id, value=list(key))
-        if previous is not None:
-            self._report("corrected", "record_corrected", record_id, record)
-            return
-        if kind.category == "bill":
-            self._bills.append(key)
-        self._firsts.setdefault(record.enterprise, []).append(key)
-        self._report("sealed", "record_sealed", record_id, record)
+        self._ctx.put("record", *record.natural_key, value=entry)
+        self._outcomes.append(SEALED if previous is None else CORRECTED)
 
-    def _report(self, outcome: str, event: str, record_id: bytes, record: Record) -> None:
-        self._counts[outcome] += 1
-        data = {"id": record_id, "kind": record.kind, "issuer": record.issuer, "number": record.number}
-        self._ctx.emit(event, data)
+    def _running(self, enterprise: str) -> aggregates.Running:
+        sums = self._sums.get(enterprise)
+        if sums is None:
+            sums = self._sums[enterprise] = aggregates.Running(self._ctx, enterprise)
+        return sums
+
+    def _series(self, enterprise: str) -> Steps:
+        steps = self._steps.get(enterprise)
+        if steps is None:
+            steps = self._steps[enterprise] = Steps(self._ctx, enterprise)
+        return steps
 
     def _template(self, record: Record) -> Template:
         name = (record.template, record.template_version)
@@ -208,23 +267,11 @@ class _Batch:
                 f"{kind.kind} is uploaded by {', '.join(kind.uploaders)}; {self._actor.id} is {self._actor.role}",
             )
 
-    def _onboarding(self, enterprise: str) -> aggregates.Onboarding | None:
-        if enterprise not in self._onboardings:
-            self._onboardings[enterprise] = aggregates.onboarding(self._ctx, enterprise)
-        return self._onboardings[enterprise]
-
-
-def _append_pages(ctx: Context, enterprise: str, keys: list[NaturalKey]) -> None:
-    pages = ctx.get("enterprise_pages", enterprise) or 0
-    rows = ctx.get("enterprise", enterprise, pages - 1) if pages else []
-    while keys:
-        room = PAGE - len(rows) if pages else 0
-        taken, keys = keys[:room], keys[room:]
-        if taken:
-            ctx.put("enterprise", enterprise, pages - 1, value=[*rows, *map(list, taken)])
-        if keys:
-            pages, rows = pages + 1, []
-            ctx.put("enterprise_pages", enterprise, value=pages)
+    def _onboarding(self, record: Record, template: Template) -> aggregates.Onboarding | None:
+        name = (record.enterprise, template.model)
+        if name not in self._onboardings:
+            self._onboardings[name] = aggregates.onboarding(self._ctx, *name)
+        return self._onboardings[name]
 
 
 def _label(array: Value) -> str:

@@ -1,24 +1,36 @@
-"""Series of values in process records, for the fluctuation share V2 of accuracy ([24], DOMAIN 3).
+"""Series of values in process records: the fluctuation share V2 of accuracy ([24], DOMAIN 3), kept step by step.
 
-One series: one field of one kind, for one product (a lines column: item id, unit, currency) or one contract (a
-field of the document: its contract, else its counterparty), ordered by event time, then record id.
+One series: one field of one kind, for one product (a lines column: item id, unit) or one contract (a field of the
+document: its contract, else its counterparty), of one enterprise, in one currency, under one threshold, on one
+member's chain (docs/adr/0012), ordered by event time, then record id, then row. A step leads from a value to the next
+one and belongs to the later record. A record that comes late, or goes by a correction, changes the two steps beside
+it and no other; so judging costs the same whatever the history.
+
+State, in the records contract's namespace: ("series", enterprise, page) -> pages of one contracts/ordered.py map for
+all series of an enterprise: series (16 bytes) || event time (5) || record id (16) || row (2) -> "PERIOD VALUE".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from contracts import decimal_text
-from contracts.decimal_text import DecimalError, Scaled, at_scale, floor_at_scale
-from contracts.documents import Document, event_order
+from contracts.context import Context
+from contracts.decimal_text import DecimalError, Scaled, at_scale
 from contracts.errors import ContractError
-from contracts.record import LINE_COLUMNS
-from contracts.statistics import Counted, fluctuation
+from contracts.ordered import Entry, OrderedMap
+from contracts.record import LINE_COLUMNS, Record
+from contracts.statistics import B
 
-MAX_THRESHOLD_BP = 10_000_000
+MAX_THRESHOLD_BP: Final = 10_000_000
+SERIES_SIZE: Final = 16
+ID_SIZE: Final = 16  # of a record id: two that agree in so much cannot be found
+_TIME_OFFSET: Final = 1 << 39  # seconds: years 1 to 9999 are positive in 40 bits
 
-SeriesKey: TypeAlias = tuple[str, ...]
+Subject: TypeAlias = tuple[str, ...]
+Change: TypeAlias = tuple[int, int, int]  # period, steps judged and steps passed that it gains
 
 
 class Steady(NamedTuple):
@@ -44,48 +56,118 @@ def thresholds(kind_spec: dict[str, Any]) -> tuple[Steady, ...]:
     return tuple(found)
 
 
-def steadiness(process: Iterable[Document]) -> Counted:
-    """V2 as (passed, judged): steps within their threshold, over all series of all process records."""
-    series: dict[tuple[SeriesKey, Steady], list[Scaled]] = {}
-    known: dict[tuple[str, int, str], tuple[Steady, ...]] = {}
-    for doc in sorted(process, key=event_order):
-        name = (doc.record.template, doc.record.template_version, doc.kind)
-        if name not in known:
-            known[name] = thresholds(doc.kind_spec)
-        for steady in known[name]:
-            for product, value in _values(doc, steady):
-                key = (doc.kind, steady.field, steady.column, doc.text("currency"), *product)
-                series.setdefault((key, steady), []).append(value)
-    passed = judged = 0
-    for (_, steady), values in series.items():
-        scale = max(steady.epsilon.scale, max(value.scale for value in values))
-        epsilon = floor_at_scale(steady.epsilon, scale)
-        counted = fluctuation([at_scale(value, scale) for value in values], steady.threshold_bp, epsilon)
-        passed += counted.passed
-        judged += counted.judged
-    return Counted(passed, judged)
+def passes(before: str, after: str, steady: Steady) -> bool:
+    """Whether |x_i - x_(i-1)| * B <= threshold * max(|x_(i-1)|, epsilon), exactly, whatever decimals they have."""
+    earlier, later, floor = _parsed(before), _parsed(after), steady.epsilon
+    scale = max(earlier.scale, later.scale, floor.scale)
+    base = at_scale(earlier, scale)
+    move = abs(at_scale(later, scale) - base)
+    return move * B <= steady.threshold_bp * max(abs(base), at_scale(floor, scale))
 
 
-def _values(doc: Document, steady: Steady) -> list[tuple[SeriesKey, Scaled]]:
-    if not steady.column:
-        value = doc.decimal(steady.field)
-        return [] if value is None else [(_contract_of(doc), value)]
-    rows = doc.record.fields.get(steady.field, "")
-    column = LINE_COLUMNS.index(steady.column)
-    found: list[tuple[SeriesKey, Scaled]] = []
-    for row in rows if isinstance(rows, list) else []:
-        value = decimal_text.parse_or_none(row[column])
-        if value is not None:
-            product: SeriesKey = ("item", row[1], row[3]) if row[1] else (*_contract_of(doc), row[3])
-            found.append((product, value))
-    return found
+class Steps:
+    """The steps of all series of one enterprise, for one transaction."""
+
+    def __init__(self, ctx: Context, enterprise: str) -> None:
+        self._ctx = ctx
+        self._map = OrderedMap(ctx, "series", enterprise)
+        self._names: dict[tuple[str, Steady, str, Subject], bytes] = {}
+
+    def add(
+        self, rules: tuple[Steady, ...], record: Record, record_id: bytes, occurred: int, period: int
+    ) -> tuple[list[Change], bool]:
+        """Enter a record's values; gives what that changes, and whether each step to them passed.
+
+        rules: those of its kind. occurred: last possible second of its event.
+        """
+        changes: list[Change] = []
+        steady_all = True
+        for steady, key, value in self._values(rules, record, record_id, occurred):
+            before, after = self._map.insert(key, f"{period} {value}")
+            earlier, later = _of_series(before, key), _of_series(after, key)
+            if earlier is not None:
+                passed = passes(earlier[1], value, steady)
+                steady_all = steady_all and passed
+                changes.append((period, 1, int(passed)))
+            if later is not None:
+                gained = passes(value, later[1], steady)
+                lost = earlier is not None and passes(earlier[1], later[1], steady)
+                changes.append((later[0], int(earlier is None), gained - lost))
+        return changes, steady_all
+
+    def remove(
+        self, rules: tuple[Steady, ...], record: Record, record_id: bytes, occurred: int, period: int
+    ) -> list[Change]:
+        """Take out what `add` has entered with the same arguments; gives what that changes."""
+        changes: list[Change] = []
+        for steady, key, value in self._values(rules, record, record_id, occurred):
+            before, after = self._map.remove(key)
+            earlier, later = _of_series(before, key), _of_series(after, key)
+            if earlier is not None:
+                changes.append((period, -1, -int(passes(earlier[1], value, steady))))
+            if later is not None:
+                lost = passes(value, later[1], steady)
+                gained = earlier is not None and passes(earlier[1], later[1], steady)
+                changes.append((later[0], -int(earlier is None), gained - lost))
+        return changes
+
+    def write(self) -> None:
+        """Put what changed into the state."""
+        self._map.write()
+
+    def _values(
+        self, rules: tuple[Steady, ...], record: Record, record_id: bytes, occurred: int
+    ) -> Iterator[tuple[Steady, bytes, str]]:
+        """Each value that has a threshold: its rule, its key, its decimal text."""
+        place = (occurred + _TIME_OFFSET).to_bytes(5, "big") + record_id[:ID_SIZE]
+        currency = record.fields.get("currency", "")
+        for steady in rules:
+            value = record.fields.get(steady.field)
+            if value is None:
+                continue
+            if isinstance(value, str):
+                if not steady.column and decimal_text.parse_or_none(value) is not None:
+                    name = self._name(record.kind, steady, currency, _contract_of(record))
+                    yield steady, name + place + b"\x00\x00", value
+                continue
+            if not steady.column:
+                continue
+            column = LINE_COLUMNS.index(steady.column)
+            for number, row in enumerate(value):
+                if row[column]:
+                    subject = ("item", row[1], row[3]) if row[1] else (*_contract_of(record), row[3])
+                    name = self._name(record.kind, steady, currency, subject)
+                    yield steady, name + place + number.to_bytes(2, "big"), row[column]
+
+    def _name(self, kind: str, steady: Steady, currency: Any, subject: Subject) -> bytes:
+        """The first bytes of the keys of one series."""
+        what = (kind, steady, currency, subject)
+        name = self._names.get(what)
+        if name is None:
+            rule = [steady.field, steady.column, steady.threshold_bp, decimal_text.render(steady.epsilon)]
+            digest = self._ctx.hash(["tally/series", 1, kind, rule, currency, list(subject)])
+            name = self._names[what] = digest[:SERIES_SIZE]
+        return name
 
 
-def _contract_of(doc: Document) -> SeriesKey:
-    for relation, issuer, number in doc.record.links:
+@lru_cache(maxsize=4_096)
+def _parsed(text: str) -> Scaled:
+    return decimal_text.parse(text)
+
+
+def _of_series(entry: Entry | None, key: bytes) -> tuple[int, str] | None:
+    """(period, value) of a neighbour, None where the neighbour is of another series or there is none."""
+    if entry is None or entry.key[:SERIES_SIZE] != key[:SERIES_SIZE]:
+        return None
+    period, _, value = str(entry.value).partition(" ")
+    return int(period), value
+
+
+def _contract_of(record: Record) -> Subject:
+    for relation, issuer, number in record.links:
         if relation == "contract":
             return ("contract", issuer, number)
-    return ("counterparty", doc.record.counterparty, "")
+    return ("counterparty", record.counterparty, "")
 
 
 def _threshold(field: str, column: str, rule: dict[str, Any]) -> list[Steady]:

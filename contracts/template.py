@@ -15,6 +15,15 @@ from contracts.context import Value
 from contracts.decimal_text import DecimalError, Scaled
 from contracts.errors import ContractError
 from contracts.record import LINE_COLUMNS, MAX_FIELDS, FieldValue, moment
+from contracts.series import Steady, thresholds
+
+PAPER_KINDS: Final = frozenset(
+    (
+        "contract", "order", "order_response", "order_cancellation", "despatch", "receipt", "return", "invoice",
+        "credit_note", "remittance",
+    )
+)  # fmt: skip
+"""Kinds of the papers of a trade: followed unless a template says otherwise, as every bill is."""
 
 CATEGORIES: Final = ("contract", "process", "bill", "guarantee", "qualification", "loan")
 MAX_KINDS: Final = 64
@@ -57,6 +66,8 @@ class Kind(NamedTuple):
     required: tuple[str, ...]  # open fields only: a sealed one cannot be seen
     asked: int  # sum of the open fields' weights
     ranges: tuple[Range, ...]
+    steady: tuple[Steady, ...]  # values judged for fluctuation
+    follow: bool  # its records are held against each other: contracts/book.py
 
 
 class Template(NamedTuple):
@@ -64,6 +75,7 @@ class Template(NamedTuple):
 
     id: str
     version: int
+    model: str  # id of the credit model its contracts are judged by; "" for none
     time_zone_minutes: int
     kinds: dict[str, Kind]
 
@@ -99,10 +111,13 @@ def compile_template(document: Value) -> Template:
     zone = document.get("time_zone_minutes", 0)
     if type(zone) is not int or not -840 <= zone <= 840:
         raise _wrong("time_zone_minutes is an integer from -840 to 840, minutes east of UTC")
+    model = document.get("model", "")
+    if type(model) is not str:
+        raise _wrong("model is the id of a credit model")
     kinds = document.get("kinds")
     if type(kinds) is not dict or not 0 < len(kinds) <= MAX_KINDS:
         raise _wrong(f"kinds is a map of 1 to {MAX_KINDS} kinds")
-    return Template(template, version, zone, {name: _kind(name, kinds[name]) for name in sorted(kinds)})
+    return Template(template, version, model, zone, {name: _kind(name, kinds[name]) for name in sorted(kinds)})
 
 
 def check_fields(kind: Kind, fields: dict[str, FieldValue]) -> int:
@@ -230,7 +245,11 @@ def _kind(name: str, document: Value) -> Kind:
             required.append(field)
         ranges.extend(_ranges(field, where, rule))
     asked = sum(weight for _, weight, _ in rules.values())
-    return Kind(name, category, tuple(uploaders), rules, tuple(sealed), tuple(required), asked, tuple(ranges))
+    follow = _flag(name, document, "follow", category == "bill" or name in PAPER_KINDS)
+    return Kind(
+        name, category, tuple(uploaders), rules, tuple(sealed), tuple(required), asked, tuple(ranges),
+        thresholds(document), follow,
+    )  # fmt: skip
 
 
 def _rule(where: str, rule: Value) -> tuple[Matcher | None, int, str]:

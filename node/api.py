@@ -31,9 +31,20 @@ from node.api_errors import ApiError
 from node.documents import DocumentError
 from node.driver import wall_clock
 from node.inbox import add_inbox
+from node.intake_api import add_intake
 from node.metrics import metrics_text
 from node.peer import DISK_LOW
-from node.views import block_view, feed_view, find_record, hexed, receipt_view, record_key, transaction_state
+from node.views import (
+    block_view,
+    feed_view,
+    find_record,
+    hexed,
+    receipt_view,
+    record_key,
+    record_places,
+    records_of,
+    transaction_state,
+)
 
 if TYPE_CHECKING:
     from node.anchoring import Anchorer
@@ -44,6 +55,8 @@ MAX_SUBMIT: Final = 2000
 ADMIT_AT_ONCE: Final = 16
 MAX_ITEMS: Final = 2000
 """Keys looked up, or documents stored, in one request."""
+BATCHES_A_PAGE: Final = 64
+"""Transactions whose records of an enterprise are listed in one answer."""
 STATES_BYTES: Final = 4 * 1024 * 1024
 """Values of one answer; what does not fit is asked for again."""
 KEYS_AT_ONCE: Final = 64
@@ -64,6 +77,7 @@ def make_api(peer: Peer) -> FastAPI:
     _add_documents(app, peer)
     _add_anchors(app, peer)
     add_inbox(app, peer)
+    add_intake(app, peer)
     return app
 
 
@@ -137,6 +151,7 @@ def _add_status(app: FastAPI, peer: Peer) -> None:
             "denied_strangers": stats.denied,
             "malformed": peer.malformed,
             "evidence": peer.driver.evidence,
+            "intake": peer.intake.status(),
             "parameters": dict(ledger.parameters),
         }
 
@@ -242,6 +257,18 @@ def _add_ledger(app: FastAPI, peer: Peer) -> None:
     ) -> list[dict[str, Any]]:
         """The records with a natural key, on every chain that has one. Without issuer: of any issuer known here."""
         return find_record(ledger, kind, number, issuer, at)
+
+    @app.get("/v1/records/{record_id}")
+    async def record_by_id(record_id: str) -> list[dict[str, Any]]:
+        """Where the record version with an id is sealed, once for each chain."""
+        return record_places(ledger, _hash(record_id))
+
+    @app.get("/v1/enterprises/{chain}")
+    async def enterprise_records(
+        chain: str, enterprise: str, after: Annotated[str, Query(pattern=r"^[0-9]{1,18}(\.[0-9]{1,9})?$")] = "0"
+    ) -> dict[str, Any]:
+        """An enterprise's record versions on a chain in sealing order, by pages: go on after ``next``."""
+        return records_of(ledger, chain, enterprise, after, BATCHES_A_PAGE)
 
     @app.get("/v1/genesis")
     async def genesis() -> Any:

@@ -241,6 +241,11 @@ class Client:
         found: list[dict[str, Any]] = self._json("GET", "/v1/records", params=params)
         return found
 
+    def record_places(self, record_id: bytes) -> list[dict[str, Any]]:
+        """Where the record version with an id is sealed: chain, kind, issuer, number, tx_id of each."""
+        found: list[dict[str, Any]] = self._json("GET", f"/v1/records/{record_id.hex()}")
+        return found
+
     def template(self, template: str) -> dict[str, Any] | None:
         """The newest version of an industry template that the consortium has adopted, None where it has none."""
         known = self.genesis()["templates"]

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from chain.crypto import hash_value
 from chain.transaction import MAX_WIRE_SIZE, Transaction, TransactionError
+from contracts import records
 from contracts.record import content_hash
 from contracts.records import MAX_BATCH
 from node.intake.gateway import Gateway
@@ -52,7 +53,7 @@ SIGNER_CODES: Final = frozenset(
 STOP_CODES: Final = frozenset({"DISK_LOW", "POOL_FULL", "QUOTA"})
 """The node takes nothing in now: what is left is not sent."""
 
-_OUTCOMES: Final = {"record_sealed": SEALED, "record_known": KNOWN, "record_corrected": CORRECTED}
+_OUTCOMES: Final = {records.SEALED: SEALED, records.KNOWN: KNOWN, records.CORRECTED: CORRECTED}
 _NAMED: Final = re.compile(r"record (\d{1,4})\b")
 """How the records contract names the record it refuses, counted from 1."""
 
@@ -292,8 +293,8 @@ def _is_known(current: dict[str, Any], work: Work) -> bool:
 
 
 def _outcomes(events: list[Any]) -> list[str]:
-    """Each record's outcome from the events of its batch, which come in its order."""
-    return [_OUTCOMES[name] for name, _ in events if name in _OUTCOMES]
+    """Each record's outcome, in order, from the one event of its batch."""
+    return [_OUTCOMES[letter] for name, data in events if name == records.EVENT for letter in data["outcomes"]]
 
 
 def _batches(works: list[Work]) -> list[list[Work]]:

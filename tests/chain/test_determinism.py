@@ -196,7 +196,8 @@ def digests() -> list[str]:
     consortium.seal(
         consortium.submit("erp", first, *(record(f"D-{n}") for n in range(2, 40))), consortium.party("p1")
     )
-    subjects = [{"chain": "erp", "record": sha256(first)}]
+    key = {"kind": "delivery", "issuer": "GB-COH:1", "number": "D-1"}
+    subjects = [{"chain": "erp", **key, "record": sha256(first)}]
     consortium.seal(
         consortium.call("office", "notary.preserve", subjects=subjects, contract="C-1"),
         consortium.submit("erp", record("D-1", corrects=sha256(first), quantity="13")),

@@ -20,7 +20,7 @@ from chain.certificate import ValidatorSet
 from chain.codec import decode, encode
 from chain.crypto import sha256
 from chain.identity import IdentityError, check_statement, genesis_statement
-from chain.index import by_id, by_number
+from chain.index import START, Place, by_enterprise, by_id, issuers
 from chain.proof import ProofUnavailableError, prove_record, prove_record_by_id, prove_state, prove_transaction
 from chain.verification import Verdict, VerificationError, verify_proof
 from tests.chain.chain_builder import Consortium, key_of, record, record_key, vote_in
@@ -180,19 +180,26 @@ def test_a_record_of_a_refused_transaction_is_not_proved(story: Story) -> None:
     conflicting = sha256(record("D-2", quantity="7"))
     with pytest.raises(VerificationError, match="did not succeed"):
         verify_proof(prove_record(story.consortium.ledger, story.refused, conflicting), story.consortium.network_id)
-    assert by_id(story.consortium.ledger.store, conflicting) is None
+    assert by_id(story.consortium.ledger.store, conflicting) == []
 
 
-def test_records_are_found_by_id_and_number(story: Story) -> None:
+def test_records_are_found_by_id_number_and_enterprise(story: Story) -> None:
     store = story.consortium.ledger.store
-    found = by_id(store, sha256(CORRECTION))
-    assert found is not None
+    [found] = by_id(store, sha256(CORRECTION))
     assert (found.chain, found.kind, found.issuer, found.number) == ("erp", "delivery", "GB-COH:1", "D-1")
     assert found.tx_id == story.correction
-    assert [row.record_id for row in by_number(store, "erp", "delivery", "D-1")] == [sha256(CORRECTION)]
-    assert [row.record_id for row in by_number(store, "erp", "delivery", "D-0")] == [sha256(RECORDS[0])]
+    assert issuers(store, "erp", "delivery", "D-1") == issuers(store, "erp", "delivery", "D-0") == ["GB-COH:1"]
     for chain, kind, number in (("lender", "delivery", "D-0"), ("erp", "invoice", "D-0"), ("erp", "delivery", "D-")):
-        assert by_number(store, chain, kind, number) == []
+        assert issuers(store, chain, kind, number) == []
+    batches = by_enterprise(store, "erp", "GB-COH:1", START, 100)
+    assert [[row.record_id for row in rows] for _, rows in batches] == [
+        [sha256(data) for data in RECORDS],
+        [sha256(CORRECTION)],
+    ]
+    assert by_enterprise(store, "erp", "GB-COH:1", batches[0][0], 1) == batches[1:]
+    assert by_enterprise(store, "erp", "GB-COH:1", Place(2**32, 0), 1) == []
+    assert by_enterprise(store, "erp", "GB-COH:", START, 1) == []
+    assert by_enterprise(store, "guarantor", "GB-COH:1", START, 1) == []
 
 
 # -- another consortium -----------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def test_other_content_is_a_conflict_or_on_request_a_correction(network: Any, tm
     corrected = network.done("erp", "ingest", path, "--correct")
     assert of(corrected, "C-1")["outcome"] == "corrected"
     versions = network.done("auditor", "query", "history", "invoice", "C-1")
-    assert [row["superseded"] for row in versions] == [1, 0]
+    assert [len(row["superseded"]) for row in versions] == [1, 0]
     assert versions[1]["id"] == identity
     assert "issue_date" in versions[0]["changed"]
     assert network.done("auditor", "query", "record", identity)[0]["id"] == identity

@@ -105,6 +105,7 @@ def consortium(**changes: Value) -> Ledger:
     adopt(ledger, TEMPLATE)
     ledger.seed(CONSORTIUM, "credit", "model", "standard", 1, value={"import_window_days": 30})
     ledger.seed(CONSORTIUM, "credit", "model_current", "standard", value=1)
+    ledger.seed(CONSORTIUM, "credit", "period", value={"number": 1, "start": START, "end": START + 30 * DAY})
     ledger.next_block()
     return ledger
 

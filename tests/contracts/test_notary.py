@@ -8,7 +8,7 @@ import pytest
 
 from contracts import notary
 from tests.contracts.memory_context import CONSORTIUM, Ledger, MemoryContext, Receipt, key
-from tests.contracts.small_consortium import consortium, record, record_id, submit
+from tests.contracts.small_consortium import SUPPLIER, consortium, record, record_id, submit
 
 ASSESSMENT = b"a" * 32
 
@@ -26,6 +26,11 @@ def sealed(ledger: Ledger, number: str) -> bytes:
     return record_id(data)
 
 
+def named(record_id: bytes, number: str = "A1", chain: str = "erp") -> dict[str, Any]:
+    """A record as a subject: one version of what is sealed under a natural key."""
+    return {"chain": chain, "kind": "invoice", "issuer": SUPPLIER, "number": number, "record": record_id}
+
+
 def preserve(ledger: Ledger, signer: str, subjects: Any, contract: str = "C-1") -> Receipt:
     args = {"subjects": subjects, "contract": contract}
     return ledger.call(CONSORTIUM, "notary.preserve", args, [key(signer)])
@@ -33,11 +38,12 @@ def preserve(ledger: Ledger, signer: str, subjects: Any, contract: str = "C-1") 
 
 def test_records_and_assessments_are_preserved_with_height_time_and_signer(ledger: Ledger) -> None:
     invoice = sealed(ledger, "A1")
-    subjects = [{"kind": "assessment", "id": ASSESSMENT}, {"chain": "erp", "record": invoice}]
+    subjects = [{"kind": "assessment", "id": ASSESSMENT}, named(invoice)]
     receipt = preserve(ledger, "office", subjects)
     assert receipt.result["known"] is False
     entry = ledger.read(CONSORTIUM, "notary", "preservation", receipt.result["id"])
-    assert sorted(entry["subjects"], key=str) == sorted(subjects, key=str)
+    kept = [subjects[0], {"chain": "erp", "record": invoice}]
+    assert sorted(entry["subjects"], key=str) == sorted(kept, key=str)
     assert entry["heads"] == [["erp", *ledger.head("erp")]]
     assert (entry["height"], entry["time"]) == (ledger.height, ledger.time)
     assert (entry["by"], entry["role"], entry["signers"]) == ("office", "notary", [key("office")])
@@ -46,7 +52,7 @@ def test_records_and_assessments_are_preserved_with_height_time_and_signer(ledge
 
 def test_the_same_again_is_the_first_one_whoever_asks_and_in_any_order(ledger: Ledger) -> None:
     one, two = sealed(ledger, "A1"), sealed(ledger, "A2")
-    subjects = [{"chain": "erp", "record": one}, {"chain": "erp", "record": two}]
+    subjects = [named(one), named(two, "A2")]
     first = preserve(ledger, "office", subjects)
     height = ledger.height
     ledger.next_block()
@@ -61,16 +67,16 @@ def test_the_same_again_is_the_first_one_whoever_asks_and_in_any_order(ledger: L
 def test_a_superseded_version_can_still_be_preserved(ledger: Ledger) -> None:
     first = sealed(ledger, "A1")
     assert submit(ledger, [record("invoice", "A1", {"issue_date": "2025-12-30"}, corrects=first)]).ok
-    assert preserve(ledger, "office", [{"chain": "erp", "record": first}]).ok
+    assert preserve(ledger, "office", [named(first)]).ok
 
 
 def test_what_does_not_exist_is_refused(ledger: Ledger) -> None:
     invoice = sealed(ledger, "A1")
-    assert preserve(ledger, "office", [{"chain": "erp", "record": bytes(32)}]).code == "UNKNOWN_RECORD"
-    assert preserve(ledger, "office", [{"chain": "lender", "record": invoice}]).code == "UNKNOWN_RECORD"
-    assert preserve(ledger, "office", [{"chain": "moon", "record": invoice}]).code == "UNKNOWN_CHAIN"
+    for subject in (named(bytes(32)), named(invoice, "A2"), named(invoice, chain="lender")):
+        assert preserve(ledger, "office", [subject]).code == "UNKNOWN_RECORD"
+    assert preserve(ledger, "office", [named(invoice, chain="moon")]).code == "UNKNOWN_CHAIN"
     assert preserve(ledger, "office", [{"kind": "decision", "id": ASSESSMENT}]).code == "UNKNOWN_SUBJECT"
-    mixed = [{"chain": "erp", "record": invoice}, {"kind": "decision", "id": ASSESSMENT}]
+    mixed = [named(invoice), {"kind": "decision", "id": ASSESSMENT}]
     assert preserve(ledger, "office", mixed).code == "UNKNOWN_SUBJECT"
     assert ledger.items(CONSORTIUM, "notary") == {}
 
@@ -78,7 +84,7 @@ def test_what_does_not_exist_is_refused(ledger: Ledger) -> None:
 def test_a_subject_leads_to_all_its_preservations(ledger: Ledger) -> None:
     invoice = sealed(ledger, "A1")
     subject = {"chain": "erp", "record": invoice}
-    made = [preserve(ledger, "office", [subject], f"C-{index}").result["id"] for index in range(20)]
+    made = [preserve(ledger, "office", [named(invoice)], f"C-{index}").result["id"] for index in range(20)]
     context = MemoryContext(ledger, CONSORTIUM, "credit")
     assert notary.preservations_of(context, subject) == made
     assert notary.preservations_of(context, {"chain": "erp", "record": bytes(32)}) == []
@@ -91,8 +97,10 @@ def test_a_subject_leads_to_all_its_preservations(ledger: Ledger) -> None:
         ("all", "WRONG_ARGUMENT"),
         (["x"], "WRONG_ARGUMENT"),
         ([{"chain": "erp"}], "MISSING_ARGUMENT"),
-        ([{"chain": "erp", "record": "text"}], "WRONG_ARGUMENT"),
-        ([{"chain": "erp", "record": bytes(32), "kind": "loan"}], "UNKNOWN_ARGUMENT"),
+        ([{"chain": "erp", "record": bytes(32)}], "MISSING_ARGUMENT"),
+        ([{**named(bytes(32)), "record": "text"}], "WRONG_ARGUMENT"),
+        ([{**named(bytes(32)), "kind": 7}], "WRONG_ARGUMENT"),
+        ([{**named(bytes(32)), "id": bytes(32)}], "UNKNOWN_ARGUMENT"),
         ([{"kind": "opinion", "id": ASSESSMENT}], "WRONG_ARGUMENT"),
         ([{"kind": "assessment", "id": ASSESSMENT}] * 2, "WRONG_ARGUMENT"),
         ([{"kind": "assessment", "id": bytes([n]) * 32} for n in range(255)] * 2, "WRONG_ARGUMENT"),

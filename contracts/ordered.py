@@ -1,0 +1,191 @@
+"""A sorted map in a contract's state: a B+ tree whose pages are state entries, so that finding a key, its neighbours
+and a place for a new one costs a few pages however many keys there are.
+
+A page is (prefix, number) -> [level, keys, items]; page 0 is the root and holds as a fourth part the next unused
+number. Level 0 is a leaf, items being the values; above it items are numbers of pages, and keys[i] is a lower bound
+of what page items[i] holds. Keys are byte strings; values are scalars (text, an integer, bytes), so that a page is
+encoded at the codec's speed. A leaf that overflows at its end is left full, because what comes in order is the rule;
+any other is halved. An empty page goes; half-empty ones stay.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import Final, NamedTuple, TypeAlias
+
+from contracts.context import Context, KeyPart
+
+PAGE: Final = 64
+"""Most keys of a page."""
+
+Scalar: TypeAlias = str | int | bytes
+
+
+class Entry(NamedTuple):
+    """A key with its value."""
+
+    key: bytes
+    value: Scalar
+
+
+class Neighbours(NamedTuple):
+    """The entries next to a place, None at an end."""
+
+    before: Entry | None
+    after: Entry | None
+
+
+class _Page:
+    __slots__ = ("items", "keys", "level", "number")
+
+    def __init__(self, number: int, level: int, keys: list[bytes], items: list[Scalar]) -> None:
+        self.number = number
+        self.level = level
+        self.keys = keys
+        self.items = items
+
+
+_Path: TypeAlias = list[tuple[_Page, int]]  # from the root; the place taken in each page
+
+
+class OrderedMap:
+    """One map, opened for one transaction: pages are read once, and written by `write`."""
+
+    def __init__(self, ctx: Context, *prefix: KeyPart) -> None:
+        self._ctx = ctx
+        self._prefix = prefix
+        self._pages: dict[int, _Page] = {}
+        self._changed: dict[int, None] = {}
+        root = ctx.get(*prefix, 0)
+        if root is None:
+            self._next = 1
+            self._root = _Page(0, 0, [], [])
+        else:
+            level, keys, items, self._next = root
+            self._root = _Page(0, level, keys.copy(), items.copy())
+        self._pages[0] = self._root
+
+    def insert(self, key: bytes, value: Scalar) -> Neighbours:
+        """Add a key that is not there yet; gives what stands before and after it."""
+        path = self._path(key)
+        leaf, at = path[-1]
+        assert at == len(leaf.keys) or leaf.keys[at] != key, "a key stands once in an ordered map"
+        found = Neighbours(self._before(path), self._entry_at(path))
+        leaf.keys.insert(at, key)
+        leaf.items.insert(at, value)
+        self._changed[leaf.number] = None
+        if len(leaf.keys) > PAGE:
+            self._split(path)
+        return found
+
+    def remove(self, key: bytes) -> Neighbours:
+        """Take a key out; gives what stood before and after it."""
+        path = self._path(key)
+        leaf, at = path[-1]
+        assert key in leaf.keys[at : at + 1], "a key to be removed is in the map"
+        before = self._before(path)
+        del leaf.keys[at], leaf.items[at]
+        self._changed[leaf.number] = None
+        found = Neighbours(before, self._entry_at(path))
+        if not leaf.keys:
+            self._drop(path)
+        return found
+
+    def write(self) -> None:
+        """Put the changed pages into the state."""
+        for number in self._changed:
+            page = self._pages.get(number)
+            if page is None or not page.keys:
+                self._ctx.delete(*self._prefix, number)
+            elif number:
+                self._ctx.put(*self._prefix, number, value=[page.level, page.keys, page.items])
+            else:
+                self._ctx.put(*self._prefix, 0, value=[page.level, page.keys, page.items, self._next])
+
+    def _page(self, number: Scalar) -> _Page:
+        assert type(number) is int
+        page = self._pages.get(number)
+        if page is None:
+            level, keys, items = self._ctx.get(*self._prefix, number)
+            page = self._pages[number] = _Page(number, level, keys.copy(), items.copy())
+        return page
+
+    def _path(self, key: bytes) -> _Path:
+        """The way to the leaf of a key; its place there is where the key stands or would stand."""
+        path: _Path = []
+        page = self._root
+        while page.level:
+            at = max(bisect_right(page.keys, key) - 1, 0)
+            path.append((page, at))
+            page = self._page(page.items[at])
+        path.append((page, bisect_left(page.keys, key)))
+        return path
+
+    def _before(self, path: _Path) -> Entry | None:
+        leaf, at = path[-1]
+        if at:
+            return Entry(leaf.keys[at - 1], leaf.items[at - 1])
+        for page, taken in reversed(path[:-1]):
+            if taken:
+                return self._end(page.items[taken - 1], last=True)
+        return None
+
+    def _entry_at(self, path: _Path) -> Entry | None:
+        """The entry at a path's place: past the end of its leaf that is the first one of the next."""
+        leaf, at = path[-1]
+        if at < len(leaf.keys):
+            return Entry(leaf.keys[at], leaf.items[at])
+        for page, taken in reversed(path[:-1]):
+            if taken + 1 < len(page.items):
+                return self._end(page.items[taken + 1], last=False)
+        return None
+
+    def _end(self, number: Scalar, *, last: bool) -> Entry:
+        """The last or first entry below a page."""
+        place = -1 if last else 0
+        page = self._page(number)
+        while page.level:
+            page = self._page(page.items[place])
+        return Entry(page.keys[place], page.items[place])
+
+    def _split(self, path: _Path) -> None:
+        """Divide the page at the end of a path, and those above it that overflow by that."""
+        page, at = path.pop()
+        cut = PAGE if at >= PAGE else len(page.keys) // 2
+        right = self._new(page.level, page.keys[cut:], page.items[cut:])
+        if page is self._root:
+            left = self._new(page.level, page.keys[:cut], page.items[:cut])
+            page.level += 1
+            page.keys, page.items = [left.keys[0], right.keys[0]], [left.number, right.number]
+            self._changed[0] = None
+            return
+        del page.keys[cut:], page.items[cut:]
+        parent, taken = path[-1]
+        parent.keys.insert(taken + 1, right.keys[0])
+        parent.items.insert(taken + 1, right.number)
+        self._changed[parent.number] = None
+        if len(parent.keys) > PAGE:
+            path[-1] = (parent, taken + 1)
+            self._split(path)
+
+    def _new(self, level: int, keys: list[bytes], items: list[Scalar]) -> _Page:
+        page = self._pages[self._next] = _Page(self._next, level, keys, items)
+        self._changed[self._next] = None
+        self._next += 1
+        self._changed[0] = None
+        return page
+
+    def _drop(self, path: _Path) -> None:
+        """Take an empty page out of the one above it."""
+        page, _ = path.pop()
+        if page is self._root:
+            page.level = 0
+            self._changed[0] = None
+            return
+        del self._pages[page.number]
+        self._changed[page.number] = None
+        parent, taken = path[-1]
+        del parent.keys[taken], parent.items[taken]
+        self._changed[parent.number] = None
+        if not parent.keys:
+            self._drop(path)
