@@ -50,8 +50,9 @@ class Collateral(NamedTuple):
     """Everything that stands behind a line. Minor units.
 
     net: C' of the line's contract, 0 when it is ended. is_order: the contract is a single order, which is worth no
-    more than what of it is still ordered. stages: progress of the contract. open_by_contract: billed less credit
-    notes and payments, of each contract that a receivable names. guarantees: those in force, after haircuts.
+    more than what of it is still ordered. stages: progress of the contract (progress.py: despatched, received and
+    invoiced are less what came back or was credited). open_by_contract: billed less credit notes and payments, of
+    each contract that a receivable names. guarantees: those in force, after haircuts.
     """
 
     net: int
@@ -136,16 +137,9 @@ def _order(collateral: Collateral, steps: Steps) -> int:
 def _in_transit(collateral: Collateral, steps: Steps) -> int:
     stages = collateral.stages
     moved = min(max(stages["despatched"], stages["received"]), collateral.net)
-    value = max(0, moved - stages["invoiced"] - stages["returned"])
-    steps.add(
-        "in_transit_open",
-        "max(0, min(max(despatched, received), C') - invoiced - returned)",
-        "minor",
-        value,
-        moved=moved,
-        invoiced=stages["invoiced"],
-        returned=stages["returned"],
-    )
+    value = max(0, moved - stages["invoiced"])
+    formula = "max(0, min(max(despatched, received), C') - invoiced), all less what came back"
+    steps.add("in_transit_open", formula, "minor", value, moved=moved, invoiced=stages["invoiced"])
     return value
 
 

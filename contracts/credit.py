@@ -22,10 +22,14 @@ from contracts import (
     arguments,
     book,
     decimal_text,
+    disputing,
     lending,
+    lines,
     notices,
     periods,
+    pledges,
     progress,
+    repayments,
     standing,
 )
 from contracts import assessment as assessments
@@ -46,9 +50,13 @@ PAPERS: Final = ("contract", "process", "bill")  # categories whose confirmation
 
 
 def begin_block(ctx: Context) -> None:
-    """Judge new papers, then close the period if it is over."""
-    book.run(ctx, Reader(ctx))
-    periods.close_if_over(ctx)
+    """Judge new papers, take back what no longer stands, then close the period if it is over, line by line."""
+    reader = Reader(ctx)
+    lines.begin_block(ctx, reader, book.run(ctx, reader))
+    closed = periods.close_if_over(ctx)
+    if closed is not None:
+        lines.close(ctx, closed)
+    lines.continue_closing(ctx, reader)
 
 
 def genesis(ctx: Context, doc: dict[str, Value]) -> None:
@@ -271,8 +279,10 @@ METHODS: Final[dict[str, Method]] = {
     "choose": choose,
     "confirm": confirm,
     "assess": assess,
-    "decide": lending.decide,
-    "disburse": lending.disburse,
+    **lending.METHODS,
+    **repayments.METHODS,
+    **pledges.METHODS,
+    **disputing.METHODS,
     "adopt_template": adoption.adopt_template,
     "adopt_model": adoption.adopt_model,
 }

@@ -316,30 +316,39 @@ def _guarantees(
 
 
 def _collateral(ctx: Context, reader: Reader, line: dict[str, Any], deal: Deal) -> Collateral:
-    receivables = tuple(_receivables(ctx, reader, line))
-    names = sorted({item.contract for item in receivables if item.contract})
+    open_by_contract: dict[str, int] = {}
     return Collateral(
         net=deal.net,
         is_order=line["contract"][0] == "order",
         stages=deal.stages,
-        receivables=receivables,
-        open_by_contract={name: _open_on(ctx, reader, line, name) for name in names},
+        receivables=tuple(_receivables(ctx, reader, line, deal, open_by_contract)),
+        open_by_contract=open_by_contract,
         guarantees=sum(value for _, value, end in line["guarantees"] if end == 0 or ctx.time < end),
     )
 
 
-def _receivables(ctx: Context, reader: Reader, line: dict[str, Any]) -> Iterable[Receivable]:
-    """The line's pledged bills as they stand now: a bill corrected downwards carries what it says now."""
+def _receivables(
+    ctx: Context, reader: Reader, line: dict[str, Any], deal: Deal, open_by_contract: dict[str, int]
+) -> Iterable[Receivable]:
+    """The line's pledged bills as they stand now; fills in what each of their contracts has open.
+
+    A bill corrected downwards carries what it says now.
+    """
     for kind, issuer, number in ctx.get("pledges", line["application"]) or []:
         pledge = ctx.get("pledge", kind, issuer, number)
         verdict = book.verdict_of(ctx, pledge["chain"], _key(pledge["bill"])) or {}
         matched = verdict.get("status") == MATCHED and verdict["currency"] == line["currency"]
-        now = floor_at_scale(parse(verdict["amount"]), line["scale"]) if matched else pledge["amount"]
+        amount, contract = pledge["amount"], ""
+        if matched:
+            amount = min(amount, floor_at_scale(parse(verdict["amount"]), line["scale"]))
+            contract = "\n".join(verdict["contract"])
+            if contract not in open_by_contract:
+                open_by_contract[contract] = _open_on(ctx, reader, line, deal, pledge, verdict["contract"])
         issuer_now = party_key(pledge["bill"][1], reader.party_of)
         yield Receivable(
-            debtor=pledge["debtor"],
-            contract="\n".join(verdict["contract"]) if matched else "",
-            amount=min(pledge["amount"], now),
+            debtor=party_key(pledge["counterparty"], reader.party_of),
+            contract=contract,
+            amount=amount,
             due_ms=pledge["due_ms"],
             matched=matched,
             disputed=disputes.status_of(ctx, kind, issuer_now, number) in (disputes.OPEN, disputes.UPHELD),
@@ -347,11 +356,20 @@ def _receivables(ctx: Context, reader: Reader, line: dict[str, Any]) -> Iterable
         )
 
 
-def _open_on(ctx: Context, reader: Reader, line: dict[str, Any], name: str) -> int:
-    """Billed less credit notes and payments, of the contract that a receivable belongs to."""
-    kind, issuer, number = name.split("\n")
-    copies = reader.find((kind, issuer, number))
-    if not copies:
-        return 0
-    reached = progress.of_contract(ctx, reader, copies[0])
-    return reached.stages["invoiced"] - reached.stages["paid"] if reached.currency == line["currency"] else 0
+def _open_on(
+    ctx: Context, reader: Reader, line: dict[str, Any], deal: Deal, pledge: dict[str, Any], named: list[str]
+) -> int:
+    """Billed less credit notes and payments, of the contract that a bill's verdict names; 0 if none has it."""
+    stages = deal.stages
+    bill = reader.document(pledge["chain"], _key(pledge["bill"]))
+    if named != line["contract"] and (bill is None or not progress.belongs(reader, named, bill, deal.contract)):
+        kind, issuer, number = named or ["", "", ""]
+        issuers = [issuer] if issuer else reader.identifiers_of(pledge["counterparty"])
+        copies = [doc for other in issuers for doc in reader.find((kind, other, number))]
+        if not copies:
+            return 0
+        reached = progress.of_contract(ctx, reader, copies[0])
+        if reached.currency != line["currency"]:
+            return 0
+        stages = reached.stages
+    return stages["invoiced"] - stages["paid"]

@@ -10,7 +10,8 @@ the debtor acknowledges it with its own key.
 
 State, on the consortium chain, in the credit contract's namespace (and the list in credit_line.py):
     ("pledge", kind, issuer party, number) -> {application, lender, enterprise, chain, bill, bill_id, amount,
-        currency, scale, due, due_ms, debtor, registration, notice, acknowledged, height, time}; absent once released
+        currency, scale, due, due_ms, counterparty, registration, notice, acknowledged, height, time}; absent once
+        released
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def pledge(ctx: Context, args: Args) -> Value:
         "scale": line["scale"],
         "due": due,
         "due_ms": due_ms,
-        "debtor": party_key(bill.record.counterparty, reader.party_of),
+        "counterparty": bill.record.counterparty,
         "registration": registration,
         "notice": None,
         "acknowledged": None,
@@ -102,7 +103,7 @@ def pledge(ctx: Context, args: Args) -> Value:
     }
     ctx.put("pledge", *place, value=entry)
     ctx.put("pledges", asked["id"], value=[*pledges, place])
-    to = {*line["concerned"], *(doc.chain for doc in copies), _debtor(reader, bill)}
+    to = {*line["concerned"], *(doc.chain for doc in copies), _debtor(reader, entry)}
     notices.notify(ctx, "pledged", to, {**_shown(entry), "amount": amount, "registration": registration})
     return {"pledged": True, "known": False, "held_by_other": False, "amount": amount}
 
@@ -111,7 +112,8 @@ def release(ctx: Context, args: Args) -> Value:
     """Give a pledged bill back: {kind, issuer, number}. By the lender that holds it. Gives {released}."""
     arguments.expect(args, "kind", "issuer", "number")
     actor = access.authorise(ctx, "credit.release")
-    found = _own(ctx, actor.id, args)
+    reader = Reader(ctx)
+    found = _own(ctx, reader, actor.id, args)
     ctx.delete("pledge", *found.place)
     application_id = found.pledge["application"]
     pledges: list[list[str]] = ctx.get("pledges", application_id)
@@ -120,7 +122,7 @@ def release(ctx: Context, args: Args) -> Value:
         ctx.put("pledges", application_id, value=left)
     else:
         ctx.delete("pledges", application_id)
-    notices.notify(ctx, "released", _concerned(ctx, found.pledge), _shown(found.pledge))
+    notices.notify(ctx, "released", _concerned(ctx, reader, found.pledge), _shown(found.pledge))
     return {"released": True}
 
 
@@ -132,7 +134,8 @@ def notify_assignment(ctx: Context, args: Args) -> Value:
     """
     arguments.expect(args, "kind", "issuer", "number", "date", optional=("text_hash", "registration"))
     actor = access.authorise(ctx, "credit.notify_assignment")
-    found = _own(ctx, actor.id, args)
+    reader = Reader(ctx)
+    found = _own(ctx, reader, actor.id, args)
     if "text_hash" not in args and "registration" not in args:
         raise ContractError("MISSING_ARGUMENT", "give text_hash or registration: a notice is one or the other")
     line = credit_line.load(ctx, found.pledge["application"])
@@ -148,8 +151,8 @@ def notify_assignment(ctx: Context, args: Args) -> Value:
     entry = {**found.pledge, "notice": notice, "registration": registration}
     ctx.put("pledge", *found.place, value=entry)
     said = {"date": args["date"], "text_hash": notice["text_hash"], "registration": registration}
-    notices.notify(ctx, "assignment_notified", _concerned(ctx, entry), {**_shown(entry), **said})
-    return {"debtor": _party(entry["debtor"])}
+    notices.notify(ctx, "assignment_notified", _concerned(ctx, reader, entry), {**_shown(entry), **said})
+    return {"debtor": _debtor(reader, entry)}
 
 
 def acknowledge(ctx: Context, args: Args) -> Value:
@@ -167,20 +170,19 @@ def acknowledge(ctx: Context, args: Args) -> Value:
         raise ContractError(
             "NOT_PLEDGED", f"{key[0]} {key[2]!r} of {key[1]!r} is not pledged: nothing to acknowledge"
         )
-    bill = reader.document(found.pledge["chain"], key) or _copies(reader, key)[0]
-    if actor.owner != PARTY or _debtor(reader, bill) != actor.id:
-        raise ContractError(
-            "NOT_THE_DEBTOR", f"{name(bill)} is owed by {bill.record.counterparty}, not by {actor.id}"
-        )
+    said = f"{key[0]} {key[2]}"
+    if actor.owner != PARTY or _debtor(reader, found.pledge) != actor.id:
+        owed_by = found.pledge["counterparty"] or "nobody by name"
+        raise ContractError("NOT_THE_DEBTOR", f"{said} is owed by {owed_by}, not by {actor.id}")
     if found.pledge["notice"] is None:
-        raise ContractError("NOT_NOTIFIED", f"the assignment of {name(bill)} has not been notified yet")
+        raise ContractError("NOT_NOTIFIED", f"the assignment of {said} has not been notified yet")
     if _disputed(ctx, reader, key):
-        raise ContractError("BILL_DISPUTED", f"{name(bill)} is disputed: resolve that first (credit.resolve)")
+        raise ContractError("BILL_DISPUTED", f"{said} is disputed: resolve that first (credit.resolve)")
     if found.pledge["acknowledged"] is not None:
         return {"known": True}
     entry = {**found.pledge, "acknowledged": {"by": actor.id, "height": ctx.height, "time": ctx.time}}
     ctx.put("pledge", *found.place, value=entry)
-    notices.notify(ctx, "acknowledged", _concerned(ctx, entry), {**_shown(entry), "by": actor.id})
+    notices.notify(ctx, "acknowledged", _concerned(ctx, reader, entry), {**_shown(entry), "by": actor.id})
     return {"known": False}
 
 
@@ -250,10 +252,10 @@ def _due(bill: Document) -> tuple[str, int]:
     return (text, moment(text, zone).last * MS) if text else (bill.record.occurred_at, bill.occurred.last * MS)
 
 
-def _own(ctx: Context, lender: str, args: Args) -> Held:
+def _own(ctx: Context, reader: Reader, lender: str, args: Args) -> Held:
     """The pledge that a lender speaks of. Raises ContractError NOT_PLEDGED or NOT_YOUR_PLEDGE."""
     key = natural_key([args["kind"], args["issuer"], args["number"]])
-    found = held(ctx, Reader(ctx), key)
+    found = held(ctx, reader, key)
     if found is None:
         raise ContractError(
             "NOT_PLEDGED", f"{key[0]} {key[2]!r} of {key[1]!r} is not pledged: credit.pledge does that"
@@ -279,19 +281,14 @@ def _tell_double(ctx: Context, line: dict[str, Any], other: dict[str, Any], copi
     )
 
 
-def _concerned(ctx: Context, entry: dict[str, Any]) -> set[str]:
+def _concerned(ctx: Context, reader: Reader, entry: dict[str, Any]) -> set[str]:
     line = credit_line.load(ctx, entry["application"])
-    return {*line["concerned"], entry["chain"], _party(entry["debtor"])}
+    return {*line["concerned"], entry["chain"], _debtor(reader, entry)}
 
 
-def _debtor(reader: Reader, bill: Document) -> str:
-    """Party id of who owes a bill, "" when it is not registered."""
-    return reader.party_of(bill.record.counterparty) or ""
-
-
-def _party(key: str) -> str:
-    """Party id of a party key (documents.party_key), "" of an unregistered identifier."""
-    return key.removeprefix("party ") if key.startswith("party ") else ""
+def _debtor(reader: Reader, entry: dict[str, Any]) -> str:
+    """Party id of who owes a pledged bill, "" when it is not registered."""
+    return reader.party_of(entry["counterparty"]) or ""
 
 
 def _shown(entry: dict[str, Any]) -> dict[str, Any]:
