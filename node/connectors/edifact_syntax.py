@@ -63,7 +63,7 @@ class Interchange(NamedTuple):
 
 def looks_like_edifact(data: bytes) -> bool:
     """Whether the file starts as an interchange does."""
-    return re.match(rb"(?:UNA[^\r\n]{6}\s*)?UNB[^A-Za-z0-9\s]", data.removeprefix(_BOM).lstrip()[:64]) is not None
+    return re.match(rb"(?:UNA(?s:.{6})\s*)?UNB[^A-Za-z0-9\s]", data.removeprefix(_BOM).lstrip()[:64]) is not None
 
 
 def parse(data: bytes) -> Interchange:
@@ -113,6 +113,10 @@ def _segments(text: str) -> Iterator[Segment]:
     if text.startswith("UNA"):
         characters = _separators(text[3:9])
         text = text[9:].lstrip()
+    if characters.segment_terminator.isspace():
+        text += characters.segment_terminator  # white space at the end of the file was no part of it
+    elif not text.endswith(characters.segment_terminator):
+        raise _bad("it breaks off in the middle of a segment")
     try:
         for name, *elements in Parser().convert_tokens_to_raw_segments(Tokenizer().get_tokens(text, characters)):
             if not isinstance(name, str) or re.fullmatch("[A-Z]{3}", name) is None:

@@ -66,7 +66,8 @@ def cii(
         "<ram:CountryID>FR</ram:CountryID></ram:PostalTradeAddress><ram:SpecifiedTaxRegistration>"
         '<ram:ID schemeID="VA">FR11123456782</ram:ID></ram:SpecifiedTaxRegistration></ram:SellerTradeParty>'
         "<ram:BuyerTradeParty><ram:Name>Buyer GmbH</ram:Name><ram:PostalTradeAddress>"
-        '<ram:CountryID>DE</ram:CountryID></ram:PostalTradeAddress><ram:SpecifiedTaxRegistration><ram:ID schemeID="VA">DE123456788</ram:ID>'
+        "<ram:CountryID>DE</ram:CountryID></ram:PostalTradeAddress><ram:SpecifiedTaxRegistration>"
+        '<ram:ID schemeID="VA">DE123456788</ram:ID>'
         f"</ram:SpecifiedTaxRegistration></ram:BuyerTradeParty>{references}</ram:ApplicableHeaderTradeAgreement>"
         "<ram:ApplicableHeaderTradeDelivery><ram:DespatchAdviceReferencedDocument>"
         "<ram:IssuerAssignedID>D-9</ram:IssuerAssignedID></ram:DespatchAdviceReferencedDocument>"
