@@ -1,135 +1,79 @@
-"""Alerts: a contradicted or duplicate bill is told to the members concerned in the block that shows it (DOMAIN 3).
+"""Alerts: what looks false is told to those concerned in the block that shows it (DOMAIN 3, Truth).
 
-begin_block finds enterprises with new bills by a cursor on each member's list of bills, and with other new papers
-by watching the enterprises whose bills it has met. New papers enter the index of trades.py; the trades they touch
-are judged once everything new of the enterprise has been taken in, so that no paper is missing from a sum.
-Everything is bounded by block; what does not fit stays queued for the next one.
+An alert is raised once under its rule and mark, stored, and told as the notice "alert" to the members whose chains
+hold what shows it, to the lenders with a line of that enterprise, and to the enterprise itself.
 
-State, on the consortium chain, in the credit contract's namespace (and that of trades.py):
-    ("cursor", chain)              -> bills of that chain seen so far
-    ("seen", chain, identifier)    -> rows of that enterprise's index taken in so far
-    ("touched", enterprise)        -> [[chain, kind, issuer, number]] taken in and not yet judged
-    ("queue",)                     -> enterprises with papers to take in, oldest first
-    ("watch",)                     -> enterprises to look at for new papers, next to look at first
-    ("alert", n), ("alert_count",), ("alerted", hash)
+State, on the consortium chain, in the credit contract's namespace:
+    ("alert", n) -> {number, height, time, enterprise, bill, id, chain, status, rule, text, ours, theirs, evidence,
+        to}; see `raise_alert`
+    ("alert_count",), ("alerted", hash) -> number of the alert
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
-from contracts import notices, trades
+from contracts import decimal_text, notices
 from contracts.context import Context, Value
-from contracts.documents import Document
+from contracts.documents import Document, name
 from contracts.evidence import Enterprise, Reader
 from contracts.findings import Finding
-from contracts.matching import Book
-from contracts.truth import INELIGIBLE, Verdict, judge
+from contracts.goods import FIGURES
+from contracts.template import Range, compiled
+from contracts.truth import INELIGIBLE, Verdict
 
-BILLS_PER_BLOCK: Final = 256
-PAPERS_PER_BLOCK: Final = 512  # taken in
-READS_PER_BLOCK: Final = 2_048  # papers read to judge trades
-WATCHED_PER_BLOCK: Final = 64
-MAX_QUEUE: Final = 4_096
-MAX_WATCH: Final = 1_024
-MAX_TOUCHED: Final = 4_096  # a longer backlog is left to assessments
 ALERTS_PER_BILL: Final = 4
+LENDERS_TOLD: Final = 16
 
 
-def begin_block(ctx: Context) -> None:
-    """Take in new papers of enterprises that bill, judge the trades they touch, raise what is false."""
-    queue: list[str] = ctx.get("queue") or []
-    watch: list[str] = ctx.get("watch") or []
-    reader = Reader(ctx)
-    fresh = _new_bills(ctx)
-    looked_at = watch[:WATCHED_PER_BLOCK]
-    changed = [identifier for identifier in looked_at if _has_new(ctx, reader.enterprise(identifier), reader)]
-    due = list(dict.fromkeys([*queue, *fresh, *changed]))[:MAX_QUEUE]
-    work = _Work(ctx, reader)
-    left = [identifier for identifier in due if not work.done_with(identifier)]
-    turned = watch[WATCHED_PER_BLOCK:] + looked_at if len(watch) > WATCHED_PER_BLOCK else watch
-    _put(ctx, "queue", queue, left)
-    _put(ctx, "watch", watch, list(dict.fromkeys([*turned, *fresh]))[-MAX_WATCH:])
+class Alarm:
+    """The alerts of one transaction or hook, of which there may be only so many: each is an event of its receipt."""
 
-
-class _Work:
-    """One block's work and what is left of its bounds."""
-
-    def __init__(self, ctx: Context, reader: Reader) -> None:
+    def __init__(self, ctx: Context, reader: Reader, most: int) -> None:
         self._ctx = ctx
         self._reader = reader
-        self._papers = PAPERS_PER_BLOCK
-        self._reads = READS_PER_BLOCK
+        self._left = most
+        self.missed = False  # whether one was due that found no room
 
-    def done_with(self, identifier: str) -> bool:
-        """Take an enterprise's new papers in and judge what they touch; False when the block's bound came first."""
-        enterprise = self._reader.enterprise(identifier)
-        touched: list[list[str]] = self._ctx.get("touched", enterprise.id) or []
-        before = touched
-        complete = True
-        for chain in self._ctx.chains():
-            for name in enterprise.identifiers:
-                added, finished = self._take_in(chain, name)
-                touched = [*touched, *added]
-                complete = complete and finished
-        touched = touched[-MAX_TOUCHED:]
-        while complete and touched and self._reads > 0:
-            touched = self._judge(enterprise, touched)
-        if touched != before:
-            if touched:
-                self._ctx.put("touched", enterprise.id, value=touched)
-            else:
-                self._ctx.delete("touched", enterprise.id)
-        return complete and not touched
+    @property
+    def is_full(self) -> bool:
+        """Whether no further alert has room."""
+        return self._left <= 0
 
-    def _take_in(self, chain: str, identifier: str) -> tuple[list[list[str]], bool]:
-        """New papers of one index, entered under their topics; and whether that was all."""
-        start: int = self._ctx.get("seen", chain, identifier) or 0
-        length = self._reader.index_length(chain, identifier)
-        end = min(length, start + self._papers)
-        added = []
-        for key in self._reader.index_rows(chain, identifier, start, end):
-            doc = self._reader.document(chain, key)
-            if doc is not None and trades.is_paper(doc):
-                trades.enter(self._ctx, doc)
-                added.append([chain, *key])
-        if end > start:
-            self._papers -= end - start
-            self._ctx.put("seen", chain, identifier, value=end)
-        return added, end == length
-
-    def _judge(self, enterprise: Enterprise, touched: list[list[str]]) -> list[list[str]]:
-        """Judge the trade of the first touched paper; gives the touched papers that it did not cover."""
-        (chain, kind, issuer, number), *rest = touched
-        start = self._reader.document(chain, (kind, issuer, number))
-        papers = None if start is None else trades.papers_of(self._ctx, self._reader, enterprise, start)
-        if papers is None:
-            self._reads -= trades.MAX_PAPERS
-            return rest
-        self._reads -= len(papers)
-        verdicts = judge(Book(papers, self._reader.party_of))
-        raise_alerts(self._ctx, verdicts, papers, enterprise)
-        covered = {(doc.chain, *doc.key) for doc in papers}
-        return [place for place in rest if tuple(place) not in covered]
-
-
-def raise_alerts(
-    ctx: Context, verdicts: tuple[Verdict, ...], documents: tuple[Document, ...], enterprise: Enterprise
-) -> list[int]:
-    """Store and emit an alert for each false bill and rule not alerted before; gives their numbers."""
-    chains: dict[bytes, list[str]] = {}
-    for doc in documents:
-        chains.setdefault(doc.id, []).append(doc.chain)
-    raised = []
-    for verdict in verdicts:
-        if verdict.status in INELIGIBLE:
-            false = [finding for finding in verdict.findings if finding.contradicts]
-            for finding in false[:ALERTS_PER_BILL]:
-                number = _raise(ctx, verdict, finding, chains, enterprise.id)
-                if number is not None:
-                    raised.append(number)
-    return raised
+    def raise_about(
+        self,
+        docs: tuple[Document, ...],
+        *,
+        rule: str,
+        text: str,
+        mark: Value,
+        evidence: Iterable[bytes] = (),
+        status: str = "",
+        ours: str = "",
+        theirs: str = "",
+    ) -> None:
+        """Raise an alert about the first of these papers; it is told to whoever holds one of them."""
+        ids = tuple(dict.fromkeys((*(doc.id for doc in docs), *evidence)))
+        if self.is_full:
+            self.missed = self.missed or not is_raised(self._ctx, rule, mark)
+            return
+        enterprise = self._reader.universe(docs[0].record.enterprise)
+        number = raise_alert(
+            self._ctx,
+            rule=rule,
+            text=text,
+            enterprise=enterprise.id,
+            to=concerned(self._ctx, self._reader, docs),
+            evidence=ids,
+            bill=docs[0],
+            status=status,
+            ours=ours,
+            theirs=theirs,
+            mark=mark,
+        )
+        if number is not None:
+            self._left -= 1
 
 
 def raise_alert(
@@ -141,17 +85,18 @@ def raise_alert(
     to: Iterable[str],
     evidence: Iterable[bytes] = (),
     bill: Document | None = None,
+    status: str = "",
     ours: str = "",
     theirs: str = "",
     mark: Value,
 ) -> int | None:
     """Store an alert and tell it to those concerned; gives its number, None when raised before under this mark.
 
-    enterprise: party id. to: members and parties by id. bill: what it is about, if about one paper. ours, theirs: the
-    two values compared. mark: any value; alerts of equal rule and mark are one.
+    enterprise: party id. to: members and parties by id. evidence: record ids. bill: what it is about, if about one
+    paper, and status its verdict. ours, theirs: the two values compared. mark: any value; alerts of equal rule and
+    mark are one.
     """
-    mark_hash = ctx.hash(["tally/alert", 1, rule, mark])
-    if ctx.get("alerted", mark_hash) is not None:
+    if is_raised(ctx, rule, mark):
         return None
     number: int = ctx.get("alert_count") or 0
     alert = {
@@ -162,6 +107,7 @@ def raise_alert(
         "bill": [] if bill is None else list(bill.key),
         "id": b"" if bill is None else bill.id,
         "chain": "" if bill is None else bill.chain,
+        "status": status,
         "rule": rule,
         "text": text,
         "ours": ours,
@@ -169,74 +115,103 @@ def raise_alert(
         "evidence": list(evidence),
     }
     told = sorted({recipient for recipient in to if recipient})
-    ctx.put("alerted", mark_hash, value=number)
+    ctx.put("alerted", _mark(ctx, rule, mark), value=number)
     ctx.put("alert", number, value={**alert, notices.TO: told})
     ctx.put("alert_count", value=number + 1)
     notices.notify(ctx, "alert", told, alert)
     return number
 
 
-def _new_bills(ctx: Context) -> list[str]:
-    """Enterprises of bills sealed since the last block, at most 256 bills in all; moves the cursors."""
-    left = BILLS_PER_BLOCK
-    found: dict[str, None] = {}
-    for chain in ctx.chains():
-        start: int = ctx.get("cursor", chain) or 0
-        end = min(ctx.read(chain, "records", "bills_count") or 0, start + left)
-        for position in range(start, end):
-            key = ctx.read(chain, "records", "bills", position)
-            found[ctx.read(chain, "records", "record", *key)["record"][5]] = None
-        if end > start:
-            ctx.put("cursor", chain, value=end)
-            left -= end - start
-    return list(found)
+def is_raised(ctx: Context, rule: str, mark: Value) -> bool:
+    """Whether an alert of this rule was raised under this mark."""
+    return ctx.get("alerted", _mark(ctx, rule, mark)) is not None
 
 
-def _has_new(ctx: Context, enterprise: Enterprise, reader: Reader) -> bool:
-    return any(
-        reader.index_length(chain, identifier) > (ctx.get("seen", chain, identifier) or 0)
-        for chain in ctx.chains()
-        for identifier in enterprise.identifiers
-    )
+def concerned(ctx: Context, reader: Reader, docs: Iterable[Document]) -> set[str]:
+    """Who is told: members that hold these papers, the enterprises they are of, and lenders with a line of one."""
+    to: set[str] = set()
+    for doc in docs:
+        enterprise = reader.universe(doc.record.enterprise)
+        to |= {doc.chain, *lenders_of(ctx, enterprise)}
+        if enterprise.registered:
+            to.add(enterprise.id)
+    return to
 
 
-def _raise(
-    ctx: Context, verdict: Verdict, finding: Finding, chains: dict[bytes, list[str]], enterprise: str
-) -> int | None:
-    bill: Document = verdict.bill
-    mark = ctx.hash(["tally/alert", 1, bill.chain, bill.id, finding.rule, finding.ours, finding.theirs])
-    if ctx.get("alerted", mark) is not None:
-        return None
-    number: int = ctx.get("alert_count") or 0
-    members = sorted({bill.chain, *(chain for record in finding.evidence for chain in chains.get(record, []))})
-    alert = {
-        "number": number,
-        "height": ctx.height,
-        "time": ctx.time,
-        "enterprise": enterprise,
-        "bill": list(bill.key),
-        "id": bill.id,
-        "chain": bill.chain,
-        "status": verdict.status,
-        "rule": finding.rule,
-        "text": finding.text,
-        "ours": finding.ours,
-        "theirs": finding.theirs,
-        "evidence": list(finding.evidence),
-        "members": members,
-    }
-    ctx.put("alerted", mark, value=number)
-    ctx.put("alert", number, value=alert)
-    ctx.put("alert_count", value=number + 1)
-    ctx.emit("alert", alert)
-    return number
+def lenders_of(ctx: Context, enterprise: Enterprise) -> set[str]:
+    """Lenders with a line of an enterprise, of its newest LENDERS_TOLD lines (lines.py keeps them)."""
+    newest = (ctx.get("lines_of", enterprise.id) or [])[-LENDERS_TOLD:]
+    lines = (ctx.get("line", application) for application in newest)
+    return {line["lender"] for line in lines if line is not None}
 
 
-def _put(ctx: Context, name: str, before: list[Any], after: list[Any]) -> None:
-    """Write only what changed, so that an idle block leaves the state as it is."""
-    if before == after:
-        return
-    if after:
-        ctx.put(name, value=after)
+def of_verdict(alarm: Alarm, verdict: Verdict, documents: dict[bytes, Document]) -> None:
+    """What contradicts a false bill, and a bill's own figures that do not add up to what it asks for.
+
+    documents: papers by id, from which the holders of the evidence are read.
+    """
+    if verdict.status in INELIGIBLE:
+        found = [finding for finding in verdict.findings if finding.contradicts]
     else:
-        ctx.delete(name)
+        found = [finding for finding in verdict.findings if _asks_too_much(finding, verdict.bill)]
+    for finding in found[:ALERTS_PER_BILL]:
+        shown = tuple(documents[record] for record in finding.evidence if record in documents)
+        alarm.raise_about(
+            (verdict.bill, *(doc for doc in shown if doc is not verdict.bill)),
+            rule=finding.rule,
+            text=finding.text,
+            mark=[verdict.bill.chain, verdict.bill.id, finding.ours, finding.theirs],
+            evidence=finding.evidence,
+            status=verdict.status,
+            ours=finding.ours,
+            theirs=finding.theirs,
+        )
+
+
+def implausible(alarm: Alarm, doc: Document) -> None:
+    """A ranged value outside its template's range, sealed as it is: the first one is named."""
+    template = compiled(doc.template)
+    for bounds in template.kinds[doc.kind].ranges:
+        for text in _values(doc, bounds):
+            value = decimal_text.parse_or_none(text)
+            if value is None:
+                continue
+            low, high = (
+                None if end is None else decimal_text.Scaled(end, bounds.scale) for end in (bounds.low, bounds.high)
+            )
+            bound = low if low is not None and _below(value, low) else high
+            if bound is not None and (bound is low or _below(bound, value)):
+                said = "below" if bound is low else "above"
+                edge = decimal_text.render(bound)
+                alarm.raise_about(
+                    (doc,),
+                    rule="IMPLAUSIBLE",
+                    text=f"value: {name(doc)} says {bounds.field} {text}, {said} {edge}",
+                    mark=[doc.chain, doc.id],
+                    ours=text,
+                    theirs=edge,
+                )
+                return
+
+
+def _asks_too_much(finding: Finding, bill: Document) -> bool:
+    """A doubt that comes from the bill's own figures, where it asks for more than they come to."""
+    if finding.rule not in FIGURES or finding.evidence[:1] != (bill.id,):
+        return False
+    ours, theirs = decimal_text.reread(finding.ours), decimal_text.reread(finding.theirs)
+    return decimal_text.exceeds(ours, theirs, 0)
+
+
+def _values(doc: Document, bounds: Range) -> list[str]:
+    value = doc.record.fields.get(bounds.field, "")
+    if isinstance(value, str):
+        return [value]
+    return [row[bounds.column or 0] for row in value]
+
+
+def _below(left: decimal_text.Scaled, right: decimal_text.Scaled) -> bool:
+    return decimal_text.exceeds(right, left, 0)
+
+
+def _mark(ctx: Context, rule: str, mark: Value) -> bytes:
+    return ctx.hash(["tally/alert", 1, rule, mark])

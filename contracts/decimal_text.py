@@ -114,3 +114,9 @@ def render(value: Scaled) -> str:
     fraction = fraction.rstrip("0")
     text = f"{whole}.{fraction}" if fraction else whole
     return f"-{text}" if value.units < 0 else text
+
+
+def reread(text: str) -> Scaled:
+    """What `render` wrote: a running sum or product, however many digits it has come to."""
+    whole, _, fraction = text.partition(".")
+    return Scaled(int(whole + fraction), len(fraction))

@@ -55,11 +55,14 @@ class Reader:
             return Enterprise(identifier, False, (identifier,), None)
         return Enterprise(party["id"], True, tuple(sorted(party["identifiers"])), party["onboarded"])
 
+    def universe(self, identifier: str) -> Enterprise:
+        """The same by an identifier as it stands in documents only: a party id there is a text like any other."""
+        known = self._party_of(identifier)
+        return Enterprise(identifier, False, (identifier,), None) if known is None else self.enterprise(known)
+
     def identifiers_of(self, identifier: str) -> tuple[str, ...]:
         """All identifiers of the party behind an identifier as it stands in documents; itself when unregistered."""
-        known = self._party_of(identifier)
-        party = None if known is None else self._registry("party", known)
-        return (identifier,) if party is None else tuple(sorted(party["identifiers"]))
+        return self.universe(identifier).identifiers
 
     @property
     def party_of(self) -> PartyOf:
@@ -87,10 +90,7 @@ class Reader:
     def period_sums(self, enterprise: Enterprise, number: int) -> dict[str, int]:
         """The same over the records of one period: the open one or the one before, else nothing."""
         return _added(
-            values
-            for _, entry in self._sums(enterprise)
-            for period, values in entry["periods"]
-            if period == number
+            values for _, entry in self._sums(enterprise) for period, values in entry["periods"] if period == number
         )
 
     def samples(self, enterprise: Enterprise) -> dict[str, tuple[Sample, ...]]:

@@ -20,6 +20,7 @@ from contracts.documents import Document, Line, line_total, lines, name, names
 from contracts.findings import EVIDENCE, Finding, Tolerances, contradiction, doubt, tolerances
 from contracts.matching import Book, Trade
 
+FIGURES = ("AMOUNT_SUM", "NET_SUM", "ARITHMETIC")  # rules about a bill's own figures
 ORDER_FINDINGS = 8  # about the orders' own figures, that each bill of a trade carries
 
 
@@ -54,7 +55,7 @@ class Count:
         for order in trade.orders:
             for line in lines(order):
                 self._add_ordered(line)
-            self._order_amount = _sum(self._order_amount, _order_amount(order))
+            self._order_amount = _sum(self._order_amount, order_amount(order))
         bound = tolerances(trade.orders[0].template)
         found = [finding for order in trade.orders for finding in _arithmetic(order, bound)]
         self._order_findings = found[:ORDER_FINDINGS]
@@ -311,7 +312,7 @@ def net_amount(bill: Document) -> Scaled | None:
     return None
 
 
-def _order_amount(order: Document) -> Scaled | None:
+def order_amount(order: Document) -> Scaled | None:
     """An order's total, or its lines' where that is more: the total may be before tax or after it."""
     total, summed = order.decimal("total"), line_total(order)
     if total is None or summed is None:

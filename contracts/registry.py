@@ -11,6 +11,7 @@ State, on the consortium chain:
     ("keys", owner, id)     -> public keys, oldest first
     ("party", id)           -> {id, name, identifiers, since, onboarded (block ms)}
     ("identifier", text)    -> party id
+    ("claim", n), ("claim_count",) -> every identifier in the order it was entered; how many there are
 """
 
 from __future__ import annotations
@@ -231,11 +232,15 @@ def _write_party(ctx: Context, party: str, name: str, identifiers: list[str]) ->
 
 
 def _claim_identifiers(ctx: Context, party: str, identifiers: list[str]) -> None:
-    for identifier in identifiers:
+    """Enter identifiers for good, and in the log of claims: papers that name them are judged anew (naming.py)."""
+    count = ctx.get("claim_count") or 0
+    for position, identifier in enumerate(identifiers):
         holder = ctx.get("identifier", identifier)
         if holder is not None:
             raise ContractError("IDENTIFIER_TAKEN", f"{identifier[:60]!r} already stands for party {holder!r}")
         ctx.put("identifier", identifier, value=party)
+        ctx.put("claim", count + position, value=identifier)
+    ctx.put("claim_count", value=count + len(identifiers))
 
 
 def _write_key(

@@ -27,6 +27,7 @@ from contracts.evidence import Reader
 from contracts.matching import JOINED_KINDS, REMITTANCE
 
 MAX_PAPERS: Final = 256  # of one trade; a larger one leaves its bills partial, TRADE_TOO_LARGE
+MAX_TOPICS: Final = 1_024  # of one trade, likewise
 PAGE: Final = 16  # places
 
 Place: TypeAlias = tuple[str, str, str, str]  # chain, kind, issuer, number
@@ -41,7 +42,7 @@ class Touched(NamedTuple):
 
 
 class Closure(NamedTuple):
-    """What was found from one paper. large: there are more papers than MAX_PAPERS, these are some of them."""
+    """What was found from one paper. large: there are more than can be judged, these are some."""
 
     documents: dict[Place, Document]
     topics: tuple[Topic, ...]
@@ -93,17 +94,19 @@ def closure(ctx: Context, reader: Reader, identifiers: Iterable[str], start: Pla
 
 
 def unmet(ctx: Context, identifiers: Iterable[str], found: Closure) -> list[Touched]:
-    """Of a large closure: mark its topics as met; gives the papers under those that were not, beyond the found ones."""
-    touched = []
+    """Of a large closure: mark its topics as met; gives the papers under those that were not, but for those found."""
+    touched: list[Touched] = []
     for identifier in identifiers:
         for topic in found.topics:
             head = ctx.get("about", identifier, *topic, 0)
             if head is None or head["met"]:
                 continue
             ctx.put("about", identifier, *topic, 0, value={**head, "met": True})
-            for place in _places(ctx, identifier, topic):
-                if place not in found.documents and place[1] != REMITTANCE:
-                    touched.append(Touched(identifier, place))
+            touched += [
+                Touched(identifier, place)
+                for place in _places(ctx, identifier, topic)
+                if place not in found.documents and place[1] != REMITTANCE
+            ]
     return touched
 
 
@@ -137,7 +140,8 @@ class _Search:
         self._reader = reader
         self._identifiers = identifiers
         self.found: dict[Place, Document] = {}
-        self.topics: dict[Topic, None] = {}
+        self.topics: list[Topic] = []
+        self._known: set[Topic] = set()
 
     def add(self, place: Place) -> None:
         """One more paper, with the topics it opens: a remittance opens none but shows its copies."""
@@ -152,23 +156,22 @@ class _Search:
             for copy in copies_of(self._ctx, place):
                 self.add(copy)
         else:
-            self.topics.update(dict.fromkeys(topics_of(doc)))
+            fresh = [topic for topic in topics_of(doc) if topic not in self._known]
+            self._known.update(fresh)
+            self.topics += fresh
 
     def run(self) -> bool:
         """Follow every topic; False once there are too many papers."""
-        done = 0
-        while done < len(self.topics):
-            topic = list(self.topics)[done]
-            done += 1
+        for topic in self.topics:  # grows on the way
             heads = [self._ctx.get("about", identifier, *topic, 0) for identifier in self._identifiers]
             if sum(head["papers"] for head in heads if head is not None) > MAX_PAPERS:
                 return False
             for identifier, head in zip(self._identifiers, heads, strict=True):
                 for place in _places(self._ctx, identifier, topic, head):
                     self.add(place)
-                if len(self.found) > MAX_PAPERS:
+                if len(self.found) > MAX_PAPERS or len(self.topics) > MAX_TOPICS:
                     return False
-        return len(self.found) <= MAX_PAPERS
+        return len(self.found) <= MAX_PAPERS and len(self.topics) <= MAX_TOPICS
 
 
 def _share_copies(ctx: Context, doc: Document, under: list[str]) -> tuple[list[str], list[Touched]]:
@@ -210,16 +213,13 @@ def _one_of(ctx: Context, identifier: str, topic: Topic) -> list[Touched]:
     return []
 
 
-def _places(
-    ctx: Context, identifier: str, topic: Topic, head: dict[str, Any] | None = None
-) -> Iterator[Place]:
+def _places(ctx: Context, identifier: str, topic: Topic, head: dict[str, Any] | None = None) -> Iterator[Place]:
     head = ctx.get("about", identifier, *topic, 0) if head is None else head
     if head is None:
         return
     for page in range(head["pages"]):
         content = head if page == 0 else ctx.get("about", identifier, *topic, page)
-        for chain, kind, issuer, number in content["places"]:
-            yield chain, kind, issuer, number
+        yield from ((row[0], row[1], row[2], row[3]) for row in content["places"])
 
 
 def _join(ctx: Context, identifier: str, topic: Topic, place: Place) -> None:

@@ -93,10 +93,11 @@ def too_large(bill: Document, papers: int) -> Verdict:
 
 
 def buyers_receipts(trade: Trade, party_of: PartyOf) -> tuple[Document, ...]:
-    """Receipts of a trade that the buyer issued: whom an order names as counterparty or who issued it."""
-    buyers = {party_key(order.record.counterparty, party_of) for order in trade.orders if order.record.counterparty}
-    buyers |= {party_key(order.record.issuer, party_of) for order in trade.orders}
-    sellers = {party_key(order.record.enterprise, party_of) for order in trade.orders}
+    """Receipts that the buyer issued: who issued an order, or whom orders, else bills, name as counterparty."""
+    papers = trade.orders or trade.bills
+    sides = [*(order.record.issuer for order in trade.orders), *(doc.record.counterparty for doc in papers)]
+    buyers = {party_key(side, party_of) for side in sides if side}
+    sellers = {party_key(doc.record.enterprise, party_of) for doc in papers}
     return tuple(
         receipt for receipt in trade.receipts if party_key(receipt.record.issuer, party_of) in buyers - sellers
     )
