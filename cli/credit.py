@@ -13,7 +13,7 @@ from cli.output import facts, money, show, table
 from cli.session import Session, submit
 from cli.values import digest, is_digest, minor_units
 
-command = group("credit", "Credit: apply, confirm, assess, decide, disburse, show, explain.")
+command = group("credit", "Credit: apply, choose, confirm, assess, decide, disburse, show, explain.")
 
 STORED: Final = ("assessment", "application", "decision", "disbursement")
 
@@ -29,26 +29,43 @@ _TEMPLATE = click.option("--template", default="general-trade", show_default=Tru
 @click.option("--contract", "number", required=True, help="number of the contract (or order) as sealed")
 @click.option("--kind", type=click.Choice(["contract", "order"]), default="contract", show_default=True)
 @click.option("--issuer", help="who issued it, where several did")
-@click.option("--lender", required=True, help="member that is asked")
+@click.option("--lender", help="member that is asked; without it the application waits for `tally credit choose`")
 @click.option("--amount", help="how much is asked for, for example 50000.00, in the contract's currency")
 @click.pass_obj
 def apply(
-    settings: Settings, enterprise: str, number: str, kind: str, issuer: str | None, lender: str, amount: str | None
+    settings: Settings,
+    enterprise: str,
+    number: str,
+    kind: str,
+    issuer: str | None,
+    lender: str | None,
+    amount: str | None,
 ) -> None:
     """Apply for credit on a contract: the enterprise with its key, or procurement or erp while it has none."""
     with Session(settings) as session:
         found = _record(session, kind, number, issuer, None)
-        args: dict[str, Any] = {
-            "enterprise": enterprise,
-            "contract": [kind, found["issuer"], number],
-            "lender": lender,
-        }
+        args: dict[str, Any] = {"enterprise": enterprise, "contract": [kind, found["issuer"], number]}
+        if lender is not None:
+            args["lender"] = lender
         if amount is not None:
             args["amount"] = minor_units(amount, _scale(session, found), "--amount")
         state = submit(session, chain="consortium", contract="credit", method="apply", args=args)
     identity = state["receipt"]["result"]["id"]
     lines = facts([("application", identity), ("enterprise", enterprise), ("contract", number), ("lender", lender)])
     show(settings, {"id": identity, "transaction": state}, [*lines, f"Next: tally credit assess {identity}"])
+
+
+@command.command("choose", signs=True, example="tally credit choose 5f0c… lender --home net --as kestrel")
+@click.argument("application", metavar="APPLICATION")
+@click.argument("lender", metavar="LENDER")
+@click.pass_obj
+def choose(settings: Settings, application: str, lender: str) -> None:
+    """Name the lender of an application that was made without one (`tally match lender` finds one)."""
+    args = {"application": digest(application, "application"), "lender": lender}
+    with Session(settings) as session:
+        state = submit(session, chain="consortium", contract="credit", method="choose", args=args)
+    lines = facts([("application", application), ("lender", lender)])
+    show(settings, {**args, "transaction": state}, [*lines, f"Next: tally credit assess {application}"])
 
 
 @command.command(
@@ -232,16 +249,21 @@ def show_credit(settings: Settings, what: str) -> None:
     show(settings, {"enterprise": entry, "assessments": assessed}, lines)
 
 
-@command.command("explain", reads=True, example="tally credit explain 77aa…")
-@click.argument("assessment", metavar="ASSESSMENT")
+_EXPLAIN: Final = """\
+tally credit explain GB-COH:99900217
+tally credit explain 77aa… --records --at 1200"""
+
+
+@command.command("explain", reads=True, example=_EXPLAIN)
+@click.argument("what", metavar="ENTERPRISE | APPLICATION | ASSESSMENT")
+@click.option("--at", type=click.IntRange(min=1), metavar="HEIGHT", help="as of this block; default the newest")
+@click.option("--records", "with_records", is_flag=True, help="also each record and bill that the sums add up")
 @click.pass_obj
-def explain(settings: Settings, assessment: str) -> None:
-    """Show every number from record to limit: formula, inputs, value, in the order they were computed."""
-    with Session(settings) as session:
-        found = _stored(session, "assessment", digest(assessment, "assessment"))
-    shown = ("id", "limit", "currency", "scale", "composite", "grade", "steps", "reasons", "bills", "limit_without")
-    lines = [*credit_words.assessment(found), "", "How it was computed (bp: basis points, 10 000 is 1):"]
-    show(settings, {name: found[name] for name in shown}, [*lines, *credit_words.steps(found)])
+def explain(settings: Settings, what: str, at: int | None, with_records: bool) -> None:
+    """Show every number from record to limit, increments, what is available; it can be redone by hand."""
+    from cli.explain import explain as explain_all
+
+    explain_all(settings, what, at, with_records)
 
 
 def _record(session: Session, kind: str, number: str, issuer: str | None, chain: str | None) -> dict[str, Any]:

@@ -24,13 +24,14 @@ def assessment(found: Mapping[str, Any]) -> list[str]:
             ("assessment", found["id"]),
             ("enterprise", found["enterprise"]),
             ("contract", f"{kind} {number} of {issuer}"),
-            ("lender", found["lender"]),
+            ("lender", found["lender"] or "none chosen yet"),
             ("initial limit", limit),
             ("no limit because", list(found["no_limit"]) or None),
             ("formula would give", _other_limit(found)),
             ("composite", f"{percent(found['composite'])}, grade {found['grade'] or 'none'}"),
             ("qualification", percent(found["qualification"])),
             ("contract strength", percent(found["contract_strength"])),
+            ("buyers confirmed", percent(found["corroboration"])),
             ("model", f"{found['model'][0]} version {found['model'][1]}"),
             ("assessed", f"block {found['height']}, {moment(found['time'])}"),
         ]
@@ -50,7 +51,7 @@ def assessment(found: Mapping[str, Any]) -> list[str]:
 
 
 def steps(found: Mapping[str, Any]) -> list[str]:
-    """Every number from record to limit: name, formula, inputs, value; in the order they were computed."""
+    """Every step to a number: name, formula, inputs, value; in the order they were computed."""
     lines = []
     for number, step in enumerate(found["steps"], 1):
         value = _valued(step["value"], step["unit"], found)
@@ -69,7 +70,7 @@ def application(found: Mapping[str, Any]) -> list[str]:
             ("application", found["id"]),
             ("enterprise", found["enterprise"]),
             ("contract", f"{kind} {number} of {issuer}, on the chain of {found['contract_chain']}"),
-            ("lender", found["lender"]),
+            ("lender", found["lender"] or "none chosen yet"),
             ("state", found["state"]),
             ("by", " ".join(found["by"])),
             ("asked for", f"{found['amount']} minor units" if found["amount"] else None),
@@ -113,8 +114,8 @@ def _bills(found: Mapping[str, Any]) -> list[str]:
             [f"{bill['bill'][0]} {bill['bill'][2]}", bill["amount"], bill["currency"], bill["status"], finding]
         )
     lines = table(["bill", "amount", "currency", "status", "finding"], rows)
-    hidden = found["bill_count"] - len(found["bills"])
-    return lines + ([f"… and {hidden} more bills"] if hidden > 0 else [])
+    others = found["bill_count"] - len(found["bills"])
+    return lines + ([f"and {others} other bills"] if others > 0 else [])
 
 
 def _valued(value: Any, unit: str, found: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ and model are those that the assessment names, so an old one is explained under 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from cli import explain_words
 from cli.command import Settings
@@ -18,13 +18,17 @@ from cli.session import Session
 from cli.state_view import CONSORTIUM, StateView
 from cli.values import digest, is_digest
 
+PERIODS_SHOWN: Final = 24
+PERIODS_LOOKED_AT: Final = 240
+
 if TYPE_CHECKING:
+    from contracts.context import Context
     from contracts.documents import Document
     from contracts.evidence import Enterprise, Reader
 
 
 class Scratch:
-    """A state of its own in memory, for a contract's ordered structures: nothing of it reaches a chain."""
+    """A state of its own in memory: as much of a context as a contract's ordered structure uses."""
 
     def __init__(self) -> None:
         self._values: dict[tuple[str | int | bytes, ...], Any] = {}
@@ -194,10 +198,11 @@ def steps_by_record(documents: list[Document]) -> dict[bytes, tuple[int, int]]:
         if doc.category != "process":
             continue
         place = (doc.chain, doc.record.enterprise)
-        kept = series.setdefault(place, Steps(Scratch(), doc.record.enterprise))
+        if place not in series:
+            series[place] = Steps(cast("Context", Scratch()), doc.record.enterprise)
         rules = compiled(doc.template).kinds[doc.kind].steady
         # The period of a step is that of its later record: numbered by record, periods say whose each step is.
-        changes, _ = kept.add(rules, doc.record, doc.id, doc.occurred.last, number)
+        changes, _ = series[place].add(rules, doc.record, doc.id, doc.occurred.last, number)
         for later, judged, passed in changes:
             counts = found.setdefault(documents[later].id, [0, 0])
             counts[0] += judged
@@ -228,8 +233,21 @@ def _line(now: StateView, line: dict[str, Any]) -> dict[str, Any]:
     attained = credit_line.attained(line, deal)
     return {
         **line,
+        "increments": _increments(now, line),
         "C_net": deal.net,
         "progress": deal.stages,
         "attained": sorted(attained),
         "room": room._asdict(),
     }
+
+
+def _increments(now: StateView, line: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the newest periods brought that had new records, newest first."""
+    found: list[dict[str, Any]] = []
+    for period in range(line["closed_period"], max(0, line["closed_period"] - PERIODS_LOOKED_AT), -1):
+        entry = now.get("increment", line["application"], period)
+        if entry is not None:
+            found.append(entry)
+        if len(found) == PERIODS_SHOWN:
+            break
+    return found

@@ -74,8 +74,20 @@ def line(found: Mapping[str, Any]) -> list[str]:
     lines += ["", "Progress of the contract:"]
     lines += facts((stage, money(value, scale, currency)) for stage, value in reached.items()) or ["(none)"]
     lines += ["", "Milestones, g = M * w * E // (sum of w * B):", *_milestones(found)]
+    lines += ["", "Increments by period:", *_increments(found)]
     lines += ["", "What can be drawn:", *credit_words.steps({**found, "steps": room["steps"]})]
     return lines
+
+
+def _increments(found: Mapping[str, Any]) -> list[str]:
+    scale, currency = found["scale"], found["currency"]
+    cells = []
+    for row in found["increments"]:
+        sums: Mapping[str, Any] = next((step["inputs"] for step in row["steps"] if step["name"] == "credibility"), {})
+        new = f"{sums.get('present', '')}/{sums.get('asked', '')}"
+        amounts = [money(row[name], scale, currency) for name in ("increment", "granted", "limit", "available")]
+        cells.append([row["period"], row["height"], new, row["credibility"], row["completion"], *amounts])
+    return table(("period", "block", "new records", "E", "K", "g", "sum of g", "limit", "available"), cells)
 
 
 def _milestones(found: Mapping[str, Any]) -> list[str]:
@@ -86,10 +98,14 @@ def _milestones(found: Mapping[str, Any]) -> list[str]:
     cells: list[Sequence[Any]] = []
     for row in rows:
         granted = row["granted"]
-        said = ["", "", ""] if granted is None else [row["period"], row["credibility"], money(granted, scale, currency)]
+        said = (
+            ["", "", ""] if granted is None else [row["period"], row["credibility"], money(granted, scale, currency)]
+        )
         share = f"{row['stage']} >= {row['share_bp']} bp of C'"
         cells.append([row["id"], share, row["weight"], "yes" if row["id"] in found["attained"] else "no", *said])
-    completion = "no milestones" if total == 0 else f"completion K = {B} * {reached} // {total} = {B * reached // total}"
+    completion = (
+        "no milestones" if total == 0 else f"completion K = {B} * {reached} // {total} = {B * reached // total}"
+    )
     return [*table(["milestone", "attained when", "w", "attained", "period", "E", "g"], cells), completion]
 
 
@@ -128,9 +144,10 @@ def _sums(sums: Mapping[str, int]) -> list[str]:
 
 
 def _model(model: Mapping[str, Any]) -> list[str]:
-    lines = []
-    for name in credit_words.RATINGS:
-        lines.append(f"{name}: {'; '.join(_band(row, row['points'], 'points') for row in model['bands'][name])}")
+    lines = [
+        f"{name}: {'; '.join(_band(row, row['points'], 'points') for row in model['bands'][name])}"
+        for name in credit_words.RATINGS
+    ]
     lines.append(f"composite: {'; '.join(_band(row, row['advance_bp'], 'bp advance') for row in model['composite'])}")
     return lines
 

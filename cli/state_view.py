@@ -74,15 +74,15 @@ class StateView:
 
     def put(self, *key: str | int | bytes, value: Any) -> NoReturn:
         """Refused: a view only looks."""
-        raise TypeError("a view of the state cannot be written to")
+        raise TypeError(f"a view of the state cannot be written to: {key} = {value!r}")
 
     def delete(self, *key: str | int | bytes) -> NoReturn:
         """Refused: a view only looks."""
-        raise TypeError("a view of the state cannot be written to")
+        raise TypeError(f"a view of the state cannot be written to: {key}")
 
     def emit(self, name: str, data: dict[str, Any]) -> NoReturn:
         """Refused: a view only looks."""
-        raise TypeError("a view of the state emits nothing")
+        raise TypeError(f"a view of the state emits nothing: {name} {data}")
 
     def _ask(self, chain: str, contract: str, key: tuple[str | int | bytes, ...]) -> Any:
         return self._client.state(chain, contract, *key, at=self.height)

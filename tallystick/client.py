@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
@@ -245,6 +245,14 @@ class Client:
         """Where the record version with an id is sealed: chain, kind, issuer, number, tx_id of each."""
         found: list[dict[str, Any]] = self._json("GET", f"/v1/records/{record_id.hex()}")
         return found
+
+    def enterprise_records(self, chain: str, enterprise: str) -> Iterator[dict[str, Any]]:
+        """An enterprise's record versions on a business chain in sealing order: kind, issuer, number, id, height."""
+        after: str | None = "0"
+        while after is not None:
+            page = self._object("GET", f"/v1/enterprises/{chain}", params={"enterprise": enterprise, "after": after})
+            yield from page["records"]
+            after = page["next"]
 
     def template(self, template: str) -> dict[str, Any] | None:
         """The newest version of an industry template that the consortium has adopted, None where it has none."""
