@@ -17,8 +17,8 @@ stand in the order of their hashes (`record_hash`), which settles ties of distan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from contracts import access, arguments, products
 from contracts import market_schema as schema
@@ -38,6 +38,11 @@ _DOCUMENT = (
     "id", "kind", "version", "currency", "scale", "institutions", "neighbours", "neighbourhood", "shortlist_bp",
     "rows", "columns",
 )  # fmt: skip
+
+
+Hash: TypeAlias = Callable[[Value], bytes]
+RoleOf: TypeAlias = Callable[[str], str | None]
+"""The role of a member by its id, None for no member."""
 
 
 class Dataset(NamedTuple):
@@ -160,13 +165,16 @@ def scale_of(entry: dict[str, Any]) -> Scale:
     return Scale(column.type is Type.CODE, column.log, entry["low"], entry["high"], entry["weight"])
 
 
-def record_hash(ctx: Context, kind: str, names: Sequence[str], cells: Sequence[Value]) -> bytes:
+def record_hash(hash_value: Hash, kind: str, names: Sequence[str], cells: Sequence[Value]) -> bytes:
     """Hash of one record: its kind, columns and values, codes written out."""
-    return ctx.hash(["tally/market_record", 1, kind, list(names), list(cells)])
+    return hash_value(["tally/market_record", 1, kind, list(names), list(cells)])
 
 
-def check(ctx: Context, document: dict[str, Value]) -> tuple[int, int]:
-    """Every rule for a lending or underwriting data set; gives (groups, size of the smallest)."""
+def check(document: dict[str, Value], role_of: RoleOf, hash_value: Hash) -> tuple[int, int]:
+    """Every rule for a lending or underwriting data set; gives (groups, size of the smallest).
+
+    Needs no chain, so that the command line refuses what the contract would. Raises ContractError.
+    """
     arguments.expect(document, *_DOCUMENT)
     kind = document["kind"]
     known = schema.columns_of(kind if type(kind) is str else "")
@@ -182,19 +190,18 @@ def check(ctx: Context, document: dict[str, Value]) -> tuple[int, int]:
             raise ContractError("MISSING_COLUMN", f"{kind} data needs a column {name!r}: add it")
     if not any(name in schema.FEATURES for name in names):
         raise ContractError("MISSING_COLUMN", f"{kind} data needs a feature: one of {', '.join(schema.FEATURES)}")
-    rows: int = document["rows"]
-    ctx.charge(rows * len(names) // CELLS_PER_UNIT)
-    values = [_check_column(ctx, document, entry) for entry in entries]
+    values = [_check_column(role_of, document, entry) for entry in entries]
     _check_answers(kind, dict(zip(names, values, strict=True)))
-    _check_order(ctx, document, entries, values)
+    _check_order(hash_value, document, entries, values)
     quasi = [place for place, name in enumerate(names) if known[name].quasi]
     grouped = list(zip(*(values[place] for place in quasi), strict=True))
     return schema.check_groups([names[place] for place in quasi], grouped)
 
 
 def _publish_records(ctx: Context, document: dict[str, Value]) -> dict[str, Any]:
-    groups, smallest = check(ctx, document)
+    groups, smallest = check(document, _role_of(ctx), ctx.hash)
     columns = document["columns"]
+    ctx.charge(document["rows"] * len(columns) // CELLS_PER_UNIT)
     for page, start in enumerate(range(0, document["rows"], PAGE)):
         parts = [entry["data"][start * entry["width"] : (start + PAGE) * entry["width"]] for entry in columns]
         ctx.put("page", document["id"], document["version"], page, value=parts)
@@ -203,13 +210,28 @@ def _publish_records(ctx: Context, document: dict[str, Value]) -> dict[str, Any]
 
 
 def _publish_products(ctx: Context, document: dict[str, Value]) -> dict[str, Any]:
-    arguments.expect(document, "id", "kind", "version", "currency", "scale", "products")
-    _check_currency(document)
-    listed = arguments.sequence(document["products"], "products", 1, products.MAX_PRODUCTS)
-    products.check(listed, lambda code: _check_institution(ctx, "insurer", "insurer", code, []))
+    check_products(document, _role_of(ctx))
+    listed = document["products"]
+    ctx.charge(len(listed))
     ctx.put("products", document["id"], document["version"], value=listed)
     header = {name: value for name, value in document.items() if name != "products"}
     return {**header, "rows": len(listed)}
+
+
+def check_products(document: dict[str, Value], role_of: RoleOf) -> None:
+    """Every rule for a list of products. Raises ContractError naming the product."""
+    arguments.expect(document, "id", "kind", "version", "currency", "scale", "products")
+    _check_currency(document)
+    listed = arguments.sequence(document["products"], "products", 1, products.MAX_PRODUCTS)
+    products.check(listed, lambda code: _check_institution(role_of, "insurer", "insurer", code, []))
+
+
+def _role_of(ctx: Context) -> RoleOf:
+    def role_of(member: str) -> str | None:
+        entry = ctx.read(CONSORTIUM, "registry", "member", member)
+        return None if entry is None else str(entry["role"])
+
+    return role_of
 
 
 def _check_head(document: dict[str, Value]) -> None:
@@ -233,7 +255,7 @@ def _check_currency(document: dict[str, Value]) -> None:
     arguments.integer(document["scale"], "scale", 0, 4)
 
 
-def _check_column(ctx: Context, document: dict[str, Value], entry: dict[str, Value]) -> list[int]:
+def _check_column(role_of: RoleOf, document: dict[str, Value], entry: dict[str, Value]) -> list[int]:
     """Form and values of a column; gives its values."""
     name, kind = entry["name"], document["kind"]
     column = schema.columns_of(kind)[name]
@@ -256,22 +278,19 @@ def _check_column(ctx: Context, document: dict[str, Value], entry: dict[str, Val
     for code in codes:
         text = arguments.text(code, f"a code of {name}", 32)
         if column.type is Type.INSTITUTION:
-            _check_institution(ctx, schema.INSTITUTION[kind], name, text, document["institutions"])
+            _check_institution(role_of, schema.INSTITUTION[kind], name, text, document["institutions"])
         schema.check_code(name, column, text)
     if codes != sorted(set(codes)) or set(values) != set(range(len(codes))):
         raise ContractError("WRONG_DATASET", f"codes of {name!r} stand in order, each once, and each is used")
     return values
 
 
-def _check_institution(ctx: Context, role: str, name: str, code: str, declared: list[str]) -> None:
+def _check_institution(role_of: RoleOf, role: str, name: str, code: str, declared: list[str]) -> None:
     """A member of the role, or a code the document declares. Raises ContractError UNKNOWN_INSTITUTION."""
-    if code in declared:
-        return
-    entry = ctx.read(CONSORTIUM, "registry", "member", code)
-    if entry is None or entry["role"] != role:
+    if code not in declared and role_of(code) != role:
         raise ContractError(
             "UNKNOWN_INSTITUTION",
-            f"column {name!r} holds {code[:32]!r}, no {role} member and no declared code: correct or declare it",
+            f"column {name!r} holds what is neither a {role} member's id nor a declared code: correct or declare it",
         )
 
 
@@ -286,7 +305,7 @@ def _check_answers(kind: str, columns: dict[str, list[int]]) -> None:
 
 
 def _check_order(
-    ctx: Context, document: dict[str, Value], entries: list[dict[str, Value]], values: list[list[int]]
+    hash_value: Hash, document: dict[str, Value], entries: list[dict[str, Value]], values: list[list[int]]
 ) -> None:
     names = [entry["name"] for entry in entries]
     cells = [
@@ -295,7 +314,7 @@ def _check_order(
     ]
     previous = b""
     for row in zip(*cells, strict=True):
-        digest = record_hash(ctx, document["kind"], names, row)
+        digest = record_hash(hash_value, document["kind"], names, row)
         if digest < previous:
             raise ContractError(
                 "WRONG_DATASET", "records stand in the order of their hashes: publish with tally match"

@@ -133,25 +133,27 @@ def band(value: int, step: int = 1) -> int:
     return (value + unit // 2) // unit * unit
 
 
-def is_band(value: int, step: int = 1) -> bool:
-    """Whether a value is its own band."""
-    return band(value, step) == value
+def coarse(column: Column, value: int) -> int:
+    """A value >= 0 of a column as it may be published: its nearest band or step."""
+    if column.type is Type.MONEY:
+        return band(value, 5)
+    if column.type is Type.BAND:
+        return band(value)
+    return (value + 50) // 100 * 100 if column.type is Type.RATE else value
 
 
 def check_value(name: str, column: Column, value: int) -> None:
-    """A number of a column. Raises ContractError ABSURD_VALUE or NOT_GENERALISED naming column and rule."""
+    """A number of a column. Raises ContractError ABSURD_VALUE or NOT_GENERALISED naming column and rule.
+
+    The value is not repeated: a refusal by the contract stands on the chain for good.
+    """
     kind = column.type
     if not 0 <= value <= MAX_VALUE or (kind is Type.FLAG and value > 1) or (kind is Type.RATE and value > B):
-        raise ContractError("ABSURD_VALUE", f"column {name!r}: {value} is out of bounds: write {kind.value}")
+        raise ContractError("ABSURD_VALUE", f"column {name!r} holds a value out of bounds: write {kind.value}")
     if kind is Type.YEAR and not 1900 <= value <= 2199:
-        raise ContractError("ABSURD_VALUE", f"column {name!r}: {value} is no year: write {kind.value}")
-    fine = (
-        (kind is Type.MONEY and not is_band(value, 5))
-        or (kind is Type.BAND and not is_band(value))
-        or (kind is Type.RATE and value % 100 != 0)
-    )
-    if fine:
-        raise ContractError("NOT_GENERALISED", f"column {name!r}: {value} is too exact: write {kind.value}")
+        raise ContractError("ABSURD_VALUE", f"column {name!r} holds what is no year: write {kind.value}")
+    if coarse(column, value) != value:
+        raise ContractError("NOT_GENERALISED", f"column {name!r} holds an exact value: write {kind.value}")
 
 
 def check_code(name: str, column: Column, code: str) -> None:
