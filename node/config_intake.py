@@ -92,7 +92,7 @@ class Intake(Section):
     """How long one batch may go without an outcome before it is tried again."""
     keep_days: Annotated[int, Field(ge=1, le=3_650)] = 30
     """How long outcomes of pushed files, and so their idempotency keys, are kept."""
-    memory_bytes: Annotated[int, Field(ge=256 * 1024 * 1024)] = 2 * 1024 * 1024 * 1024
+    memory_bytes: Annotated[int, Field(ge=512 * 1024 * 1024)] = 2 * 1024 * 1024 * 1024
     """Most address space of the process."""
     folders: list[Folder] = Field(default_factory=list)
     pulls: list[Pull] = Field(default_factory=list)

@@ -59,7 +59,7 @@ class DocumentStore:
             if self._read(path) == data:
                 return digest
             if self._local:
-                _write_local(Path(path), data)
+                write_whole(Path(path), data)
             else:
                 self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
                 self._files.pipe_file(path, data)
@@ -139,7 +139,7 @@ class DocumentStore:
         return DocumentError(f"document store {self._url} {what} ({reason}): check the path and its permissions")
 
 
-def _write_local(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """Write beside the target, sync, rename over it, sync the folder: whole or not at all, power cuts included."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -154,7 +154,7 @@ def _write_local(path: Path, data: bytes) -> None:
             temporary.unlink()
         raise
     for folder in (path.parent, path.parent.parent):
-        _sync_folder(folder)
+        sync_folder(folder)
 
 
 def _write_local_many(files: Sequence[tuple[Path, bytes]]) -> None:
@@ -190,7 +190,8 @@ def _flush_disk_of(path: Path) -> None:
         os.close(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """What was renamed or made in a folder is on the disk when this returns."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -23,6 +23,7 @@ from node.anchor_key import AnchorKeyError
 from node.config import Config, ConfigError
 from node.documents import DocumentError
 from node.driver import HaltError
+from node.intake.supervisor import SupervisorError
 from node.journal import JournalError, JournalWriteError
 from node.peer import Peer, PeerError, load_keys
 from node.service import ServiceError
@@ -35,7 +36,7 @@ EXIT_FATAL: Final = 1
 
 _AT_START: Final = (
     ConfigError, KeyFileError, GenesisError, LedgerError, JournalError, PeerError, DocumentError, NetworkError,
-    ServiceError, AnchorKeyError, AnchorJournalError, WebhookError,
+    ServiceError, AnchorKeyError, AnchorJournalError, WebhookError, SupervisorError,
 )  # fmt: skip
 _WHILE_RUNNING: Final = (StoreError, StateError, HaltError, JournalWriteError)
 

@@ -34,4 +34,32 @@ def metrics_text(peer: Peer) -> str:
     }
     for name, (text, value) in values.items():
         Gauge(name, text, registry=registry).set(value)
+    _add_intake(registry, peer)
     return generate_latest(registry).decode()
+
+
+_INTAKE = {
+    "files": ("tally_intake_files_total", "Files whose every record is sealed, known or corrected"),
+    "files_refused": ("tally_intake_files_refused_total", "Files of which something was refused"),
+    "sealed": ("tally_intake_records_sealed_total", "Records sealed"),
+    "known": ("tally_intake_records_known_total", "Records that were sealed already"),
+    "corrected": ("tally_intake_records_corrected_total", "Corrections sealed"),
+    "records_refused": ("tally_intake_records_refused_total", "Records refused"),
+    "backlog": ("tally_intake_backlog", "Files and jobs that wait"),
+}
+
+
+def _add_intake(registry: CollectorRegistry, peer: Peer) -> None:
+    """Connected systems, by way in: since the process that takes documents in was started."""
+    status = peer.intake.status()
+    if status is None:
+        return
+    for counted, (name, text) in _INTAKE.items():
+        gauge = Gauge(name, text, ["way"], registry=registry)
+        for way, found in status["ways"].items():
+            gauge.labels(way).set(found.get(counted, 0))
+    failing = sum(bool(found["problem"]) for found in status["ways"].values())
+    Gauge("tally_intake_failing", "Ways in whose newest attempt failed", registry=registry).set(failing)
+    Gauge("tally_intake_starts_total", "Starts of the process that takes documents in", registry=registry).set(
+        status["starts"]
+    )

@@ -32,6 +32,7 @@ from node.config import Config
 from node.documents import DocumentStore
 from node.driver import Driver, Log, wall_clock
 from node.head_signer import HeadSigner
+from node.intake.supervisor import Supervisor
 from node.journal import FileStorage
 from node.links import PeerAddress
 from node.mempool import Admission, Mempool, PoolLimits
@@ -88,7 +89,7 @@ class Peer:
         """Open genesis, ledger, journal and anchoring (``passphrase``: of its account's key file).
 
         Raises GenesisError, LedgerError, StoreError, JournalError, AnchorKeyError, AnchorJournalError, WebhookError,
-        PeerError.
+        SupervisorError, PeerError.
         """
         from node.network import Network  # the one module that needs libp2p
 
@@ -135,6 +136,7 @@ class Peer:
             else HeadSigner(self.ledger, self.submit, config.member, node_keys.signer)
         )
         self.webhooks = Webhooks(self, log)
+        self.intake = Supervisor(config, passphrase, log)
         self._gossip: deque[bytes] = deque()
         self._gossip_ready = trio.Event()
         self._own: dict[bytes, float] = {}
@@ -186,6 +188,7 @@ class Peer:
                 nursery.start_soon(self.head_signer.run)
             if self.webhooks.workers:
                 nursery.start_soon(self.webhooks.run)
+            nursery.start_soon(self.intake.run)
             self.log.info("ready", height=self.ledger.height, api=str(self.config.api.listen))
             task_status.started()
 

@@ -60,12 +60,15 @@ def run(
     gateway_of: Callable[[str], Gateway] | None,
     *,
     correct: bool = False,
+    listing: Listing | None = None,
     on_file: Callable[[FileReport], None],
     on_progress: Callable[[Progress], None] = lambda _progress: None,
 ) -> Run:
     """Take documents in. ``gateway_of``: by chain; None reads and checks only. ``on_file``: told each file that is
     done, in the order in which they are. Raises what ``gateway_of`` raises."""
-    return _Engine(list(sources), rules, gateway_of, correct, on_file, on_progress).run()
+    engine = _Engine(list(sources), rules, gateway_of, correct, on_file, on_progress)
+    engine.listing = listing or Listing()
+    return engine.run()
 
 
 class _Seen:
@@ -100,15 +103,15 @@ class _Engine:
         self._on_progress = on_progress
         self._seen: OrderedDict[Key, _Seen] = OrderedDict()
         self._pipelines: dict[str, Pipeline] = {}
-        self._listing = Listing()
+        self.listing = Listing()
         self._result = Run()
         self._bytes = 0
         self._begun = self._told = time.monotonic()
 
     def run(self) -> Run:
-        for source in self._sources:
-            report, works = read(source, self._rules, self._listing)
-            for work in works:
+        for place, source in enumerate(self._sources):
+            report = FileReport(source.name, self.listing, place)
+            for work in read(source, self._rules, report):
                 self._take(work)
             report.read = True
             self._bytes += source.size
@@ -205,6 +208,4 @@ class _Engine:
             total = sum(source.size for source in self._sources)
             files = self._result.files.total()
             records = self._result.counts.total()
-            self._on_progress(
-                Progress(records, files, len(self._sources), self._bytes, total, now - self._begun)
-            )
+            self._on_progress(Progress(records, files, len(self._sources), self._bytes, total, now - self._begun))

@@ -51,9 +51,7 @@ class Gateway:
     def sign(self, chain: str, records: Sequence[bytes]) -> Transaction:
         """A batch under one signature (of each key). Raises TransactionError where it is too large."""
         return self._again(
-            lambda: self.client.sign(
-                *self._keys, chain=chain, contract="records", method="submit", records=records
-            )
+            lambda: self.client.sign(*self._keys, chain=chain, contract="records", method="submit", records=records)
         )
 
     def submit(self, transaction: Transaction) -> None:

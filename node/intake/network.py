@@ -26,7 +26,9 @@ def template_of(client: Client, template: str) -> dict[str, Any]:
     return found
 
 
-def own_rules(client: Client, key: SigningKey, template: str, system: str, sealing_key: SigningKey | None) -> Rules:
+def own_rules(
+    client: Client, key: SigningKey, template: str, system: str, sealing_key: SigningKey | None, mapping: str = ""
+) -> Rules:
     """For a member that acts for itself. Raises IntakeError where the key is no member's."""
     entry = client.state("consortium", "registry", "key", key.public)
     if entry is None:
@@ -38,10 +40,12 @@ def own_rules(client: Client, key: SigningKey, template: str, system: str, seali
     if entry["owner"] != "member" or own is None:
         raise IntakeError("NO_MEMBER", f"{entry['id']} is no member: only members take documents in")
     secret = sealing_secret((sealing_key or key).seed)
-    return Rules(template_of(client, template), members, own, lambda _member: secret, system)
+    return Rules(template_of(client, template), members, own, lambda _member: secret, system, mapping)
 
 
-def home_rules(client: Client, template: str, system: str, key_of: Callable[[str], SigningKey]) -> Rules:
+def home_rules(
+    client: Client, template: str, system: str, key_of: Callable[[str], SigningKey], mapping: str = ""
+) -> Rules:
     """For a development consortium whose every key is at hand: each kind goes to the member of its role."""
     secrets: dict[str, bytes] = {}
 
@@ -50,4 +54,4 @@ def home_rules(client: Client, template: str, system: str, key_of: Callable[[str
             secrets[member] = sealing_secret(key_of(member).seed)
         return secrets[member]
 
-    return Rules(template_of(client, template), members_of(client), None, secret_of, system)
+    return Rules(template_of(client, template), members_of(client), None, secret_of, system, mapping)

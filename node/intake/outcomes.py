@@ -93,11 +93,13 @@ class FileReport:
     """One file: counts of its records' outcomes, the rows that are listed, and why something was not read.
 
     ``refusals``: (code, reason) of what could not be read or made a record; ``refused`` counts them all.
-    ``open``: records without an outcome yet. ``sha256``: of its bytes, empty where they could not be read.
+    ``open``: records without an outcome yet. ``sha256``: of its bytes, empty where they could not be read. ``place``:
+    of its source among those of the run.
     """
 
     name: str
     listing: Listing
+    place: int = 0
     format: str = ""
     sha256: bytes = b""
     counts: Counter[str] = field(default_factory=Counter)

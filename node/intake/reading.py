@@ -15,7 +15,7 @@ from chain.crypto import sha256
 from node.connectors import Connector, ConnectorError, Prepared, Provenance, RecordDraft, route, to_record, uploaders
 from node.connectors.routing import Member
 from node.documents import MAX_DOCUMENT
-from node.intake.outcomes import Entry, FileReport, IntakeError, Listing, one_line
+from node.intake.outcomes import Entry, FileReport, IntakeError, one_line
 
 MAX_FILE: Final = MAX_DOCUMENT
 """Bytes of one document: what the document store keeps; connectors may take less."""
@@ -47,6 +47,7 @@ class Rules:
     own: Member | None
     secret: Callable[[str], bytes]
     system: str
+    mapping: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -93,13 +94,8 @@ def sealing_secret(seed: bytes) -> bytes:
     return hmac.digest(seed, b"tally/sealing/1", "sha256")
 
 
-def read(source: Source, rules: Rules, listing: Listing) -> tuple[FileReport, Iterator[Work]]:
-    """The report of a file, and its records one by one; what cannot be one stands in the report."""
-    report = FileReport(source.name, listing)
-    return report, _read(source, rules, report)
-
-
-def _read(source: Source, rules: Rules, report: FileReport) -> Iterator[Work]:
+def read(source: Source, rules: Rules, report: FileReport) -> Iterator[Work]:
+    """The records of a file one by one; what cannot be one stands in the report."""
     try:
         data, captured_at = source.load()
     except OSError as error:
