@@ -51,6 +51,7 @@ tally ingest contract.json --dry-run"""
 @click.option(
     "--timeout", type=click.IntRange(min=1), default=30, show_default=True, help="seconds to wait for a batch"
 )
+@click.option("--mapping", default="", metavar="FILE|NAME", help="for tables and event logs: what their columns mean")
 @click.option("--system", default="file", show_default=True, help="name of the system the files come from")
 @click.pass_obj
 def command(
@@ -63,6 +64,7 @@ def command(
     correct: bool,
     sealing_key: Path | None,
     timeout: int,
+    mapping: str,
     system: str,
 ) -> None:
     """Take documents in: detect each one's format by its content, read it, seal its records on the member's chain.
@@ -82,20 +84,16 @@ def command(
         session = stack.enter_context(Session(settings))
         gateway_of: Callable[[str], Gateway] | None = None
         if dry_run:
-            rules = _rules_offline(settings, template, genesis_file, all_members, system)
+            rules = _rules_offline(settings, template, genesis_file, all_members, system, mapping)
         else:
-            rules = _rules_online(session, template, all_members, sealing_key, system)
+            rules = _rules_online(session, template, all_members, sealing_key, system, mapping)
             gateway_of = _gateways(session, stack, all_members=all_members, timeout_s=timeout)
-        done = engine.run(
-            sources, rules, gateway_of, correct=correct, on_file=reports.append, on_progress=_progress
-        )
+        done = engine.run(sources, rules, gateway_of, correct=correct, on_file=reports.append, on_progress=_progress)
     _report(settings, reports, done)
     click.get_current_context().exit(_exit_code(done))
 
 
-def _gateways(
-    session: Session, stack: ExitStack, *, all_members: bool, timeout_s: float
-) -> Callable[[str], Gateway]:
+def _gateways(session: Session, stack: ExitStack, *, all_members: bool, timeout_s: float) -> Callable[[str], Gateway]:
     """The way onto a chain: the acting member's, or each member's own where all are at hand."""
     from node.intake.gateway import Gateway
 
@@ -106,7 +104,9 @@ def _gateways(
     return gateway_of
 
 
-def _rules_online(session: Session, template: str, all_members: bool, sealing_key: Path | None, system: str) -> Rules:
+def _rules_online(
+    session: Session, template: str, all_members: bool, sealing_key: Path | None, system: str, mapping: str
+) -> Rules:
     """Template and members of the running network; who acts, from the key."""
     from chain import keys
     from node.intake import network
@@ -116,20 +116,20 @@ def _rules_online(session: Session, template: str, all_members: bool, sealing_ke
         def key_of(member: str) -> SigningKey:
             return session.acting_as(member).key
 
-        return network.home_rules(session.client, template, system, key_of)
+        return network.home_rules(session.client, template, system, key_of, mapping)
     session.unlock()
     seal = None if sealing_key is None else keys.load(sealing_key, session.passphrase(sealing_key))
-    return network.own_rules(session.client, session.key, template, system, seal)
+    return network.own_rules(session.client, session.key, template, system, seal, mapping)
 
 
 def _rules_offline(
-    settings: Settings, template: str, genesis_file: Path | None, all_members: bool, system: str
+    settings: Settings, template: str, genesis_file: Path | None, all_members: bool, system: str, mapping: str
 ) -> Rules:
     """Template and members of a genesis file, else a shipped template and one member for each role."""
     from contracts.access import ROLES
     from genesis import ceremony, library
     from node.connectors.routing import Member
-    from node.intake.reading import Rules
+    from node.intake.reading import Rules, mapping_of
 
     beside = None if settings.home is None else settings.home / GENESIS_FILE
     source = genesis_file or (beside if beside is not None and beside.exists() else None)
@@ -146,7 +146,7 @@ def _rules_offline(
         found = max(rows, key=lambda row: int(row["version"]))
         members = tuple(Member(row["id"], row["role"]) for row in document["members"])
     own = None if all_members else _acting(settings, members)
-    return Rules(found, members, own, lambda _member: bytes(32), system)
+    return Rules(found, members, own, lambda _member: bytes(32), system, mapping_of(mapping))
 
 
 def _acting(settings: Settings, members: Iterable[Member]) -> Member | None:

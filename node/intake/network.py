@@ -8,7 +8,7 @@ from typing import Any
 from chain.crypto import SigningKey
 from node.connectors.routing import Member
 from node.intake.outcomes import IntakeError
-from node.intake.reading import Rules, sealing_secret
+from node.intake.reading import Rules, mapping_of, sealing_secret
 from tallystick.client import Client
 
 
@@ -40,7 +40,7 @@ def own_rules(
     if entry["owner"] != "member" or own is None:
         raise IntakeError("NO_MEMBER", f"{entry['id']} is no member: only members take documents in")
     secret = sealing_secret((sealing_key or key).seed)
-    return Rules(template_of(client, template), members, own, lambda _member: secret, system, mapping)
+    return Rules(template_of(client, template), members, own, lambda _member: secret, system, mapping_of(mapping))
 
 
 def home_rules(
@@ -54,4 +54,4 @@ def home_rules(
             secrets[member] = sealing_secret(key_of(member).seed)
         return secrets[member]
 
-    return Rules(template_of(client, template), members_of(client), None, secret_of, system, mapping)
+    return Rules(template_of(client, template), members_of(client), None, secret_of, system, mapping_of(mapping))

@@ -12,7 +12,18 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from chain.crypto import sha256
-from node.connectors import Connector, ConnectorError, Prepared, Provenance, RecordDraft, route, to_record, uploaders
+from node.connectors import (
+    Connector,
+    ConnectorError,
+    Prepared,
+    Provenance,
+    RecordDraft,
+    recognise,
+    route,
+    to_record,
+    uploaders,
+)
+from node.connectors import mapping as mappings
 from node.connectors.routing import Member
 from node.documents import MAX_DOCUMENT
 from node.intake.outcomes import Entry, FileReport, IntakeError, one_line
@@ -47,7 +58,7 @@ class Rules:
     own: Member | None
     secret: Callable[[str], bytes]
     system: str
-    mapping: str = ""
+    mapping: mappings.Mapping | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -89,6 +100,14 @@ def files_of(paths: Iterable[Path]) -> list[Path]:
     return list(found)
 
 
+def mapping_of(name_or_path: str) -> mappings.Mapping | None:
+    """A ready mapping by its name or a mapping file by its path, None for "". Raises IntakeError."""
+    try:
+        return mappings.load(name_or_path) if name_or_path else None
+    except ConnectorError as error:
+        raise IntakeError(error.code, str(error)) from None
+
+
 def sealing_secret(seed: bytes) -> bytes:
     """The member's secret for the salts of sealed fields, from its signer key's seed. 32 bytes."""
     return hmac.digest(seed, b"tally/sealing/1", "sha256")
@@ -107,7 +126,7 @@ def read(source: Source, rules: Rules, report: FileReport) -> Iterator[Work]:
     report.sha256 = sha256(data)
     name = Path(source.name).name
     try:
-        connector, drafts = _drafts(data, name)
+        connector, drafts = recognise(data, name, rules.mapping)
         report.format = connector.name
         maker = _Maker(connector, Provenance(rules.system, report.sha256, captured_at), rules)
         for index, draft in enumerate(drafts):
@@ -123,14 +142,6 @@ def read(source: Source, rules: Rules, report: FileReport) -> Iterator[Work]:
         report.refuse(error.code, f"{error.what}: {error.advice}")
     except MemoryError:
         report.refuse("TOO_LARGE", "there is not enough memory to read it: split it")
-
-
-def _drafts(data: bytes, name: str) -> tuple[Connector, Iterable[RecordDraft]]:
-    """The connector of a file and its drafts. Raises ConnectorError."""
-    from node.connectors import detect
-
-    connector = detect(data, name)
-    return connector, connector.read(data, name)
 
 
 class _Maker:

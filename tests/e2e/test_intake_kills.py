@@ -167,6 +167,15 @@ def worker_of(live: Live) -> dict[str, Any]:
     return found
 
 
+def wait_for_another_reader(live: Live, gone: int) -> None:
+    wait(lambda: worker_of(live)["pid"] != gone, "another reader is started", READY_S)
+
+
+def wait_for_pages(system: System, count: int) -> None:
+    before = len(system.asked)
+    wait(lambda: len(system.asked) >= before + count, "pages are asked for", READY_S)
+
+
 def sealed_in(ledger: Ledger, prefix: str, count: int) -> list[str]:
     """The numbers that are not in the state under their natural key."""
     issuer = "GB-COH:77700101"
@@ -233,7 +242,7 @@ def test_a_folder_whose_node_and_reader_are_killed(live: Live) -> None:
         if turn % 2:
             pid = worker_of(live)["pid"]
             os.kill(pid, signal.SIGKILL)
-            wait(lambda gone=pid: worker_of(live)["pid"] != gone, "another reader is started", READY_S)
+            wait_for_another_reader(live, pid)
         else:
             kill_and_start(live)
     wait(lambda: len(list((folder / "done").glob("*w[0-9].json"))) == 8, "every file is done", 60.0, 0.2)
@@ -251,8 +260,7 @@ def test_a_pull_goes_on_where_it_was(live: Live, system: System) -> None:
     numbers = names("pulled", 1_500)
     system.pages = [package(numbers[index : index + 300]) for index in range(0, 1_500, 300)]
     for _ in range(2):
-        asked = len(system.asked)
-        wait(lambda before=asked: len(system.asked) > before + 1, "pages are asked for", READY_S)
+        wait_for_pages(system, 2)
         kill_and_start(live)
     with live.client(MEMBER) as client:
         last = f"ocds-kill-{numbers[-1]}/{numbers[-1]}"
