@@ -24,7 +24,7 @@ from contracts import base, book, disputes, increments, progress, standing
 from contracts import model as credit_model
 from contracts.base import Collateral, Receivable
 from contracts.context import Context
-from contracts.decimal_text import floor_at_scale, parse
+from contracts.decimal_text import floor_at_scale, parse_or_none
 from contracts.documents import Document, party_key
 from contracts.errors import ContractError
 from contracts.evidence import Reader
@@ -337,10 +337,11 @@ def _receivables(
     for kind, issuer, number in ctx.get("pledges", line["application"]) or []:
         pledge = ctx.get("pledge", kind, issuer, number)
         verdict = book.verdict_of(ctx, pledge["chain"], _key(pledge["bill"])) or {}
-        matched = verdict.get("status") == MATCHED and verdict["currency"] == line["currency"]
+        says = parse_or_none(verdict.get("amount"))
+        matched = says is not None and verdict["status"] == MATCHED and verdict["currency"] == line["currency"]
         amount, contract = pledge["amount"], ""
-        if matched:
-            amount = min(amount, floor_at_scale(parse(verdict["amount"]), line["scale"]))
+        if matched and says is not None:
+            amount = min(amount, floor_at_scale(says, line["scale"]))
             contract = "\n".join(verdict["contract"])
             if contract not in open_by_contract:
                 open_by_contract[contract] = _open_on(ctx, reader, line, deal, pledge, verdict["contract"])

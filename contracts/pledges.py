@@ -23,7 +23,7 @@ from contracts.access import PARTY
 from contracts.applications import application, natural_key, require_lender
 from contracts.context import Args, Context, Method, Value
 from contracts.credit_line import MAX_PLEDGES
-from contracts.decimal_text import floor_at_scale, parse
+from contracts.decimal_text import NOTHING, floor_at_scale, parse_or_none
 from contracts.documents import Document, name, party_key, seal_order
 from contracts.errors import ContractError
 from contracts.evidence import Reader
@@ -225,7 +225,7 @@ def _pledgeable(
         raise ContractError(
             "CURRENCY_DIFFERS", f"{name(bill)} is in {verdict['currency']}, the line in {line['currency']}"
         )
-    amount = floor_at_scale(parse(verdict["amount"]), line["scale"])
+    amount = floor_at_scale(parse_or_none(verdict["amount"]) or NOTHING, line["scale"])
     if not 0 < amount <= MAX_MONEY:
         raise ContractError("NOT_A_RECEIVABLE", f"{name(bill)} asks for no amount above 0 that can be used")
     return bill, amount
