@@ -44,7 +44,8 @@ _UNDERLYING: Final = {"CONT": "contract", "PUOR": "order"}
 
 def matches(root: etree._Element) -> bool:
     """Whether a document is a message of trade services management, an undertaking or not."""
-    return (etree.QName(root).namespace or "").startswith(NAMESPACE)
+    name = etree.QName(root)
+    return name.localname == "Document" and (name.namespace or "").startswith(NAMESPACE)
 
 
 def read(root: etree._Element) -> list[RecordDraft]:
