@@ -167,12 +167,6 @@ def civil_from_days(days: int) -> tuple[int, int, int]:
     return era * 400 + year_of_era + (1 if month <= 2 else 0), month, day
 
 
-def month_of(time_ms: int) -> int:
-    """Period of a block time: the UTC month as the integer yyyymm."""
-    year, month, _ = civil_from_days(time_ms // (SECONDS_PER_DAY * 1_000))
-    return year * 100 + month
-
-
 def _days(text: str, year: int, month: int, day: int) -> int:
     leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     if year < 1 or not 1 <= month <= 12 or not 1 <= day <= _MONTH_DAYS[month - 1] + (leap and month == 2):
