@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from contracts import decimal_text, reasons, standing
-from contracts.book import Place, Truth
 from contracts.decimal_text import NOTHING, Scaled
 from contracts.documents import Document
 from contracts.explained import (
@@ -33,17 +32,22 @@ from contracts.ratings import grade
 from contracts.reasons import Reason, Severity
 from contracts.standing import Facts, Money
 from contracts.statistics import B
+from contracts.trades import Place
 from contracts.truth import DUPLICATE, INELIGIBLE, MATCHED, PARTIAL, UNMATCHED
+from contracts.verdicts import Truth
 
 COMPARISONS = 4
 
 
 class Bill(NamedTuple):
-    """A bill that is not matched, as the book judges it: where it lies, its record's id and its verdict."""
+    """A bill that is not matched, as the book judges it: where it lies, and its verdict."""
 
     place: Place
-    id: bytes
     verdict: dict[str, Any]
+
+    @property
+    def id(self) -> bytes:
+        return bytes(self.verdict["id"])
 
     @property
     def status(self) -> str:
@@ -266,6 +270,4 @@ def _rating_entry(rating: Rating) -> dict[str, Any]:
 
 def _bill_entry(bill: Bill) -> dict[str, Any]:
     """A bill with its verdict, as the book holds it: at most four findings, and the papers it was held against."""
-    shown = ("status", "amount", "currency", "findings", "orders", "despatches", "receipts", "contract", "confirmed")
-    said = {name: bill.verdict[name] for name in shown}
-    return {"bill": list(bill.place[1:]), "id": bill.id, "chain": bill.place[0], **said}
+    return {"bill": list(bill.place[1:]), "chain": bill.place[0], **bill.verdict}

@@ -31,6 +31,7 @@ from contracts import (
     progress,
     repayments,
     standing,
+    verdicts,
 )
 from contracts import assessment as assessments
 from contracts import model as credit_model
@@ -44,6 +45,7 @@ from contracts.evidence import Enterprise, Reader, corroborated_fields
 from contracts.lending import MAX_AMOUNT
 from contracts.record import MAX_FIELDS
 from contracts.standing import Facts
+from contracts.verdicts import Truth
 
 MAX_CONFIRMATIONS: Final = 16
 PAPERS: Final = ("contract", "process", "bill")  # categories whose confirmation may change a trade's verdict
@@ -220,30 +222,29 @@ def _gather(ctx: Context, reader: Reader, enterprise: Enterprise, contract: Docu
         sums=reader.sums(enterprise),
         samples={measure: tuple(sample.id for sample in samples[measure]) for measure in sorted(samples)},
         truth=_truth(ctx, enterprise, contract.text("currency")),
-        bills=_bills(ctx, reader, enterprise),
+        bills=_bills(ctx, enterprise),
         progress=progress.of_contract(ctx, reader, contract),
         now=now,
     )
 
 
-def _truth(ctx: Context, enterprise: Enterprise, currency: str) -> book.Truth:
+def _truth(ctx: Context, enterprise: Enterprise, currency: str) -> Truth:
     """Totals over the bills in a currency, and over those that name none: they may be in it."""
-    found = book.truth_of(ctx, enterprise, currency)
+    found = verdicts.truth_of(ctx, enterprise, currency)
     if not currency:
         return found
-    unnamed = book.truth_of(ctx, enterprise, "")
+    unnamed = verdicts.truth_of(ctx, enterprise, "")
     counts = {status: count + unnamed.counts[status] for status, count in found.counts.items()}
-    return book.Truth(add(found.all, unnamed.all), add(found.matched, unnamed.matched), counts)
+    return Truth(add(found.all, unnamed.all), add(found.matched, unnamed.matched), counts)
 
 
-def _bills(ctx: Context, reader: Reader, enterprise: Enterprise) -> tuple[Bill, ...]:
+def _bills(ctx: Context, enterprise: Enterprise) -> tuple[Bill, ...]:
     found = []
-    for place in (*book.false_bills(ctx, enterprise), *book.doubtful_bills(ctx, enterprise)):
+    for place in (*verdicts.false_bills(ctx, enterprise), *verdicts.doubtful_bills(ctx, enterprise)):
         chain, *key = place
-        verdict = book.verdict_of(ctx, chain, (key[0], key[1], key[2]))
-        doc = reader.document(chain, (key[0], key[1], key[2]))
-        if verdict is not None and doc is not None:
-            found.append(Bill(place, doc.id, verdict))
+        verdict = verdicts.verdict_of(ctx, chain, (key[0], key[1], key[2]))
+        if verdict is not None:
+            found.append(Bill(place, verdict))
     return tuple(found)
 
 

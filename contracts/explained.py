@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from contracts import ratings, reasons
-from contracts.book import Truth
 from contracts.decimal_text import NOTHING, Scaled, add, at_scale, render
 from contracts.model import Model
 from contracts.progress import Progress
 from contracts.ratings import Band, Delay, Graded
 from contracts.reasons import Reason, Severity
 from contracts.statistics import B
+from contracts.verdicts import Truth
 
 _REASON_CODES = {
     "conformity": reasons.CONFORMITY,

@@ -29,6 +29,7 @@ KEPT = {  # what matching compares stays in: what is true of a bill must not dep
     "despatch": {"issue_date", "lines"},
     "receipt": {"issue_date", "lines"},
     "invoice": {"issue_date", "total", "total_excl_tax", "tax", "lines"},
+    "event": {"activity"},
     "contract": {"value", "currency"},
     "qualification": {"registered_name"},
     "guarantee": {"amount", "currency"},
@@ -49,6 +50,7 @@ class Draft:
     links: list[list[str]]
     chain: str
     fate: str = ""
+    twice: bool = False  # sealed on another member's chain as well, at the end
 
 
 class History:
@@ -73,6 +75,9 @@ class History:
         onboarded = on.time
         on.next_block()
         self._seal_all([draft for draft in drafts if draft not in early])
+        for bill in [draft for draft in drafts if draft.twice]:
+            on.next_block(after_ms=chance.choice((1_000, DAY)))
+            self._seal(replace(bill, chain="erp-two", fate="duplicate"), None)
         for paper in [paper for paper in self.sealed.values() if paper.kind in ("contract", "qualification")]:
             self._confirm(paper)
         on.next_block(after_ms=chance.choice((1_000, DAY)))
@@ -90,25 +95,27 @@ class History:
     def _drafts(self) -> list[Draft]:
         chance = self.chance
         drafts = [self._contract()]
-        for trade in range(chance.choice((0, 1, 1, 2, 2, 3, 4))):
+        for trade in range(chance.choice((0, 1, 2, 2, 3, 4))):
             drafts += self._trade(trade)
-        drafts += [self._qualification(index) for index in range(chance.choice((0, 1, 1, 1, 2)))]
+        drafts += [self._event(index) for index in range(chance.choice((0, 0, 1, 3)))]
+        drafts += [self._qualification(index) for index in range(chance.choice((0, 1, 1, 1, 1, 1, 2, 2)))]
         drafts += [self._guarantee(index) for index in range(chance.choice((0, 0, 1, 2, 3)))]
         for draft in drafts:
             self._leave_out(draft)
         chance.shuffle(drafts)
-        # The copy of a bill is the duplicate, so it is sealed after the bill.
-        return sorted(drafts, key=lambda draft: draft.fate == "duplicate")
+        return drafts
 
     def _seal_all(self, drafts: list[Draft]) -> None:
         for draft in drafts:
-            if self.chance.random() < 0.4 or draft.fate == "duplicate":
+            if self.chance.random() < 0.4:
                 self.on.next_block(after_ms=self.chance.choice((1_000, 7_777, DAY, 3 * DAY + 1, 12 * DAY)))
             paper = self._seal(draft, None)
-            if self.chance.random() < 0.15 and draft.fate != "duplicate":
+            if self.chance.random() < 0.15:
                 self.on.next_block(after_ms=self.chance.choice((1_000, 2 * DAY)))
                 self._leave_out(draft)
-                draft.occurred = self._date() if draft.kind in ("order", "despatch", "receipt") else draft.occurred
+                draft.occurred = (
+                    self._date() if draft.kind in ("order", "despatch", "receipt", "event") else draft.occurred
+                )
                 if draft.fields != paper.fields or draft.occurred != paper.occurred:
                     self._seal(draft, paper.id)
 
@@ -193,7 +200,7 @@ class History:
         number, deal = f"-{index}", [["contract", BUYER, "C-1"]] if chance.random() < 0.8 else []
         rows = [
             [str(line), *item, self._decimal(1, 400, 2), self._decimal(0, 50, 2)]
-            for line, item in enumerate(chance.sample(ITEMS, chance.choice((1, 1, 2))), 1)
+            for line, item in enumerate(chance.sample(ITEMS, chance.choice((1, 1, 2, 3))), 1)
         ]
         lines = [[row[0], row[1], row[3], row[2], row[4], product(row[3], row[4])] for row in rows]
         moved = [[row[0], row[1], row[3], row[2], "", ""] for row in rows]
@@ -212,9 +219,8 @@ class History:
         ]
         absent = {missing, "order" if made == "unmatched" else ""}
         bill = self._bill(number, [list(line) for line in lines], made)
-        copy = replace(bill, fields=dict(bill.fields), chain="erp-two", fate="duplicate")
-        drafts = [draft for draft in papers if draft.kind not in absent]
-        return [*drafts, bill, copy] if fate == "duplicate" else [*drafts, bill]
+        bill.twice = fate == "duplicate"
+        return [*(draft for draft in papers if draft.kind not in absent), bill]
 
     def _bill(self, number: str, lines: list[list[str]], fate: str) -> Draft:
         if fate == "contradicted":
@@ -244,6 +250,18 @@ class History:
         fields = {"issue_date": occurred[:10], **fields}
         return Draft(kind, f"{kind}{number}", issuer, fields, occurred, links, CHAINS.get(kind, "procurement"), fate)
 
+    def _event(self, index: int) -> Draft:
+        fields = {
+            "activity": self.chance.choice(("cast", "pack")),
+            "event_type": "ObjectEvent",
+            "location": "Line 1",
+            "object_id": f"lot {index}",
+            "quantity": self._decimal(0, 90, 3),
+            "unit": "EA",
+        }
+        links = self.chance.choice(([], [["contract", BUYER, "C-1"]]))
+        return Draft("event", f"E-{index}", SUPPLIER, fields, self._date(), links, "erp")
+
     def _qualification(self, index: int) -> Draft:
         fields = {
             "registered_name": "Supplier Ltd",
@@ -251,7 +269,7 @@ class History:
             "country": "GB",
             "industry": "20.59",
             "established_on": "2001-02-03",
-            "valid_until": self.chance.choice(("2026-12-31", "2026-12-31", "2025-12-31")),
+            "valid_until": "2025-12-31" if self.chance.random() < 0.15 else "2026-12-31",
             "legal_form": "Ltd",
             "capital": "100000",
             "employees": "12",
@@ -306,6 +324,12 @@ def random_template(chance: Random) -> dict[str, Any]:
             rule["min"] = chance.choice(("0", "0.01", "3.5"))
             rule["fluctuation_bp"] = chance.choice((0, 500, 5_000, 20_000))
             rule["epsilon"] = chance.choice(("0", "0.01", "1.5"))
+    quantity = found["kinds"]["event"]["fields"]["quantity"]
+    quantity |= {
+        "min": "0",
+        "max": str(chance.choice((10, 60, 100))),
+        "fluctuation_bp": chance.choice((1_000, 9_000)),
+    }
     total = found["kinds"]["order"]["fields"]["total"]
     total |= {"max": str(chance.choice((500, 5_000, 1_000_000))), "fluctuation_bp": chance.choice((100, 10_000))}
     return found
@@ -332,7 +356,7 @@ def random_model(chance: Random) -> dict[str, Any]:
     )
     found["accuracy_weights"] = chance.choice(({"range": 2, "fluctuation": 1}, {"range": 0, "fluctuation": 5}))
     found["haircuts"] = {"AAA": chance.randint(0, B), "A": chance.randint(0, B), "BB": chance.randint(0, B)}
-    found["contract_floor_bp"] = chance.choice((0, 3_000, 6_000))
+    found["contract_floor_bp"] = chance.choice((0, 1_000, 6_000))
     found["obligor_caps"] = {name: chance.randint(1, 60_000_000) for name in ("GBP", "JPY") if chance.random() < 0.5}
     found["import_window_days"] = chance.choice((0, 5, 30, 90))
     return found
