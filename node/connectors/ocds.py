@@ -108,7 +108,7 @@ def _draft(found: _Found) -> RecordDraft:
         number=own if own.startswith(ocid) else identifier(f"{ocid}/{own}", "ocid and contract id"),
         enterprise=supplier,
         counterparty=buyer,
-        occurred_at=occurred,
+        occurred_at=values.not_before_1970(occurred, "the contract's date"),
         links=(),
         fields=fields,
     )

@@ -16,9 +16,6 @@ from node.connectors import values
 from node.connectors.draft import Party, check_lines, identifier
 from node.connectors.errors import ConnectorError, shown
 
-FIRST_YEAR: Final = 1970
-"""Documents dated before it are refused: no system that issues them existed, so the date is a mistake."""
-
 _LEI_SCHEMES: Final = frozenset({"LEI", "0199"})
 _USCC_LENGTH: Final = 18
 
@@ -44,9 +41,7 @@ class Reading:
         """Fill issue_date, which every document must have. Raises ConnectorError: absent, or before 1970."""
         if not text:
             raise ConnectorError("MISSING", f"{what} is missing", "ask the sender for a dated document")
-        if int(text[:4]) < FIRST_YEAR:
-            raise ConnectorError("BAD_VALUE", f"{what} is {text}, before {FIRST_YEAR}", "ask the sender for the date")
-        self.put("issue_date", text)
+        self.put("issue_date", values.not_before_1970(text, what))
         return text
 
     def check_identifier(self, party: Party) -> Party:

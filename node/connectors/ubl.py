@@ -73,7 +73,7 @@ class Reading:
         issued = self.date(self.root, "cbc:IssueDate", "cbc:IssueTime")
         if not issued:
             raise ConnectorError("MISSING", "cbc:IssueDate is missing", "ask the sender for a dated document")
-        self.put("issue_date", issued)
+        self.put("issue_date", values.not_before_1970(issued, "cbc:IssueDate"))
         return issued
 
     def put_lines(self, lines: list[list[str]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lxml import etree
 
-from node.connectors import ubl
+from node.connectors import ubl, values
 from node.connectors.draft import RecordDraft
 from node.connectors.errors import ConnectorError
 
@@ -30,6 +30,7 @@ def _read_one(root: etree._Element, qualifying: etree._Element) -> RecordDraft:
     issued = reading.date(root, "cbc:IssueDate", "cbc:IssueTime")
     if not issued:
         raise ConnectorError("MISSING", "cbc:IssueDate is missing", "ask the sender for a dated document")
+    values.not_before_1970(issued, "cbc:IssueDate")
     reading.put("registered_name", ubl.first_text(qualifying, f"{_LEGAL}/cbc:RegistrationName"))
     reading.put("registration_number", ubl.first_text(qualifying, f"{_LEGAL}/cbc:CompanyID"))
     reading.put("country", _first_of(qualifying, _COUNTRY))

@@ -21,6 +21,7 @@ from node.connectors.errors import ConnectorError, shown
 
 MAX_DIGITS: Final = decimals.MAX_DIGITS
 """Digits of a number, as the contracts take them."""
+FIRST_YEAR: Final = 1970
 MAX_TEXT: Final = 2_000
 """Characters of one text field."""
 MAX_QUOTIENT_PLACES: Final = 12
@@ -116,6 +117,13 @@ def moment(date_raw: str, time_raw: str | None, what: str) -> Moment:
     if zone is None:
         return Moment(day.isoformat())
     return Moment(_instant(day, clock, zone, what))
+
+
+def not_before_1970(text: str, what: str) -> str:
+    """A date or instant in record form, as it is. No system that issues documents existed before: it is a mistake."""
+    if int(text[:4]) < FIRST_YEAR:
+        raise ConnectorError("BAD_VALUE", f"{what} is {text}, before {FIRST_YEAR}", "ask the sender for the date")
+    return text
 
 
 def json_moment(raw: str, what: str) -> Moment:

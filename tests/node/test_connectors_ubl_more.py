@@ -6,7 +6,7 @@ import pytest
 
 from node.connectors import ConnectorError, RecordDraft, read
 from tests.connector_conformity import as_record, by_hand, survives
-from tests.connector_samples import NO_SAMPLES, SHARED, company, party, ubl
+from tests.connector_samples import NO_SAMPLES, SHARED, company, invoice, party, ubl
 
 needs_samples = pytest.mark.skipif(not (SHARED / "ubl").is_dir(), reason=NO_SAMPLES)
 
@@ -221,6 +221,8 @@ def test_what_is_credited_is_taken_from_what_is_debited() -> None:
         (ubl("OrderResponse", ORDER_REFERENCE + TRADERS), "MISSING", "cbc:IssueDate is missing"),
         (ubl("OrderResponseSimple", HEAD + "<cbc:AcceptedIndicator>yes</cbc:AcceptedIndicator>" + TRADERS),
          "BAD_VALUE", "AcceptedIndicator is 'yes'"),
+        (invoice("<cbc:ID>I1</cbc:ID><cbc:IssueDate>1969-12-31</cbc:IssueDate>"), "BAD_VALUE",
+         "cbc:IssueDate is 1969-12-31, before 1970"),
         (ubl("RemittanceAdvice", HEAD), "MISSING", "the payer (AccountingCustomerParty) is missing"),
         (remittance(paid("1", "ten", "")), "BAD_VALUE", "DebitLineAmount is 'ten'"),
         (remittance(paid("", "1", "")), "MISSING", "a line's number (cbc:ID) is missing"),
