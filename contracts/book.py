@@ -56,7 +56,7 @@ def run(ctx: Context, reader: Reader) -> tuple[str, ...]:
     """
     work = _Work(ctx, reader, READS_PER_BLOCK, ALERTS_PER_BLOCK)
     for place in suspicions.fall_due(ctx):
-        work.pending.add(trades.touched_by(ctx, place))
+        work.pending.add(trades.touched_by(ctx, reader, place))
     work.take_claims(CLAIMED_PER_BLOCK)
     work.judge_pending()
     if not work.pending:
@@ -72,7 +72,7 @@ def run(ctx: Context, reader: Reader) -> tuple[str, ...]:
 def touch(ctx: Context, chain: str, key: NaturalKey) -> None:
     """Something about a paper changed that no record shows (a confirmation, a dispute): judge its trade again."""
     pending = Pending(ctx)
-    pending.add(trades.touched_by(ctx, (chain, *key)))
+    pending.add(trades.touched_by(ctx, Reader(ctx), (chain, *key)))
     pending.save()
 
 
@@ -110,7 +110,7 @@ class _Work:
         """Papers that name identifiers claimed since; False when more are left."""
         places, complete = naming.claimed(self._ctx, most)
         for place in places:
-            self.pending.add(trades.touched_by(self._ctx, place))
+            self.pending.add(trades.touched_by(self._ctx, self._reader, place))
         return complete
 
     def take_log(self, most: int) -> bool:
@@ -182,7 +182,7 @@ class _Work:
         if not flags & FOLLOWED or not is_paper(doc):
             return
         known = self._ctx.get("paper", *place_of(doc)) is not None
-        self.pending.add(trades.enter(self._ctx, doc))
+        self.pending.add(trades.enter(self._ctx, self._reader, doc))
         naming.enter(self._ctx, self._reader, doc)
         if doc.category == "bill":
             suspicions.enter(self._ctx, self._reader, self._alarm, doc, known=known)

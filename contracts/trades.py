@@ -54,7 +54,7 @@ def place_of(doc: Document) -> Place:
     return (doc.chain, *doc.key)
 
 
-def enter(ctx: Context, doc: Document) -> list[Touched]:
+def enter(ctx: Context, reader: Reader, doc: Document) -> list[Touched]:
     """Enter a paper, or a corrected one anew; gives one paper of each trade that this may have changed."""
     place = place_of(doc)
     known = ctx.get("paper", *place) or {"topics": [], "under": []}
@@ -63,12 +63,12 @@ def enter(ctx: Context, doc: Document) -> list[Touched]:
     under = sorted({doc.record.enterprise, *known["under"]})
     touched: list[Touched] = []
     if doc.category == "bill" or doc.kind == REMITTANCE:
-        under, touched = _share_copies(ctx, doc, under)
+        under, touched = _share_copies(ctx, reader, doc, under)
     for topic in before:
         if topic not in topics:
             for identifier in known["under"]:
                 _leave(ctx, identifier, topic, place)
-                touched += _one_of(ctx, identifier, topic)
+                touched += _one_of(ctx, reader, identifier, topic)
     for identifier in under:
         for topic in topics:
             if identifier not in known["under"] or topic not in before:
@@ -76,13 +76,13 @@ def enter(ctx: Context, doc: Document) -> list[Touched]:
     entry = {"topics": [list(topic) for topic in topics], "under": under}
     if entry != known:
         ctx.put("paper", *place, value=entry)
-    return [*touched, *_touches(ctx, under, place, topics)]
+    return [*touched, *_touches(ctx, reader, under, place, topics)]
 
 
-def touched_by(ctx: Context, place: Place) -> list[Touched]:
+def touched_by(ctx: Context, reader: Reader, place: Place) -> list[Touched]:
     """What is to be judged again when something about an entered paper changed; nothing for one not entered."""
     known = ctx.get("paper", *place)
-    return [] if known is None else _touches(ctx, known["under"], place, map(_topic, known["topics"]))
+    return [] if known is None else _touches(ctx, reader, known["under"], place, map(_topic, known["topics"]))
 
 
 def closure(ctx: Context, reader: Reader, identifiers: Iterable[str], start: Place) -> Closure:
@@ -174,7 +174,7 @@ class _Search:
         return len(self.found) <= MAX_PAPERS and len(self.topics) <= MAX_TOPICS
 
 
-def _share_copies(ctx: Context, doc: Document, under: list[str]) -> tuple[list[str], list[Touched]]:
+def _share_copies(ctx: Context, reader: Reader, doc: Document, under: list[str]) -> tuple[list[str], list[Touched]]:
     """Enter every copy of a bill under every enterprise that one of them names; gives those enterprises."""
     place = place_of(doc)
     chains: list[str] = ctx.get("copies", *doc.key) or []
@@ -194,22 +194,25 @@ def _share_copies(ctx: Context, doc: Document, under: list[str]) -> tuple[list[s
             ctx.put("paper", *other, value={**entry, "under": everyone})
         # A remittance's copies hang together by their key alone: the bills they name are judged again.
         if doc.kind == REMITTANCE:
-            touched += _touches(ctx, everyone, other, topics)
+            touched += _touches(ctx, reader, everyone, other, topics)
     return everyone, touched
 
 
-def _touches(ctx: Context, under: Iterable[str], place: Place, topics: Iterable[Topic]) -> list[Touched]:
+def _touches(
+    ctx: Context, reader: Reader, under: Iterable[str], place: Place, topics: Iterable[Topic]
+) -> list[Touched]:
     if place[1] != REMITTANCE:
         return [Touched(identifier, place) for identifier in under]
-    topics = tuple(topics)
-    return [touched for identifier in under for topic in topics for touched in _one_of(ctx, identifier, topic)]
+    named = tuple(topics)
+    return [touched for identifier in under for topic in named for touched in _one_of(ctx, reader, identifier, topic)]
 
 
-def _one_of(ctx: Context, identifier: str, topic: Topic) -> list[Touched]:
-    """One paper under a topic: it stands for all of them, as they are of one closure."""
-    for place in _places(ctx, identifier, topic):
-        if place[1] != REMITTANCE:
-            return [Touched(identifier, place)]
+def _one_of(ctx: Context, reader: Reader, identifier: str, topic: Topic) -> list[Touched]:
+    """One paper under a topic in an enterprise's book: it stands for all of them, as they are of one closure."""
+    for name in reader.identifiers_of(identifier):
+        for place in _places(ctx, name, topic):
+            if place[1] != REMITTANCE:
+                return [Touched(name, place)]
     return []
 
 
