@@ -5,8 +5,10 @@
 Stages repay each other, so each unit of the contract counts in one of them only:
 
     order       what of C' is not delivered yet
-    in_transit  delivered or under way, and not billed
+    in_transit  on its way: despatched, neither received nor billed
     receivable  bills pledged to this line, as far as they are eligible
+
+What was received and is not billed, or whose bill does not stand, carries nothing.
 
 A bill drops out when it is not matched, disputed, unconfirmed (where the model asks for it) or too long past due;
 when too much of its debtor's bills is past due (cross-aging); for what exceeds what its contract has open, billed
@@ -136,10 +138,12 @@ def _order(collateral: Collateral, steps: Steps) -> int:
 
 def _in_transit(collateral: Collateral, steps: Steps) -> int:
     stages = collateral.stages
-    moved = min(max(stages["despatched"], stages["received"]), collateral.net)
-    value = max(0, moved - stages["invoiced"])
-    formula = "max(0, min(max(despatched, received), C') - invoiced), all less what came back"
-    steps.add("in_transit_open", formula, "minor", value, moved=moved, invoiced=stages["invoiced"])
+    arrived = max(stages["received"], stages["invoiced"])
+    value = max(0, min(stages["despatched"], collateral.net) - arrived)
+    inputs = {"despatched": stages["despatched"], "C": collateral.net}
+    inputs |= {"received": stages["received"], "invoiced": stages["invoiced"]}
+    formula = "max(0, min(despatched, C') - max(received, invoiced)), all less what came back"
+    steps.add("in_transit_open", formula, "minor", value, **inputs)
     return value
 
 

@@ -1,7 +1,7 @@
 """A lender's desk for the tests of lines: a sealed contract, an application with an assessment of a chosen limit.
 
-What the book would have judged (verdicts, progress) and the assessment's limit are put in the state as they are
-stored; records, periods, decisions and everything after them are the contracts' own.
+The assessment's limit is put in the state, and so is the progress of a contract where a test wants a certain one;
+records, verdicts, periods, decisions and everything after them are the contracts' own.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from chain.crypto import hash_value
-from contracts import lines
+from contracts import credit_line, lines
 from contracts.evidence import Reader
 from tests.contracts import trading
 from tests.contracts.memory_context import CONSORTIUM, START, Ledger, MemoryContext, Receipt, key
-from tests.contracts.small_consortium import record_id
 from tests.contracts.trading import BANK, BUYER, DAY, SUPPLIER, ok, seal
 
 PERIOD_DAYS = 10
@@ -69,9 +68,10 @@ def assessed(on: Ledger, *, limit: int = L0, lender: str = "lender", guarantees:
 
 def loan(on: Ledger, amount: int, number: str, lender: str = "lender", **fields: str) -> None:
     """Seal a loan record of so many minor units, paid out on 2026-01-01 and due in 90 days, without interest."""
-    said = {"disbursed_on": "2026-01-01", "rate_bp": "0", **fields}
+    said = {"amount": decimal(amount), "currency": "GBP", "term_days": "90", "rate_bp": "0"}
+    said |= {"disbursed_on": "2026-01-01", **fields}
     said = {name: value for name, value in said.items() if value}
-    seal(on, lender, trading.loan(decimal(amount), number, **said))
+    seal(on, lender, trading.paper("loan", number, BANK, said, counterparty="", occurred_at="2026-01-01"))
 
 
 def approve(on: Ledger, application: bytes, amount: int, number: str = "L-1") -> Receipt:
@@ -148,26 +148,36 @@ def end_period(on: Ledger) -> list[tuple[str, dict[str, Any]]]:
     return on.next_block(time=end)
 
 
-def bill(on: Ledger, number: str, total: str = "1200.00", *, status: str = "matched", **changes: Any) -> bytes:
-    """Seal an invoice of the supplier to the buyer and put the book's verdict on it in place; gives its record id."""
-    fields = changes.pop("fields", {})
-    confirmed = changes.pop("confirmed", False)
-    data = trading.invoice(number=number, total=total, fields=fields, links=[], **changes)
-    seal(on, "erp", data)
+def bill(on: Ledger, number: str, price: str = "120.00", status: str = "matched", **changes: Any) -> bytes:
+    """Seal a bill of the supplier for ten pieces, 1 200.00, and the papers that make the book judge it so.
+
+    Gives the bill's bytes. Its order is one under contract C-1; changes replace parts of the bill's record.
+    """
+    total = f"{10 * int(price.replace('.', ''))}"
+    total = f"{total[:-2]}.{total[-2:]}"
+    order = trading.order("10", price, total, f"O-{number}", occurred_at="2025-12-01")
+    despatch = trading.despatch("10", f"D-{number}", f"O-{number}")
+    receipt = trading.receipt("10", f"R-{number}", f"D-{number}")
+    asked = {"price": price, "amount": total, "tax": "0.00", "total": total}
+    if status == "contradicted":
+        asked |= {"price": "150.00", "amount": "1500.00", "total": "1500.00"}
+    links = [["order", BUYER, f"O-{number}"]]
+    data = trading.invoice("10", number=number, **{**asked, "links": links, **changes})
+    if status != "unmatched":
+        seal(on, "procurement", order)
+    if status not in ("unmatched", "partial"):
+        seal(on, "procurement", receipt)
+    seal(on, "erp", despatch, data)
     on.next_block()
-    entry = {
-        "status": status,
-        "amount": total,
-        "currency": "GBP",
-        "enterprise": SUPPLIER,
-        "orders": [["procurement", "order", BUYER, "O-1"]],
-        "despatches": [],
-        "receipts": [],
-        "contract": ["contract", BUYER, "C-1"],
-        "confirmed": confirmed,
-    }
-    on.seed(CONSORTIUM, "credit", "verdict", "erp", "invoice", SUPPLIER, number, value=entry)
-    return record_id(data)
+    on.next_block()
+    return data
+
+
+def verdict(on: Ledger, number: str, chain: str = "erp") -> dict[str, Any]:
+    """What the book has made of a bill of the supplier."""
+    found = on.read(CONSORTIUM, "credit", "verdict", chain, "invoice", SUPPLIER, number)
+    assert isinstance(found, dict)
+    return found
 
 
 def pledge(on: Ledger, application: bytes, number: str, lender: str = "lender", **more: Any) -> Receipt:
@@ -185,6 +195,18 @@ def line_of(on: Ledger, application: bytes) -> dict[str, Any]:
     found = on.read(CONSORTIUM, "credit", "line", application)
     assert isinstance(found, dict)
     return found
+
+
+def only_line(on: Ledger) -> bytes:
+    """The application of the one line there is."""
+    found: bytes = on.read(CONSORTIUM, "credit", "line_at", 0)
+    return found
+
+
+def room_of(on: Ledger, application: bytes) -> credit_line.Room:
+    """Limit, borrowing base and what is available now."""
+    context = MemoryContext(on, CONSORTIUM, "credit")
+    return credit_line.room(context, Reader(context), line_of(on, application))
 
 
 def told(events: list[tuple[str, dict[str, Any]]], name: str) -> list[dict[str, Any]]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from contracts import credit_line
-from contracts.evidence import Reader
 from tests.contracts import lending_desk as at
 from tests.contracts import trading
-from tests.contracts.lending_desk import L0, activity, end_period, judge, line_of, reach, told
-from tests.contracts.memory_context import CONSORTIUM, Ledger, MemoryContext, key
+from tests.contracts.lending_desk import L0, activity, end_period, judge, line_of, reach, room_of, told
+from tests.contracts.memory_context import CONSORTIUM, Ledger, key
 from tests.contracts.small_consortium import record_id
 from tests.contracts.trading import BUYER, ok, seal
 
@@ -229,20 +225,14 @@ def test_a_closing_of_many_lines_goes_on_in_later_blocks(monkeypatch: pytest.Mon
 # what is available -----------------------------------------------------------------------------------------------
 
 
-def available(on: Ledger, application: bytes) -> dict[str, Any]:
-    context = MemoryContext(on, CONSORTIUM, "credit")
-    room = credit_line.room(context, Reader(context), line_of(on, application))
-    return room._asdict()
-
-
 def test_what_is_lent_is_not_available_and_what_is_repaid_is_again() -> None:
     on = at.desk()
     application = at.opened(on)
-    assert available(on, application)["available"] == L0
+    assert room_of(on, application).available == L0
     ok(at.disburse(on, application))
-    assert available(on, application)["available"] == 0
+    assert room_of(on, application).available == 0
     ok(at.repay(on, application, 700_000))
-    assert available(on, application)["available"] == 700_000
+    assert room_of(on, application).available == 700_000
 
 
 def test_two_lines_on_one_contract_stay_within_its_limit_together() -> None:
@@ -254,9 +244,9 @@ def test_two_lines_on_one_contract_stay_within_its_limit_together() -> None:
     at.loan(on, 500_000, "L-9", "lender-two")
     ok(at.approve(on, second, 500_000, "L-9"))
     ok(at.disburse(on, first))
-    assert available(on, second)["available"] == 500_000
+    assert room_of(on, second).available == 500_000
     ok(at.disburse(on, second, "L-9"))
-    assert (available(on, first)["available"], available(on, second)["available"]) == (0, 0)
+    assert (room_of(on, first).available, room_of(on, second).available) == (0, 0)
 
 
 def test_more_is_lent_on_an_increment_only_after_the_lender_decides() -> None:
