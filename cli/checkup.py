@@ -59,6 +59,7 @@ def examine(path: Path, passphrase: Callable[[Path], str]) -> list[Finding]:
     _ports(config, status, findings)
     _disk(config, findings)
     _peers(config, findings)
+    _intake(config, keys, status, findings)
     _clock(status, findings)
     return findings
 
@@ -212,6 +213,18 @@ def _peers(config: Config, findings: list[Finding]) -> None:
             reason = one_line(error.strerror or str(error))
             text = f"{address} cannot be reached ({reason}): start it, or correct p2p.peers"
             findings.append(Finding(f"peer {member}", False, text))
+
+
+def _intake(config: Config, keys: Keys | None, status: dict[str, Any] | None, findings: list[Finding]) -> None:
+    """Every way in: what it needs on this machine, and how it stands where the node runs."""
+    from node.intake import checkup
+
+    ways = {} if status is None or status["intake"] is None else status["intake"]["ways"]
+    for feed in config.intake.feeds:
+        said = checkup.problem_of(feed) or ways.get(feed.name, {}).get("problem", "")
+        if not said and keys is not None and config.intake.signer is None and keys.signer is None:
+            said = "no key signs: set intake.signer, or keys.signer"
+        findings.append(Finding(f"intake {feed.name}", not said, one_line(said) or "ready"))
 
 
 def _clock(status: dict[str, Any] | None, findings: list[Finding]) -> None:

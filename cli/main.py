@@ -16,6 +16,7 @@ COMMANDS = {
     "gov": ("cli.gov", "governance: propose, vote, show"),
     "inbox": ("cli.inbox", "what waits for a member or party, and what it was told"),
     "ingest": ("cli.ingest", "take documents in: detect, read, seal"),
+    "intake": ("cli.intake", "connected systems: tokens, how the ways in stand"),
     "keys": ("cli.keys", "Ed25519 key files: new, show, rotate"),
     "match": ("cli.match", "the lender or insurer that fits: prepare, publish, lender, insurer, show"),
     "node": ("cli.node", "operate a node: run, status, doctor"),

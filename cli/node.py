@@ -53,6 +53,7 @@ def status(settings: Settings) -> None:
             ("connected to", found["connected"] or "nobody"),
             ("pending", found["pending"]),
             ("evidence of misbehaviour", found["evidence"] or None),
+            *((f"intake {name}", _way(way)) for name, way in _ways(found).items()),
         ]
     )
     show(settings, found, lines)
@@ -80,6 +81,21 @@ def doctor(settings: Settings, config: Path | None) -> None:
     show(settings, value, lines)
     if not all(finding.ok for finding in findings):
         click.get_current_context().exit(UNVERIFIED)
+
+
+def _ways(status: dict[str, Any]) -> dict[str, Any]:
+    """The ways in of connected systems, by name."""
+    intake = status.get("intake")
+    return {} if intake is None else dict(intake["ways"])
+
+
+def _way(way: dict[str, Any]) -> str:
+    """How one of them stands, in a line."""
+    taken = sum(way.get(name, 0) for name in ("sealed", "known", "corrected"))
+    said = f"{way.get('files', 0)} files, {taken} records in, {way['backlog']} wait"
+    refused = way.get("files_refused", 0)
+    problem = way["problem"]
+    return said + (f", {refused} files refused" if refused else "") + (f"; failing: {problem}" if problem else "")
 
 
 def _config_path(settings: Settings, config: Path | None) -> Path:

@@ -273,6 +273,10 @@ class Client:
         """The genesis document, bytes as hex."""
         return self._object("GET", "/v1/genesis")
 
+    def intake_status(self) -> dict[str, Any]:
+        """How the ways in of connected systems stand: {starts, time, ways: {name: counts, backlog, problem}, …}."""
+        return self._object("GET", "/v1/intake/status")
+
     def anchor_status(self) -> dict[str, Any]:
         """Anchoring of this node."""
         return self._object("GET", "/v1/anchors/status")
