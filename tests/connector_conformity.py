@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, Final
+
+from lxml import etree
 
 from chain.crypto import sha256
 from contracts.template import check_fields, compiled
@@ -47,6 +50,8 @@ _NASTY: Final = (
 def mutated(data: bytes, seed: int) -> bytes:
     """A file with some of its bytes, or of its elements and texts, changed, cut, doubled or moved."""
     chance = random.Random(seed)
+    if data.startswith(b"<") and seed % 3 == 0:
+        return _other_elements(data, chance)
     return _other_tokens(data, chance) if seed % 2 else _other_bytes(data, chance)
 
 
@@ -84,6 +89,55 @@ def _other_tokens(data: bytes, chance: random.Random) -> bytes:
                 texts = [index for index in range(0, len(tokens), 2) if tokens[index].strip()]
                 tokens[chance.choice(texts)] = chance.choice(_NASTY)
     return b"".join(tokens)
+
+
+def _other_elements(data: bytes, chance: random.Random) -> bytes:
+    """XML that stays well-formed: elements dropped, doubled, moved, emptied or filled with what is not expected."""
+    root = etree.fromstring(data)
+    for _ in range(chance.randint(1, 3)):
+        elements = [element for element in root.iter(etree.Element) if element is not root]
+        element = chance.choice(elements)
+        parent = element.getparent()
+        match chance.randrange(4):
+            case 0 if parent is not None:
+                parent.remove(element)
+            case 1 if parent is not None:
+                parent.append(copy.deepcopy(element))
+            case 2:
+                element.append(copy.deepcopy(chance.choice(elements)))
+            case _:
+                element.text = chance.choice(
+                    ("", "-1", "***", "1e9", "9" * 40, "0", "19690101", "2026-02-30", "x" * 3_000)
+                )
+    return etree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def without_each_element(data: bytes) -> Iterator[bytes]:
+    """The XML as often as it has elements below the root, each time without one of them."""
+    count = len(list(etree.fromstring(data).iter(etree.Element)))
+    for index in range(1, count):
+        root = etree.fromstring(data)
+        element = list(root.iter(etree.Element))[index]
+        parent = element.getparent()
+        assert parent is not None
+        parent.remove(element)
+        yield etree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def made_up(draft: RecordDraft, data: bytes) -> list[str]:
+    """What stands in the draft but nowhere in the file; dates are looked for by their digits."""
+    text = " ".join("".join(map(str, etree.fromstring(data).itertext())).split())
+    attributes = {
+        value for element in etree.fromstring(data).iter(etree.Element) for value in element.attrib.values()
+    }
+    digits = re.sub(r"\D", "", text)
+    found: list[str] = []
+    for value in draft.fields.values():
+        for cell in [value] if isinstance(value, str) else [cell for row in value for cell in row]:
+            known = cell in text or cell in attributes or re.sub(r"[^0-9]", "", cell[:10]) in digits
+            if cell and not known:
+                found.append(cell)
+    return found
 
 
 def survives(data: bytes, count: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from facturx import generate_from_binary, xml_check_xsd
 from pypdf import PdfWriter
 
 from node.connectors import ConnectorError, RecordDraft, detect, factur_x, read
-from tests.connector_conformity import as_record, by_hand, survives
+from tests.connector_conformity import as_record, by_hand, made_up, survives, without_each_element
 from tests.connector_samples import NO_SAMPLES, SHARED
 
 needs_samples = pytest.mark.skipif(not (SHARED / "en16931/cii").is_dir(), reason=NO_SAMPLES)
@@ -384,6 +384,17 @@ def test_a_pdf_that_takes_too_long_is_given_up_and_the_next_one_is_read() -> Non
             with pytest.raises(ConnectorError, match=r"no end after 0\.2 s"):
                 factur_x.extract(pdf, seconds=0.2)
         assert factur_x.extract(pdf) == cii()
+
+
+def test_whatever_element_is_missing_nothing_is_made_up() -> None:
+    whole = one(cii())
+    for data in without_each_element(cii()):
+        try:
+            draft = one(data)
+        except ConnectorError:
+            continue
+        assert set(draft.fields) <= set(whole.fields)
+        assert made_up(draft, data) == []
 
 
 def test_mutated_files_are_read_or_refused_and_nothing_else() -> None:

@@ -11,7 +11,7 @@ from xsdata.formats.dataclass.serializers import XmlSerializer
 from xsdata.models.datatype import XmlDate, XmlDateTime
 
 from node.connectors import ConnectorError, RecordDraft, detect, read
-from tests.connector_conformity import as_record, by_hand, survives
+from tests.connector_conformity import as_record, by_hand, made_up, survives, without_each_element
 
 LEI = "529900T8BM49AURSDO55"
 
@@ -237,6 +237,17 @@ def test_wrong_messages_are_refused_by_element_and_rule(old: str, new: str, code
     error = refusal(data.replace(old.encode(), new.encode()))
     assert message in str(error)
     assert error.code == code
+
+
+def test_whatever_element_is_missing_nothing_is_made_up() -> None:
+    whole = one(issuance())
+    for data in without_each_element(issuance()):
+        try:
+            draft = one(data)
+        except ConnectorError:
+            continue
+        assert set(draft.fields) <= set(whole.fields)
+        assert made_up(draft, data) == []
 
 
 def test_mutated_files_are_read_or_refused_and_nothing_else() -> None:

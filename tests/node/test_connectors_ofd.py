@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 from node.connectors import ConnectorError, RecordDraft, detect, read, strict_zip
-from tests.connector_conformity import as_record, by_hand, survives
+from tests.connector_conformity import as_record, by_hand, made_up, survives, without_each_element
 from tests.connector_samples import NO_SAMPLES, SHARED
 
 needs_samples = pytest.mark.skipif(not (SHARED / "ofd").is_dir(), reason=NO_SAMPLES)
@@ -257,6 +257,17 @@ def test_bombs_and_encrypted_entries_are_refused() -> None:
             data[start + offset] |= 1
             start += 4
     assert "encrypted" in str(refusal(bytes(data)))
+
+
+def test_whatever_element_is_missing_nothing_is_made_up() -> None:
+    whole = one(digital().encode())
+    for data in without_each_element(digital().encode()):
+        try:
+            draft = one(data)
+        except ConnectorError:
+            continue
+        assert set(draft.fields) <= set(whole.fields)
+        assert made_up(draft, data) == []
 
 
 def test_mutated_files_are_read_or_refused_and_nothing_else() -> None:
