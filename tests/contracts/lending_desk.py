@@ -117,12 +117,13 @@ def repay(
     return on.call(CONSORTIUM, "credit.repay", args, [key(lender)])
 
 
-def activity(on: Ledger, number: str, *, full: bool = False) -> None:
+def activity(on: Ledger, number: str, *, full: bool = False, in_new_block: bool = True) -> None:
     """Seal one process record of the supplier: E of a period of these is 10 000 bp with all fields, else 6 000.
 
     In a block of its own: what is sealed in the block that closes a period still belongs to that one.
     """
-    on.next_block()
+    if in_new_block:
+        on.next_block()
     said = {"activity": "packing"} | ({"location": "Hall 1", "object_id": number} if full else {})
     when = day_of(on)
     seal(on, "erp", trading.paper("event", number, SUPPLIER, said, occurred_at=when))
