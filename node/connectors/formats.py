@@ -8,22 +8,25 @@ the archive or the bytes, and of a reader over the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, TypeVar
 
 from lxml import etree
 
 from node.connectors import (
     cii,
+    csv_table,
     e_invoice,
     edifact,
     edifact_syntax,
     epcis,
     factur_x,
     iso20022,
+    mapping,
     ocds,
     ocel,
     ofd,
+    tabular,
     ubl,
     ubl_billing,
     ubl_delivery,
@@ -33,6 +36,7 @@ from node.connectors import (
     ubl_order_response,
     ubl_qualification,
     ubl_remittance,
+    xlsx,
 )
 from node.connectors.content import Content
 from node.connectors.draft import RecordDraft
@@ -55,7 +59,8 @@ class Connector:
 
     name, version: go into the source of every record it reads. version is raised when the same file would give
     another record. format: for people. kinds: of the records it can give. matches: whether a file is of this format.
-    drafts_of: its drafts, one at a time where it may hold many; ConnectorError where it cannot.
+    drafts_of: its drafts, one at a time where it may hold many; ConnectorError where it cannot. reading: what else
+    decides how a file is read (a table's mapping); the version of its records names it.
     """
 
     name: str
@@ -64,6 +69,7 @@ class Connector:
     kinds: tuple[str, ...]
     matches: Test[Content]
     drafts_of: Reader[Content]
+    reading: Callable[[Content], str] | None = None
 
     def read(self, data: bytes, name: str, mapping: Mapping | None = None) -> list[RecordDraft]:
         """The drafts of a file, at least one. Raises ConnectorError, naming the file."""
@@ -107,7 +113,9 @@ def _named(connector: Connector, content: Content, name: str) -> Iterator[Record
 def _connector(content: Content) -> Connector:
     for connector in FORMATS:
         if connector.matches(content):
-            return connector
+            if connector.reading is None:
+                return connector
+            return replace(connector, version=f"{connector.version}+{connector.reading(content)}")
     raise _unknown(content)
 
 
@@ -118,11 +126,10 @@ def _xml(matches: Test[etree._Element], reader: Reader[etree._Element]) -> Pair:
 
 def _json(matches: Test[JsonDocument], reader: Reader[JsonDocument]) -> Pair:
     """For JSON: test and reader get the array or object."""
-
-    def part(content: Content) -> JsonDocument | None:
-        return content.json
-
-    return _over(part, matches, reader)
+    return (
+        lambda content: content.json is not None and matches(content.json),
+        lambda content: reader(_there(content.json)),
+    )
 
 
 def _zip(matches: Test[Archive], reader: Reader[Archive]) -> Pair:
@@ -289,6 +296,24 @@ FORMATS: Final[tuple[Connector, ...]] = (
     Connector("epcis", "1", "EPCIS 2.0 JSON and JSON-LD", ("event",), *_json_log(epcis.matches, epcis.read)),
     Connector("ocel", "1", "OCEL 2.0 JSON", ("event",), *_json_log(ocel.matches, ocel.read)),
     Connector("ocel-xml", "1", "OCEL 2.0 XML", ("event",), *_xml_log(ocel.matches_xml, ocel.read_xml)),
+    Connector(
+        "xlsx",
+        "1",
+        "XLSX with a mapping: one table of a workbook",
+        mapping.KINDS,
+        lambda content: content.archive is not None and xlsx.matches(content.archive),
+        tabular.read,
+        tabular.reference,
+    ),
+    Connector(
+        "csv",
+        "1",
+        "CSV and other separated text with a mapping",
+        mapping.KINDS,
+        lambda content: content.is_plain and csv_table.looks_like_table(content.data),
+        tabular.read,
+        tabular.reference,
+    ),
 )
 """Tried in this order; the first that matches reads the file."""
 

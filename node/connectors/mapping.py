@@ -25,6 +25,11 @@ from node.connectors.events import Identity
 
 MAX_FILE: Final = 256 * 1024
 OWN: Final = "own"
+KINDS: Final = (
+    "contract", "order", "order_response", "order_cancellation", "despatch", "receipt", "return", "invoice",
+    "credit_note", "remittance", "event", "guarantee", "qualification", "loan", "repayment",
+)  # fmt: skip
+"""Kinds that the shipped templates have; a mapping may name another that a consortium's template has."""
 
 
 def _several(value: object) -> object:
@@ -48,15 +53,19 @@ class PartyValue(_Part):
 
 
 class PartyColumns(_Part):
-    """A party in the table. column: of its identifiers, the first filled cell counts; scheme: put before it."""
+    """A party in the table. column: of its identifiers, the first filled cell counts; scheme: put before it.
+
+    own: it is the member itself, which the columns name only where the mapping does not.
+    """
 
     column: Columns = ()
     name: Columns = ()
     scheme: str = ""
+    own: bool = False
 
     @model_validator(mode="after")
     def _has_column(self) -> PartyColumns:
-        if not self.column and not self.name:
+        if not self.column and not self.name and not self.own:
             raise ValueError("a party needs a column or a name")
         return self
 
@@ -99,10 +108,7 @@ class Link(_Part):
 
 
 class LineColumns(_Part):
-    """Columns of a document's lines, one row each. price_base: for how many units the price is.
-
-    unsigned: kinds whose quantities and amounts the system writes as negative because of what the kind is.
-    """
+    """Columns of a document's lines, one row each. price_base: for how many units the price is."""
 
     line_id: Columns = ()
     item_id: Columns = ()
@@ -111,7 +117,6 @@ class LineColumns(_Part):
     price: Columns = ()
     price_base: Columns = ()
     amount: Columns = ()
-    unsigned: tuple[Name, ...] = ()
 
     def of(self, name: str) -> tuple[str, ...]:
         """The columns of one of LINE_COLUMNS."""
@@ -152,7 +157,7 @@ class Numbers(_Part):
 
 
 class Csv(_Part):
-    """How the text is written. encoding: of text without a byte order mark; UTF-8 and UTF-16 with one are read.
+    """How the text is written. encoding: of text that has no byte order mark and is no UTF-8.
 
     delimiter: "" tells it from the header.
     """
@@ -165,7 +170,8 @@ class Table(_Part):
     """Rows to records. signature: columns a ready mapping is recognised by.
 
     optional: layouts of the export differ, and columns of fields may be missing. skip_without_number: rows without a
-    number are sums that the system adds. sheet: of a workbook; "" for the only one that has the columns.
+    number are sums that the system adds. unsigned: kinds whose figures the system writes as negative only because of
+    what the kind is. sheet: of a workbook; "" for the only one that has the columns.
     """
 
     kind: Name | KindColumn
@@ -181,6 +187,7 @@ class Table(_Part):
     sheet: str = ""
     optional: bool = False
     skip_without_number: bool = False
+    unsigned: tuple[Name, ...] = ()
     csv: Csv = Csv()
     numbers: Numbers = Numbers()
     dates: Dates = Dates()
