@@ -96,6 +96,8 @@ def _other_elements(data: bytes, chance: random.Random) -> bytes:
     root = etree.fromstring(data)
     for _ in range(chance.randint(1, 3)):
         elements = [element for element in root.iter(etree.Element) if element is not root]
+        if not elements:
+            break
         element = chance.choice(elements)
         parent = element.getparent()
         match chance.randrange(4):

@@ -150,7 +150,7 @@ def _bill(parts: _Parts, reading: Reading) -> RecordDraft:
     buyer = _party(parts, reading, _BUYER, "buyer (NAD+BY)")
     issued = reading.issue_date(_date(reading, parts.head, ("137", "3")), "DTM+137")
     totals = _before(parts.summary, "TAX")
-    reading.put("due_date", _date(reading, parts.everything, ("13", "140")))
+    reading.put("due_date", _date(reading, parts.everything, ("13", "140"), first=True))
     reading.put("type_code", type_code)
     reading.put("currency", _currency(parts, ("9", "77", "39", "86", "125", "124", "176"), ("203",)))
     reading.put("total_excl_tax", _money(totals, ("125",)))
@@ -199,8 +199,9 @@ def _identified(group: Sequence[Segment], what: str) -> Party:
     )
 
 
-def _date(reading: Reading, segments: Sequence[Segment], qualifiers: Sequence[str]) -> str:
-    """The date of the first qualifier that stands there; two different ones under one qualifier are refused."""
+def _date(reading: Reading, segments: Sequence[Segment], qualifiers: Sequence[str], *, first: bool = False) -> str:
+    """The date of the first qualifier that stands there. Two different ones under it are refused, unless the first
+    is asked for: a bill may be due in instalments."""
     for qualifier in qualifiers:
         found = list(
             dict.fromkeys(
@@ -209,7 +210,7 @@ def _date(reading: Reading, segments: Sequence[Segment], qualifiers: Sequence[st
                 if segment.tag == "DTM" and segment.get(1) == qualifier and segment.get(1, 1)
             )
         )
-        if len(found) > 1:
+        if len(found) > 1 and not first:
             raise ConnectorError(
                 "BAD_VALUE", f"DTM+{qualifier} stands {len(found)} times", "keep the one that is meant"
             )

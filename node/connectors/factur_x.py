@@ -110,12 +110,15 @@ class _Worker:
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
                 start_new_session=True,  # the Ctrl-C of the terminal is for the program, which then ends the child
-                env={
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")])),
-                },
+                env=_environment(),
             )
         return self._process
+
+
+def _environment() -> dict[str, str]:
+    """What the child needs to find Python and this code; no other variable, which may be a secret."""
+    needed = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH") if name in os.environ}
+    return {**needed, "PYTHONPATH": os.pathsep.join(filter(None, [_ROOT, needed.get("PYTHONPATH")]))}
 
 
 _WORKER: Final = _Worker()

@@ -9,6 +9,7 @@ response:  1 byte status, 4 bytes length, the payload: the XML for FOUND, else t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import struct
@@ -49,9 +50,20 @@ def serve(requests: BinaryIO, responses: BinaryIO) -> None:
         responses.flush()
 
 
+def _confine() -> None:
+    """No more memory than allowed, no file written, no process started, as far as the system can be told so."""
+    for limit, most in (
+        (resource.RLIMIT_AS, MAX_MEMORY),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NPROC, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        with contextlib.suppress(ValueError, OSError):  # macOS knows no limit of address space
+            resource.setrlimit(limit, (most, most))
+
+
 if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _confine()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
     serve(sys.stdin.buffer, answers)

@@ -230,6 +230,11 @@ def test_byte_order_marks() -> None:
     assert "byte order mark of UTF-8, but UNB says UNOC" in str(error)
 
 
+def test_a_bill_in_instalments_is_due_with_the_first() -> None:
+    terms = "DTM+13:20260331:102"
+    assert one(changed(terms, f"{terms}'PAT+1'DTM+13:20260430:102")).fields["due_date"] == "2026-03-31"
+
+
 def test_several_taxes_without_a_total_are_not_added_up() -> None:
     draft = one(changed("MOA+124:28.50", "TAX+7+VAT'MOA+124:20'TAX+7+VAT'MOA+124:8.50"))
     assert "tax" not in draft.fields
