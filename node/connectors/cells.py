@@ -25,11 +25,14 @@ _CLOCK: Final = (
     r" ?(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})?)?"
 )
 _SPACES: Final = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " "})
+_PLAIN: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _ISO: Final = ("YYYY-MM-DD",)
 
 
 def text(cell: Cell) -> str:
     """A cell as text of one line; a whole number without a fraction that the workbook may have written."""
+    if type(cell) is str and cell.isprintable() and len(cell) <= values.MAX_TEXT:
+        return " ".join(cell.split())  # what clean does, where it has nothing to refuse
     if isinstance(cell, NumberCell) and "." in cell:
         whole, _, fraction = cell.partition(".")
         return str(cell) if fraction.strip("0") else whole
@@ -43,6 +46,8 @@ def is_masked(cell: Cell) -> bool:
 
 def number(cell: Cell, what: str, rules: Numbers) -> str:
     """A decimal number in record form; "" for an empty cell. Raises ConnectorError BAD_VALUE."""
+    if rules.decimal == "." and len(cell) <= values.MAX_DIGITS and _PLAIN.fullmatch(cell):
+        return str(cell)
     if isinstance(cell, NumberCell):
         return values.decimal_text(cell, what)
     raw = cell.translate(_SPACES).strip()
@@ -72,10 +77,10 @@ def moment(cell: Cell, what: str, rules: Dates) -> str:
     raw = cell.strip()
     if not raw:
         return ""
-    for form in _ISO if isinstance(cell, DateCell) else rules.formats:
-        match = _date(form).fullmatch(raw)
-        if match is not None:
-            return _moment(match, what, rules)
+    try:
+        return _moment_of(raw, _ISO if isinstance(cell, DateCell) else rules.formats, rules.zone)
+    except ConnectorError:
+        pass
     raise ConnectorError(
         "BAD_VALUE",
         f"{what} is {shown(raw)}",
@@ -83,15 +88,20 @@ def moment(cell: Cell, what: str, rules: Dates) -> str:
     )
 
 
-def _moment(match: re.Match[str], what: str, rules: Dates) -> str:
+@lru_cache(maxsize=8_192)
+def _moment_of(raw: str, forms: tuple[str, ...], zone_of_all: str) -> str:
+    """The same for text that is not empty; tables repeat their dates."""
+    match = next((match for form in forms if (match := _date(form).fullmatch(raw)) is not None), None)
+    if match is None:
+        raise ConnectorError("BAD_VALUE", "no date", "")
     day = f"{match['year']}-{match['month']:0>2}-{match['day']:0>2}"
     if match["hour"] is None:
-        return values.moment(day, None, what).text
-    zone = match["zone"] or rules.zone
+        return values.moment(day, None, "").text
+    zone = match["zone"] or zone_of_all
     if len(zone) == 5:
         zone = f"{zone[:3]}:{zone[3:]}"
     clock = f"{match['hour']:0>2}:{match['minute']}:{match['second'] or '00'}{zone}"
-    return values.moment(day, clock, what).text
+    return values.moment(day, clock, "").text
 
 
 @lru_cache(maxsize=64)

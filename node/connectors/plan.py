@@ -31,10 +31,13 @@ _CURRENCY: Final = "{currency}"
 
 
 class Filled(NamedTuple):
-    """One field: its column, what its cells are ("date", "number", "text"), and how differing rows are settled."""
+    """One field: its column, what its cells are ("date", "number", "text"), and how differing rows are settled.
+
+    label: the header, as errors show it.
+    """
 
     name: str
-    header: str
+    label: str
     column: int
     type: str
     pick: str
@@ -141,7 +144,7 @@ class _Compiler:
         return self._filled(name, source, column, source.type or default)
 
     def _filled(self, name: str, source: FieldColumns, column: int, form: str) -> Filled:
-        return Filled(name, self._header[column], column, form, source.pick, source.values)
+        return Filled(name, shown(self._header[column]), column, form, source.pick, source.values)
 
     def _lines(self) -> tuple[int, ...]:
         lines = self._table.lines

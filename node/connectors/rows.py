@@ -50,7 +50,7 @@ class Document:
             if field.pick == "same":
                 raise ConnectorError(
                     "BAD_VALUE",
-                    f"{shown(field.header)} is {shown(value)}, but {shown(held)} before in {shown(self.key.number)}",
+                    f"{field.label} is {shown(value)}, but {shown(held)} before in {shown(self.key.number)}",
                     'correct one, or let the mapping "pick" which counts',
                 )
             value = max(value, held) if field.pick == "latest" else held
@@ -90,7 +90,7 @@ class Rows:
         """The rows below the header that are not blank, each as wide as the header."""
         width = self._plan.width
         for row in self._grid.rows():
-            if row.number <= header.number or not any(cell.strip() for cell in row.cells):
+            if row.number <= header.number or not any(cell and not cell.isspace() for cell in row.cells):
                 continue
             short = width - len(row.cells)
             if short > 0 and self._grid.ragged:
@@ -101,7 +101,9 @@ class Rows:
         """The document a row belongs to; None where it belongs to none. Raises ConnectorError."""
         plan = self._plan
         try:
-            if len(row.cells) < plan.width or any(cell.strip() for cell in row.cells[plan.width :]):
+            if len(row.cells) != plan.width and (
+                len(row.cells) < plan.width or "".join(row.cells[plan.width :]).strip()
+            ):
                 raise ConnectorError(
                     "BAD_VALUE", f"{len(row.cells)} cells under {plan.width} headers", "export the table again"
                 )
@@ -125,30 +127,36 @@ class Rows:
 
     def _add(self, documents: dict[Key, Document], key: Key, row: Row) -> None:
         plan = self._plan
-        document = self._begun(key, row)
-        held = documents.setdefault(key, document)
-        if held is not document:
-            _check_party(held.enterprise, document.enterprise, key)
-            _check_party(held.counterparty, document.counterparty, key)
-            held.notes |= document.notes
+        held = documents.get(key)
+        if held is None:
+            held = documents[key] = self._begun(key, row)
+        else:
+            self._check_parties(held, row)
         occurred_at = self._value(plan.occurred_at, row, held)
         if not occurred_at:
-            raise ConnectorError("MISSING", f"{shown(plan.occurred_at.header)} is empty", "fill in the date")
+            raise ConnectorError("MISSING", f"{plan.occurred_at.label} is empty", "fill in the date")
         if int(occurred_at[:4]) < FIRST_YEAR:
             raise ConnectorError(
-                "BAD_VALUE", f"{shown(plan.occurred_at.header)} is {occurred_at}, before {FIRST_YEAR}", "correct it"
+                "BAD_VALUE", f"{plan.occurred_at.label} is {occurred_at}, before {FIRST_YEAR}", "correct it"
             )
         held.put(plan.occurred_at, occurred_at)
         for field in plan.fields:
             held.put(field, self._value(field, row, held))
         if plan.currency:
-            held.put(Filled("currency", "currency", ABSENT, "text", "same", {}), plan.currency)
+            held.put(Filled("currency", "the currency", ABSENT, "text", "same", {}), plan.currency)
         for link in plan.links:
             number = cells.text(row.cells[link.column])
             if number:
                 held.links[(link.relation, _of(held, link.issuer), identifier(number, "a reference"))] = None
         if plan.lines:
             self._add_line(held, row)
+
+    def _check_parties(self, held: Document, row: Row) -> None:
+        """A document is of the same parties in all its rows. Raises ConnectorError."""
+        plan = self._plan
+        for at, party in ((plan.enterprise, held.enterprise), (plan.counterparty, held.counterparty)):
+            if at is not None and party is not None and at.constant is None:
+                _check_party(party, self._party(at, row, "party", held.notes), held.key)
 
     def _begun(self, key: Key, row: Row) -> Document:
         """An empty document with the parties of a row."""
@@ -191,17 +199,19 @@ class Rows:
     def _value(self, field: Filled, row: Row, document: Document) -> str:
         cell = row.cells[field.column]
         if field.type == "date":
-            return cells.moment(cell, shown(field.header), self._table.dates)
+            return cells.moment(cell, field.label, self._table.dates)
         if field.type == "number":
-            return self._number(cell, field.header, document)
+            return self._number(cell, field.label, document)
         text = cells.text(cell)
         return field.values.get(text, text)
 
-    def _number(self, cell: Cell, header: str, document: Document) -> str:
-        if cells.is_masked(cell):
-            document.notes[f"{shown(header)} is masked: left out"] = None
+    def _number(self, cell: Cell, label: str, document: Document) -> str:
+        if not cell:
             return ""
-        number = cells.number(cell, shown(header), self._table.numbers)
+        if cells.is_masked(cell):
+            document.notes[f"{label} is masked: left out"] = None
+            return ""
+        number = cells.number(cell, label, self._table.numbers)
         return number.removeprefix("-") if document.key.kind in self._plan.unsigned else number
 
     def _add_line(self, document: Document, row: Row) -> None:
@@ -231,8 +241,8 @@ class Rows:
         return ConnectorError(error.code, f"{place} {row.number}: {error.what}", error.advice)
 
 
-def _check_party(held: Party | None, found: Party | None, key: Key) -> None:
-    if held is not None and found is not None and held.id != found.id:
+def _check_party(held: Party, found: Party, key: Key) -> None:
+    if held.id != found.id:
         raise ConnectorError(
             "BAD_VALUE",
             f"{shown(key.number)} is of {shown(found.id)} here, and of {shown(held.id)} before",
