@@ -27,12 +27,11 @@ def document(
     rows: Iterable[Mapping[str, Any]], kind: str = "lending", version: int = 1, **changes: Any
 ) -> dict[str, Any]:
     """What market.publish takes. changes: of the plan, or model settings such as neighbours."""
-    settings = {name: changes.pop(name) for name in market_document.SETTINGS if name in changes}
-    weights = changes.pop("weights", {})
+    settings: dict[str, int] = {name: changes.pop(name) for name in market_document.SETTINGS if name in changes}
+    weights: dict[str, int] = changes.pop("weights", {})
     made = table(rows)
-    scaled = market_model.scales(
-        made, kind, {name: weights.get(name, 1) for name in made.names if name in schema.FEATURES}
-    )
+    chosen: dict[str, int] = {name: weights.get(name, 1) for name in made.names if name in schema.FEATURES}
+    scaled = market_model.scales(made, kind, chosen)
     model = {**market_document.model_of(scaled, 7), **settings}
     return market_document.document(made, plan(kind, model=model, **changes), version)
 

@@ -10,7 +10,7 @@ import csv
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from contracts import preferences
 from contracts.neighbours import Scale, lower_median
@@ -21,7 +21,11 @@ from node.connectors.market_csv import Plan, Table, plan, read
 DATA: Final = Path(__file__).resolve().parents[2].parent / "shared/data"
 SBA: Final = DATA / "sba-loans/sba_california_2102_deidentified.csv"
 BLOCKS: Final = 5
-PLAIN: Final = ("employees", "new_business", "secured", "tenor_months")  # DOMAIN 9: "4 features"
+PLAIN: Final = ("employees", "new_business", "secured", "tenor_months")
+
+
+Guess: TypeAlias = tuple[int, int]
+"""Predicted and granted, in cents."""
 
 
 class Score(NamedTuple):
@@ -29,6 +33,7 @@ class Score(NamedTuple):
 
     name: str
     error: int
+    ratio: int  # median of greater over lesser, in percent above 1
     hits: int
     loans: int
 
@@ -86,7 +91,9 @@ def baselines(exact: Table, loans: Sequence[int]) -> list[Score]:
         by_lender.setdefault(lender, []).append(limit)
     large = [lender for lender in sorted(by_lender) if len(by_lender[lender]) > MIN_RECORDS]
     biggest = min(large, key=lambda lender: (-len(by_lender[lender]), lender))
-    median_errors, median_hits, big_errors = [], 0, []
+    median_errors: list[Guess] = []
+    big_errors: list[Guess] = []
+    median_hits = 0
     for place in loans:
         medians = {}
         for lender in large:
@@ -94,8 +101,8 @@ def baselines(exact: Table, loans: Sequence[int]) -> list[Score]:
             if lender == who[place]:
                 others.remove(limits[place])
             medians[lender] = lower_median(others)
-        median_errors.append(abs(medians[who[place]] - limits[place]))
-        big_errors.append(abs(medians[biggest] - limits[place]))
+        median_errors.append((medians[who[place]], limits[place]))
+        big_errors.append((medians[biggest], limits[place]))
         median_hits += min(large, key=lambda name: (abs(medians[name] - limits[place]), name)) == who[place]
     big_hits = sum(1 for place in loans if who[place] == biggest)
     return [
@@ -105,19 +112,20 @@ def baselines(exact: Table, loans: Sequence[int]) -> list[Score]:
 
 
 def plain(exact: Table, loans: Sequence[int]) -> Score:
-    """The model of DOMAIN 9 as it stands: four features of equal weight, k = 7, no neighbourhood."""
+    """The plain rule: four features of equal weight, k = 7, no neighbourhood."""
 
     def settings(training: Table) -> dict[str, Scale]:
         scaled = market_model.scales(training, "lending")
         return {name: scale._replace(weight=int(name in PLAIN)) for name, scale in scaled.items()}
 
-    return _evaluate("plain model of DOMAIN 9", exact, loans, settings, shortlist_bp=0)
+    errors, hits = _run(exact, loans, settings, market_model.NEIGHBOURS_EXACT, 0, grouped=False)
+    return _score("plain k-NN: 4 equal features, exact records, k = 7", errors, hits)
 
 
-def bettered(exact: Table, loans: Sequence[int], *, grouped: bool) -> Score:
+def bettered(exact: Table, loans: Sequence[int], neighbours: int, *, grouped: bool) -> Score:
     """The model as published. Weights for a loan are fitted without the block of loans it is in."""
     fitted = [_fitted(exact, block) for block in range(BLOCKS)]
-    errors: list[int] = []
+    errors: list[Guess] = []
     hits = 0
     for block in range(BLOCKS):
 
@@ -125,10 +133,24 @@ def bettered(exact: Table, loans: Sequence[int], *, grouped: bool) -> Score:
             return market_model.scales(training, "lending", weights)
 
         here = [place for place in loans if place % BLOCKS == block]
-        found, hit = _run(exact, here, settings, grouped, market_model.SHORTLIST_BP)
+        found, hit = _run(exact, here, settings, neighbours, market_model.SHORTLIST_BP, grouped=grouped)
         errors += found
         hits += hit
-    return _score("this model, " + ("groups of 5, as published" if grouped else "exact records"), errors, hits)
+    form = "groups of 5, as published" if grouped else "exact records"
+    return _score(f"this model, {form}, k = {neighbours}", errors, hits)
+
+
+def scored(exact: Table, loans: Sequence[int], weights: dict[str, int]) -> Score:
+    """The model as published, with given weights: a quick look, not nested."""
+    errors, hits = _run(
+        exact,
+        loans,
+        lambda training: market_model.scales(training, "lending", weights),
+        market_model.NEIGHBOURS_GROUPED,
+        market_model.SHORTLIST_BP,
+        grouped=True,
+    )
+    return _score("a sample", errors, hits)
 
 
 def _fitted(exact: Table, block: int) -> dict[str, int]:
@@ -137,42 +159,35 @@ def _fitted(exact: Table, block: int) -> dict[str, int]:
     return market_model.fit_weights(part, market_model.scales(part, "lending"))
 
 
-def _evaluate(
-    name: str,
-    exact: Table,
-    loans: Sequence[int],
-    settings: Callable[[Table], dict[str, Scale]],
-    shortlist_bp: int,
-) -> Score:
-    errors, hits = _run(exact, loans, settings, False, shortlist_bp)
-    return _score(name, errors, hits)
-
-
 def _run(
     exact: Table,
     loans: Sequence[int],
     settings: Callable[[Table], dict[str, Scale]],
-    grouped: bool,
+    neighbours: int,
     shortlist_bp: int,
-) -> tuple[list[int], int]:
+    *,
+    grouped: bool,
+) -> tuple[list[Guess], int]:
     """Every loan left out in turn: percentiles, groups and the data set are made anew without it."""
     who, limits = exact.column("lender"), exact.column("limit")
     base = mapping()
-    errors, hits = [], 0
+    errors: list[Guess] = []
+    hits = 0
     for place in loans:
         rest = Table(exact.names, exact.rows[:place] + exact.rows[place + 1 :], exact.lines[:-1])
         scaled = settings(rest)
         shown = market_model.generalise(rest, "lending", scaled) if grouped else rest
-        neighbours = market_model.NEIGHBOURS_GROUPED if grouped else market_model.NEIGHBOURS_EXACT
         model = {**market_document.model_of(scaled, neighbours), "shortlist_bp": shortlist_bp}
         data = market_document.dataset(market_document.document(shown, base._replace(model=model), 1))
         query = {name: exact.rows[place][exact.names.index(name)] for name in scaled}
         result = preferences.lenders(preferences.search(data, query), limits[place], set(who))
         own = next(entry for entry in result.entries if entry["lender"] == who[place])
-        errors.append(abs(own["predicted"] - limits[place]))
+        errors.append((own["predicted"], limits[place]))
         hits += result.target == who[place]
     return errors, hits
 
 
-def _score(name: str, errors: list[int], hits: int) -> Score:
-    return Score(name, lower_median(errors) // 100, hits, len(errors))
+def _score(name: str, guesses: list[Guess], hits: int) -> Score:
+    error = lower_median(abs(predicted - granted) for predicted, granted in guesses)
+    ratio = lower_median(100 * max(pair) // min(pair) - 100 for pair in guesses)
+    return Score(name, error // 100, ratio, hits, len(guesses))
