@@ -36,6 +36,8 @@ class ChainState:
         self._deletions = chain_prefix(b"d", chain)
         self._has_deletions = store.get(self._deletions) is not None
         self._cache: dict[bytes, bytes | None] = {}
+        self._absent: set[bytes] = set()
+        """Keys found absent since the last block: most are written in the next one."""
         self._shared: dict[bytes, Any] = {}
         self.tree = StateTree.load(self._newest_node)
 
@@ -43,7 +45,11 @@ class ChainState:
         """Encoded value at the head."""
         row = self._cache.get(key, _MISSING)
         if row is _MISSING:
+            if key in self._absent:
+                return None
             if self.tree.is_absent(key):  # a third of what the store takes to find nothing
+                if len(self._absent) < CACHE_VALUES:
+                    self._absent.add(key)
                 return None
             row = self._row(key)
         return None if row is None else row[_STAMP:] or None  # type: ignore[index]  # the sentinel is gone by here
@@ -101,6 +107,7 @@ class ChainState:
         stamp = height.to_bytes(_STAMP, "big")
         tree.rows = {}
         self.tree = tree
+        self._absent.clear()
         for key, value in writes.items():
             if key in self._cache:  # somebody reads it; what is only written would push that out
                 del self._cache[key]  # and back at the end: the oldest go first
@@ -123,7 +130,7 @@ class ChainState:
         that there is no row: that saves the store's slowest answer, the one that finds nothing."""
         if key in self._cache:
             return self._cache[key]
-        if not self._has_deletions and self.tree.is_absent(key):
+        if not self._has_deletions and (key in self._absent or self.tree.is_absent(key)):
             return None
         return self._store.get(self._values + key)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
 from chain.block import CONSORTIUM, Head, Receipt
-from chain.codec import CodecError, decode, encode, encode_key, load
+from chain.codec import CodecError, decode, encode, encode_key, load, pack
 from chain.crypto import hash_value, sha256
 from chain.state import StateError
 from chain.store import StoreError
@@ -82,8 +82,8 @@ class TransactionContext:
     """``contracts.context.Context`` for one transaction or one hook."""
 
     __slots__ = (
-        "_chain", "_contract", "_heads", "_keys", "_limit", "_overlay", "_readers", "_records", "_scope", "_signers",
-        "_tx_id", "_writes", "charged", "events",
+        "_canonical", "_chain", "_contract", "_heads", "_keys", "_limit", "_overlay", "_readers", "_records", "_scope",
+        "_signers", "_tx_id", "_writes", "charged", "events",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +109,7 @@ class TransactionContext:
         self._signers = () if transaction is None else transaction.signers
         self._records = records
         self._writes: dict[bytes, Any] = {}
+        self._canonical: set[bytes] = set()
         self._keys: dict[tuple[str | int | bytes, ...], bytes] = {}
         self.events: list[Any] = []
         self.charged = 0
@@ -161,7 +162,16 @@ class TransactionContext:
     def put(self, *key: str | int | bytes, value: Any) -> None:
         """Own state: encoded, and charged by its bytes, when the transaction ends."""
         self.charge(CHARGE_PUT)
-        self._writes[self._keys.get(key) or self._own_key(key)] = value
+        encoded = self._keys.get(key) or self._own_key(key)
+        self._writes[encoded] = value
+        self._canonical.discard(encoded)
+
+    def put_canonical(self, *key: str | int | bytes, value: Any) -> None:
+        """Own state: as ``put``, for a value that is in canonical form already."""
+        self.charge(CHARGE_PUT)
+        encoded = self._keys.get(key) or self._own_key(key)
+        self._writes[encoded] = value
+        self._canonical.add(encoded)
 
     def delete(self, *key: str | int | bytes) -> None:
         """Own state."""
@@ -226,7 +236,7 @@ class TransactionContext:
             if value is None:
                 sealed[key] = None
             else:
-                sealed[key] = encoded = encode(value)
+                sealed[key] = encoded = pack(value) if key in self._canonical else encode(value)
                 size += len(encoded)
         self.charge(size // CHARGE_BYTES)
         return sealed

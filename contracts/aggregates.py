@@ -16,8 +16,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from contracts.access import CONSORTIUM
 from contracts.context import Context
-from contracts.record import Moment, Record
-from contracts.series import Change
+from contracts.record import Moment
+from contracts.series import Change, Source
 from contracts.template import Kind
 
 MS_PER_DAY: Final = 86_400_000
@@ -139,11 +139,11 @@ class Running:
             change[STEPS] += judged
             change[STEPS + 1] += passed
 
-    def sample(self, measure: str, rank: int, record: Record, record_id: bytes) -> None:
+    def sample(self, measure: str, rank: int, source: Source) -> None:
         """Remember a record that lowers a measure; of one transaction's the highest ranks are kept."""
         found = self._found.setdefault(measure, [])
         if len(found) < SAMPLES or rank > found[-1][0]:
-            found.append((rank, [record_id, record.kind, record.number]))
+            found.append((rank, list(source)))
             found.sort(key=_rank)
             del found[SAMPLES:]
 

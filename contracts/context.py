@@ -60,6 +60,13 @@ class Context(Protocol):
     def put(self, *key: KeyPart, value: Value) -> None:
         """Write under a key of the contract's own namespace on this chain."""
 
+    def put_canonical(self, *key: KeyPart, value: Value) -> None:
+        """As `put`, for a value that is canonical as it stands: every dict in it sorted by its keys, and nothing in
+        it but what came out of `records`, `get` or `read`, text, bytes, booleans and 64-bit integers.
+
+        It is not looked at again: for the few entries that every record pays for.
+        """
+
     def delete(self, *key: KeyPart) -> None:
         """Remove a key of the contract's own namespace; absent keys are fine."""
 

@@ -5,12 +5,15 @@ A page is (prefix, number) -> [level, keys, items]; page 0 is the root and holds
 number. Level 0 is a leaf, items being the values; above it items are numbers of pages, and keys[i] is a lower bound
 of what page items[i] holds. Keys are byte strings; values are scalars (text, an integer, bytes), so that a page is
 encoded at the codec's speed. A leaf that overflows at its end is left full, because what comes in order is the rule;
-any other is halved. An empty page goes; half-empty ones stay.
+any other is
+divided evenly. An empty page goes; half-empty ones stay.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple, TypeAlias
 
 from contracts.context import Context, KeyPart
@@ -26,6 +29,15 @@ class Entry(NamedTuple):
 
     key: bytes
     value: Scalar
+
+
+class Run(NamedTuple):
+    """entries[first:last] of those added stand together, between two that were there, None at an end."""
+
+    before: Entry | None
+    first: int
+    last: int
+    after: Entry | None
 
 
 class Neighbours(NamedTuple):
@@ -67,16 +79,29 @@ class OrderedMap:
 
     def insert(self, key: bytes, value: Scalar) -> Neighbours:
         """Add a key that is not there yet; gives what stands before and after it."""
-        path = self._path(key)
-        leaf, at = path[-1]
-        assert at == len(leaf.keys) or leaf.keys[at] != key, "a key stands once in an ordered map"
-        found = Neighbours(self._before(path), self._entry_at(path))
-        leaf.keys.insert(at, key)
-        leaf.items.insert(at, value)
-        self._changed[leaf.number] = None
-        if len(leaf.keys) > PAGE:
-            self._split(path)
-        return found
+        [run] = self.insert_many([Entry(key, value)])
+        return Neighbours(run.before, run.after)
+
+    def insert_many(self, entries: Sequence[Entry]) -> Iterator[Run]:
+        """Add entries, ascending, whose keys are not there yet; gives the runs they form among those that were.
+
+        Each run is added when it is given: take all of them.
+        """
+        keys = [entry.key for entry in entries]
+        first = 0
+        while first < len(keys):
+            path = self._path(keys[first])
+            leaf, at = path[-1]
+            before, after = self._before(path), self._entry_at(path)
+            last = len(keys) if after is None else bisect_left(keys, after.key, first)
+            assert last > first, "a key stands once in an ordered map"
+            leaf.keys[at:at] = keys[first:last]
+            leaf.items[at:at] = [entry.value for entry in entries[first:last]]
+            self._changed[leaf.number] = None
+            if len(leaf.keys) > PAGE:
+                self._split(path, last - first)
+            yield Run(before, first, last, after)
+            first = last
 
     def remove(self, key: bytes) -> Neighbours:
         """Take a key out; gives what stood before and after it."""
@@ -148,25 +173,31 @@ class OrderedMap:
             page = self._page(page.items[place])
         return Entry(page.keys[place], page.items[place])
 
-    def _split(self, path: _Path) -> None:
-        """Divide the page at the end of a path, and those above it that overflow by that."""
+    def _split(self, path: _Path, added: int) -> None:
+        """Divide the page at the end of a path, to which so many keys were added at the place taken, and those above
+        it that overflow by that."""
         page, at = path.pop()
-        cut = PAGE if at >= PAGE else len(page.keys) // 2
-        right = self._new(page.level, page.keys[cut:], page.items[cut:])
-        if page is self._root:
-            left = self._new(page.level, page.keys[:cut], page.items[:cut])
-            page.level += 1
-            page.keys, page.items = [left.keys[0], right.keys[0]], [left.number, right.number]
-            self._changed[0] = None
-            return
-        del page.keys[cut:], page.items[cut:]
-        parent, taken = path[-1]
-        parent.keys.insert(taken + 1, right.keys[0])
-        parent.items.insert(taken + 1, right.number)
+        size = len(page.keys)
+        if at + added < size:
+            parts = -(-size // PAGE)
+            cuts = [size * part // parts for part in range(parts + 1)]
+        else:
+            cuts = [*range(0, size, PAGE), size]
+        level, keys, items = page.level, page.keys, page.items
+        if path:
+            parent, taken = path[-1]
+            page.keys, page.items = keys[: cuts[1]], items[: cuts[1]]
+        else:  # the root stays page 0: what it held goes below it
+            parent, taken = page, 0
+            left = self._new(level, keys[: cuts[1]], items[: cuts[1]])
+            page.level, page.keys, page.items = level + 1, left.keys[:1], [left.number]
+        rest = [self._new(level, keys[low:high], items[low:high]) for low, high in pairwise(cuts[1:])]
+        parent.keys[taken + 1 : taken + 1] = [right.keys[0] for right in rest]
+        parent.items[taken + 1 : taken + 1] = [right.number for right in rest]
         self._changed[parent.number] = None
         if len(parent.keys) > PAGE:
-            path[-1] = (parent, taken + 1)
-            self._split(path)
+            path[-1:] = [(parent, taken + 1)]
+            self._split(path, len(rest))
 
     def _new(self, level: int, keys: list[bytes], items: list[Scalar]) -> _Page:
         page = self._pages[self._next] = _Page(self._next, level, keys, items)

@@ -31,6 +31,11 @@ MAX_CHARACTERS: Final = 262_144  # of all fields together
 LINE_COLUMNS: Final = ("line_id", "item_id", "quantity", "unit", "price", "amount")
 SECONDS_PER_DAY: Final = 86_400
 
+# Types of a record's parts, all but the two last, and of its source: compared at once.
+_TYPES: Final = (str, int, str, str, str, str, str, str, int, str, list, list, dict)
+_SOURCE_TYPES: Final = (str, str, str, bytes, int)
+_TEXT: Final = frozenset({str})
+
 NaturalKey: TypeAlias = tuple[str, str, str]
 FieldValue: TypeAlias = str | list[list[str]]
 
@@ -79,34 +84,59 @@ def parse(array: Value) -> Record:
 
     Raises ContractError MALFORMED_RECORD for a wrong shape, RECORD_TOO_LARGE past a limit of this module.
     """
-    if (
-        type(array) is not list
-        or len(array) != 15
-        or array[0] != TAG
-        or type(array[1]) is not int
-        or array[1] != VERSION
-    ):
-        raise ContractError("MALFORMED_RECORD", f"a record is an array of 15 that starts with {TAG!r}, {VERSION}")
-    (_, _, kind, issuer, number, enterprise, counterparty, template, template_version,
+    if type(array) is not list or tuple(map(type, array))[:-2] != _TYPES or len(array) != 15:
+        raise _wrong_shape(array)
+    (tag, version, kind, issuer, number, enterprise, counterparty, template, template_version,
      occurred_at, links, source, fields, sealed_root, corrects) = array  # fmt: skip
-    _name(kind, "kind")
-    _identifier(issuer, "issuer")
-    _identifier(number, "number")
-    _identifier(enterprise, "enterprise")
-    _identifier(counterparty, "counterparty", empty_allowed=True)
-    _name(template, "template")
-    if type(template_version) is not int or template_version < 1:
-        raise _malformed("template_version is an integer from 1")
-    if type(occurred_at) is not str:
-        raise _malformed("occurred_at is text")
-    _check_links(links)
+    if (
+        tag != TAG
+        or version != VERSION
+        or not 0 < len(kind) <= MAX_NAME
+        or not 0 < len(issuer) <= MAX_IDENTIFIER
+        or not 0 < len(number) <= MAX_IDENTIFIER
+        or not 0 < len(enterprise) <= MAX_IDENTIFIER
+        or len(counterparty) > MAX_IDENTIFIER
+        or not 0 < len(template) <= MAX_NAME
+        or template_version < 1
+        or not (sealed_root is None or (type(sealed_root) is bytes and len(sealed_root) == 32))
+        or not (corrects is None or (type(corrects) is bytes and len(corrects) == 32))
+    ):
+        raise _wrong_shape(array)
+    if links:
+        _check_links(links)
     _check_fields(fields)
-    _hash_or_none(sealed_root, "sealed_root")
-    _hash_or_none(corrects, "corrects")
     return Record(
         kind, issuer, number, enterprise, counterparty, template, template_version,
         occurred_at, links, _source(source), fields, sealed_root, corrects,
     )  # fmt: skip
+
+
+def _wrong_shape(array: Value) -> ContractError:
+    """What is wrong with an array that is no record, one part at a time."""
+    if type(array) is not list or len(array) != 15 or array[0] != TAG or type(array[1]) is not int or array[1] != 1:
+        return _malformed(f"a record is an array of 15 that starts with {TAG!r}, {VERSION}")
+    for place, what, most in (
+        (2, "kind", MAX_NAME),
+        (3, "issuer", MAX_IDENTIFIER),
+        (4, "number", MAX_IDENTIFIER),
+        (5, "enterprise", MAX_IDENTIFIER),
+        (7, "template", MAX_NAME),
+    ):
+        if type(array[place]) is not str or not 0 < len(array[place]) <= most:
+            return _malformed(f"{what} is text of 1 to {most} characters")
+    if type(array[6]) is not str or len(array[6]) > MAX_IDENTIFIER:
+        return _malformed(f"counterparty is text of 0 to {MAX_IDENTIFIER} characters")
+    if type(array[8]) is not int or array[8] < 1:
+        return _malformed("template_version is an integer from 1")
+    if type(array[9]) is not str:
+        return _malformed("occurred_at is text")
+    if type(array[10]) is not list:
+        return _malformed("links is a list of [relation, issuer, number]")
+    if type(array[11]) is not list:
+        return _malformed("source is [system, connector, connector_version, raw_hash, captured_at]")
+    if type(array[12]) is not dict:
+        return _malformed("fields is a map from name to text or lines")
+    return _malformed("sealed_root and corrects are 32 bytes or none")
 
 
 def content_hash(array: list[Value], hash_value: Callable[[Value], bytes]) -> bytes:
@@ -174,25 +204,21 @@ def _days(text: str, year: int, month: int, day: int) -> int:
     return days_from_civil(year, month, day)
 
 
-def _source(source: Value) -> Source:
-    if type(source) is not list or len(source) != 5:
+def _source(source: list[Value]) -> Source:
+    if tuple(map(type, source)) != _SOURCE_TYPES:
         raise _malformed("source is [system, connector, connector_version, raw_hash, captured_at]")
     system, connector, connector_version, raw_hash, captured_at = source
-    _identifier(system, "source system")
-    _identifier(connector, "source connector")
-    _identifier(connector_version, "source connector_version")
-    if type(raw_hash) is not bytes or len(raw_hash) != 32:
+    for value in (system, connector, connector_version):
+        if not 0 < len(value) <= MAX_IDENTIFIER:
+            raise _malformed(f"source names are text of 1 to {MAX_IDENTIFIER} characters")
+    if len(raw_hash) != 32:
         raise _malformed("source raw_hash is 32 bytes")
-    if type(captured_at) is not int or captured_at < 0:
+    if captured_at < 0:
         raise _malformed("source captured_at is a non-negative integer of milliseconds")
     return Source(system, connector, connector_version, raw_hash, captured_at)
 
 
-def _check_links(links: Value) -> None:
-    if type(links) is not list:
-        raise _malformed("links is a list of [relation, issuer, number]")
-    if not links:
-        return
+def _check_links(links: list[Value]) -> None:
     if len(links) > MAX_LINKS:
         raise ContractError("RECORD_TOO_LARGE", f"{len(links)} links where at most {MAX_LINKS} are allowed")
     for link in links:
@@ -205,12 +231,12 @@ def _check_links(links: Value) -> None:
         raise _malformed("links are sorted and each stands once")
 
 
-def _check_fields(fields: Value) -> None:
+def _check_fields(fields: dict[str, Value]) -> None:
     """Shape and size only: what a field may hold is the template's matter."""
-    if type(fields) is not dict:
-        raise _malformed("fields is a map from name to text or lines")
     if len(fields) > MAX_FIELDS:
         raise ContractError("RECORD_TOO_LARGE", f"{len(fields)} fields where at most {MAX_FIELDS} are allowed")
+    if set(map(type, fields.values())) <= _TEXT and sum(map(len, fields.values())) <= MAX_TEXT:
+        return
     characters = 0
     for name, value in fields.items():
         if type(value) is str:
@@ -252,11 +278,6 @@ def _name(value: Value, what: str) -> None:
 def _identifier(value: Value, what: str, *, empty_allowed: bool = False) -> None:
     if type(value) is not str or len(value) > MAX_IDENTIFIER or not (value or empty_allowed):
         raise _malformed(f"{what} is text of {0 if empty_allowed else 1} to {MAX_IDENTIFIER} characters")
-
-
-def _hash_or_none(value: Value, what: str) -> None:
-    if value is not None and (type(value) is not bytes or len(value) != 32):
-        raise _malformed(f"{what} is 32 bytes or none")
 
 
 def _malformed(rule: str) -> ContractError:

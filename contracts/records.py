@@ -22,7 +22,7 @@ from contracts import access, aggregates, arguments, periods
 from contracts.context import Args, Context, Method, Value
 from contracts.errors import ContractError
 from contracts.record import NaturalKey, Record, content_hash, moment, parse
-from contracts.series import Steps
+from contracts.series import Source, Steps
 from contracts.template import Kind, Template, check_fields, compiled, within_ranges
 
 MAX_BATCH: Final = 500  # records
@@ -112,7 +112,8 @@ class _Batch:
             delay = aggregates.delay_of(occurred, ctx.time, historical)
             self._count(kind, record, record_id, present, within, delay)
             if kind.steady and kind.category == "process":
-                self._judge(kind, record, record_id, occurred.last)
+                steps = self._series(record.enterprise)
+                steps.add(kind.steady, record, record_id, occurred.last, self._period)
         self._write(record_id, array, record, historical, previous)
         flags = (FOLLOWED if kind.follow else 0) | (IMPLAUSIBLE if within is False else 0)
         if flags:
@@ -123,10 +124,14 @@ class _Batch:
     def finish(self) -> dict[str, int]:
         """Write what was gathered; gives the counts."""
         ctx = self._ctx
-        for sums in self._sums.values():
+        for enterprise, sums in self._sums.items():
+            steps = self._steps.get(enterprise)
+            if steps is not None:
+                changes, unsteady = steps.finish()
+                sums.steps(changes)
+                for source in unsteady:
+                    sums.sample(aggregates.ACCURACY, 0, source)
             sums.write()
-        for steps in self._steps.values():
-            steps.write()
         for enterprise, keys in self._standing.items():
             rows = ctx.get("standing", enterprise) or []
             ctx.put("standing", enterprise, value=[*rows, *map(list, keys)][-MAX_STANDING:])
@@ -186,27 +191,19 @@ class _Batch:
         sums.remove(period, aggregates.sums_of(old_kind, present, within, delay), old_id)
         if old_kind.steady and old_kind.category == "process":
             steps = self._series(old.enterprise)
-            sums.steps(steps.remove(old_kind.steady, old, old_id, occurred.last, period))
+            steps.remove(old_kind.steady, old, old_id, occurred.last, period)
 
     def _count(
         self, kind: Kind, record: Record, record_id: bytes, present: int, within: bool | None, delay: int | None
     ) -> None:
-        sums = self._running(record.enterprise)
+        sums, source = self._running(record.enterprise), Source(record_id, record.kind, record.number)
         sums.add(self._period, aggregates.sums_of(kind, present, within, delay))
         if present < kind.asked:
-            sums.sample(aggregates.CONFORMITY, kind.asked - present, record, record_id)
+            sums.sample(aggregates.CONFORMITY, kind.asked - present, source)
         if delay:
-            sums.sample(aggregates.TIMELINESS, delay, record, record_id)
+            sums.sample(aggregates.TIMELINESS, delay, source)
         if within is False and kind.category == "process":
-            sums.sample(aggregates.ACCURACY, 1, record, record_id)
-
-    def _judge(self, kind: Kind, record: Record, record_id: bytes, occurred: int) -> None:
-        """Enter the values that are held against the ones before and after them."""
-        sums = self._running(record.enterprise)
-        changes, passed = self._series(record.enterprise).add(kind.steady, record, record_id, occurred, self._period)
-        sums.steps(changes)
-        if not passed:
-            sums.sample(aggregates.ACCURACY, 0, record, record_id)
+            sums.sample(aggregates.ACCURACY, 1, source)
 
     def _write(
         self,
@@ -216,7 +213,7 @@ class _Batch:
         historical: bool,
         previous: dict[str, Value] | None,
     ) -> None:
-        entry = {
+        entry = {  # sorted, and the record is as it was decoded: canonical as it stands
             "height": self._ctx.height,
             "historical": historical,
             "id": record_id,
@@ -225,7 +222,7 @@ class _Batch:
             "superseded": [] if previous is None else [*previous["superseded"], previous["id"]],
             "time": self._ctx.time,
         }
-        self._ctx.put("record", *record.natural_key, value=entry)
+        self._ctx.put_canonical("record", *record.natural_key, value=entry)
         self._outcomes.append(SEALED if previous is None else CORRECTED)
 
     def _running(self, enterprise: str) -> aggregates.Running:

@@ -13,20 +13,22 @@ all series of an enterprise: series (16 bytes) || event time (5) || record id (1
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from contracts import decimal_text
 from contracts.context import Context
-from contracts.decimal_text import DecimalError, Scaled, at_scale
+from contracts.decimal_text import MAX_DIGITS, DecimalError, Scaled, at_scale
 from contracts.errors import ContractError
 from contracts.ordered import Entry, OrderedMap
-from contracts.record import LINE_COLUMNS, Record
+from contracts.record import LINE_COLUMNS, FieldValue, Record
 from contracts.statistics import B
 
 MAX_THRESHOLD_BP: Final = 10_000_000
 SERIES_SIZE: Final = 16
 ID_SIZE: Final = 16  # of a record id: two that agree in so much cannot be found
+NUMERIC: Final = ("money", "decimal", "integer")
+NUMBERED: Final = ("quantity", "price", "amount")  # columns of lines
+_POWERS: Final[tuple[int, ...]] = tuple(10**places for places in range(MAX_DIGITS + 1))
 _TIME_OFFSET: Final = 1 << 39  # seconds: years 1 to 9999 are positive in 40 bits
 
 Subject: TypeAlias = tuple[str, ...]
@@ -56,111 +58,150 @@ def thresholds(kind_spec: dict[str, Any]) -> tuple[Steady, ...]:
     return tuple(found)
 
 
-def passes(before: str, after: str, steady: Steady) -> bool:
-    """Whether |x_i - x_(i-1)| * B <= threshold * max(|x_(i-1)|, epsilon), exactly, whatever decimals they have."""
-    earlier, later, floor = _parsed(before), _parsed(after), steady.epsilon
-    scale = max(earlier.scale, later.scale, floor.scale)
-    base = at_scale(earlier, scale)
-    move = abs(at_scale(later, scale) - base)
-    return move * B <= steady.threshold_bp * max(abs(base), at_scale(floor, scale))
+class Source(NamedTuple):
+    """The record a value stands in."""
+
+    id: bytes
+    kind: str
+    number: str
+
+
+def passes(before: int, after: int, threshold_bp: int, floor: int) -> bool:
+    """Whether |x_i - x_(i-1)| * B <= threshold * max(|x_(i-1)|, epsilon): two values and the floor as `units`."""
+    return abs(after - before) * B <= threshold_bp * max(abs(before), floor)
+
+
+def units(text: str) -> int:
+    """A plain decimal of at most MAX_DIGITS digits in 10**-MAX_DIGITS: an integer, however many decimals it has."""
+    whole, _, fraction = text.partition(".")
+    return int(whole + fraction) * _POWERS[MAX_DIGITS - len(fraction)]
+
+
+class _Series(NamedTuple):
+    """One series as its map knows it: how its keys begin, its threshold, its floor in 10**-MAX_DIGITS."""
+
+    name: bytes
+    threshold_bp: int
+    floor: int
+
+
+class _Value(NamedTuple):
+    series: _Series
+    period: int
+    text: str
+    source: Source
 
 
 class Steps:
-    """The steps of all series of one enterprise, for one transaction."""
+    """The series of one enterprise, for one transaction: values are gathered, and judged together by `finish`."""
 
     def __init__(self, ctx: Context, enterprise: str) -> None:
         self._ctx = ctx
-        self._map = OrderedMap(ctx, "series", enterprise)
-        self._names: dict[tuple[str, Steady, str, Subject], bytes] = {}
+        self._enterprise = enterprise
+        self._known: dict[tuple[str, Steady, FieldValue, Subject], _Series] = {}
+        self._new: dict[bytes, _Value] = {}
+        self._old: dict[bytes, _Value] = {}
+        self._gained: dict[int, list[int]] = {}
 
-    def add(
-        self, rules: tuple[Steady, ...], record: Record, record_id: bytes, occurred: int, period: int
-    ) -> tuple[list[Change], bool]:
-        """Enter a record's values; gives what that changes, and whether each step to them passed.
+    def add(self, rules: tuple[Steady, ...], record: Record, record_id: bytes, occurred: int, period: int) -> None:
+        """Enter a record's values. rules: those of its kind. occurred: last possible second of its event."""
+        self._new.update(self._values(rules, record, record_id, occurred, period))
 
-        rules: those of its kind. occurred: last possible second of its event.
-        """
-        changes: list[Change] = []
-        steady_all = True
-        for steady, key, value in self._values(rules, record, record_id, occurred):
-            before, after = self._map.insert(key, f"{period} {value}")
-            earlier, later = _of_series(before, key), _of_series(after, key)
+    def remove(self, rules: tuple[Steady, ...], record: Record, record_id: bytes, occurred: int, period: int) -> None:
+        """Take out what `add` has entered with the same arguments, in this transaction or before it."""
+        for key, value in self._values(rules, record, record_id, occurred, period):
+            if self._new.pop(key, None) is None:
+                self._old[key] = value
+
+    def finish(self) -> tuple[list[Change], list[Source]]:
+        """Write the series; gives what that changes, and the new records with a step beyond its threshold."""
+        entered = OrderedMap(self._ctx, "series", self._enterprise)
+        for key, value in self._old.items():
+            before, after = entered.remove(key)
+            itself = _entry(key, value)
+            self._step(value.series, before, itself, -1)
+            self._step(value.series, itself, after, -1)
+            self._step(value.series, before, after, 1)
+        keys = sorted(self._new)
+        values = [self._new[key] for key in keys]
+        entries = list(map(_entry, keys, values))
+        unsteady: list[Source] = []
+        for before, first, last, after in entered.insert_many(entries):
+            self._step(values[first].series, before, after, -1)
+            self._step(values[last - 1].series, entries[last - 1], after, 1)
+            unsteady += self._judge(before, values[first:last])
+        entered.write()
+        return [(period, judged, passed) for period, (judged, passed) in self._gained.items()], unsteady
+
+    def _judge(self, before: Entry | None, values: list[_Value]) -> list[Source]:
+        """The steps to new values that stand together; gives those beyond their threshold."""
+        unsteady = []
+        last, earlier = values[0].series, _units_in(values[0].series, before)
+        for series, period, text, source in values:
+            if series.name != last.name:
+                last, earlier = series, None
+            later = units(text)
             if earlier is not None:
-                passed = passes(earlier[1], value, steady)
-                steady_all = steady_all and passed
-                changes.append((period, 1, int(passed)))
-            if later is not None:
-                gained = passes(value, later[1], steady)
-                lost = earlier is not None and passes(earlier[1], later[1], steady)
-                changes.append((later[0], int(earlier is None), gained - lost))
-        return changes, steady_all
+                passed = passes(earlier, later, series.threshold_bp, series.floor)
+                self._gain(period, 1, passed)
+                if not passed:
+                    unsteady.append(source)
+            earlier = later
+        return unsteady
 
-    def remove(
-        self, rules: tuple[Steady, ...], record: Record, record_id: bytes, occurred: int, period: int
-    ) -> list[Change]:
-        """Take out what `add` has entered with the same arguments; gives what that changes."""
-        changes: list[Change] = []
-        for steady, key, value in self._values(rules, record, record_id, occurred):
-            before, after = self._map.remove(key)
-            earlier, later = _of_series(before, key), _of_series(after, key)
-            if earlier is not None:
-                changes.append((period, -1, -int(passes(earlier[1], value, steady))))
-            if later is not None:
-                lost = passes(value, later[1], steady)
-                gained = earlier is not None and passes(earlier[1], later[1], steady)
-                changes.append((later[0], -int(earlier is None), gained - lost))
-        return changes
+    def _step(self, series: _Series, before: Entry | None, after: Entry | None, sign: int) -> None:
+        """Add or take out the step between two neighbours, if both are of the series."""
+        earlier, later = _units_in(series, before), _units_in(series, after)
+        if earlier is not None and later is not None and after is not None:
+            passed = passes(earlier, later, series.threshold_bp, series.floor)
+            self._gain(int(str(after.value).partition(" ")[0]), sign, sign * passed)
 
-    def write(self) -> None:
-        """Put what changed into the state."""
-        self._map.write()
+    def _gain(self, period: int, judged: int, passed: int) -> None:
+        gained = self._gained.setdefault(period, [0, 0])
+        gained[0] += judged
+        gained[1] += passed
 
     def _values(
-        self, rules: tuple[Steady, ...], record: Record, record_id: bytes, occurred: int
-    ) -> Iterator[tuple[Steady, bytes, str]]:
-        """Each value that has a threshold: its rule, its key, its decimal text."""
+        self, rules: tuple[Steady, ...], record: Record, record_id: bytes, occurred: int, period: int
+    ) -> Iterator[tuple[bytes, _Value]]:
+        """Each value of a record that has a threshold, with its key."""
         place = (occurred + _TIME_OFFSET).to_bytes(5, "big") + record_id[:ID_SIZE]
-        currency = record.fields.get("currency", "")
+        source = Source(record_id, record.kind, record.number)
         for steady in rules:
             value = record.fields.get(steady.field)
-            if value is None:
-                continue
             if isinstance(value, str):
-                if not steady.column and decimal_text.parse_or_none(value) is not None:
-                    name = self._name(record.kind, steady, currency, _contract_of(record))
-                    yield steady, name + place + b"\x00\x00", value
-                continue
-            if not steady.column:
-                continue
-            column = LINE_COLUMNS.index(steady.column)
-            for number, row in enumerate(value):
-                if row[column]:
-                    subject = ("item", row[1], row[3]) if row[1] else (*_contract_of(record), row[3])
-                    name = self._name(record.kind, steady, currency, subject)
-                    yield steady, name + place + number.to_bytes(2, "big"), row[column]
+                series = self._series(record, steady, _contract_of(record))
+                yield series.name + place + b"\x00\x00", _Value(series, period, value, source)
+            elif value is not None:
+                column = LINE_COLUMNS.index(steady.column)
+                for number, row in enumerate(value):
+                    if row[column]:
+                        subject = ("item", row[1], row[3]) if row[1] else (*_contract_of(record), row[3])
+                        series = self._series(record, steady, subject)
+                        key = series.name + place + number.to_bytes(2, "big")
+                        yield key, _Value(series, period, row[column], source)
 
-    def _name(self, kind: str, steady: Steady, currency: Any, subject: Subject) -> bytes:
-        """The first bytes of the keys of one series."""
-        what = (kind, steady, currency, subject)
-        name = self._names.get(what)
-        if name is None:
+    def _series(self, record: Record, steady: Steady, subject: Subject) -> _Series:
+        currency = record.fields.get("currency", "")
+        what = (record.kind, steady, currency, subject)
+        series = self._known.get(what)
+        if series is None:
             rule = [steady.field, steady.column, steady.threshold_bp, decimal_text.render(steady.epsilon)]
-            digest = self._ctx.hash(["tally/series", 1, kind, rule, currency, list(subject)])
-            name = self._names[what] = digest[:SERIES_SIZE]
-        return name
+            digest = self._ctx.hash(["tally/series", 1, record.kind, rule, currency, list(subject)])
+            floor = at_scale(steady.epsilon, MAX_DIGITS)
+            series = self._known[what] = _Series(digest[:SERIES_SIZE], steady.threshold_bp, floor)
+        return series
 
 
-@lru_cache(maxsize=4_096)
-def _parsed(text: str) -> Scaled:
-    return decimal_text.parse(text)
+def _entry(key: bytes, value: _Value) -> Entry:
+    return Entry(key, f"{value.period} {value.text}")
 
 
-def _of_series(entry: Entry | None, key: bytes) -> tuple[int, str] | None:
-    """(period, value) of a neighbour, None where the neighbour is of another series or there is none."""
-    if entry is None or entry.key[:SERIES_SIZE] != key[:SERIES_SIZE]:
+def _units_in(series: _Series, entry: Entry | None) -> int | None:
+    """The value of a neighbour, None where it is of another series or there is none."""
+    if entry is None or not entry.key.startswith(series.name):
         return None
-    period, _, value = str(entry.value).partition(" ")
-    return int(period), value
+    return units(str(entry.value).partition(" ")[2])
 
 
 def _contract_of(record: Record) -> Subject:
@@ -177,8 +218,8 @@ def _threshold(field: str, column: str, rule: dict[str, Any]) -> list[Steady]:
     where = f"fluctuation_bp of {field}{'.' + column if column else ''}"
     if type(threshold) is not int or not 0 <= threshold <= MAX_THRESHOLD_BP:
         raise ContractError("WRONG_TEMPLATE", f"{where} is an integer from 0 to {MAX_THRESHOLD_BP}")
-    if column and column not in LINE_COLUMNS:
-        raise ContractError("WRONG_TEMPLATE", f"{where}: there is no such column")
+    if not (column in NUMBERED if column else rule.get("type") in NUMERIC):
+        raise ContractError("WRONG_TEMPLATE", f"{where}: that is no number")
     epsilon = rule.get("epsilon", "0")
     try:
         parsed = decimal_text.parse(epsilon if type(epsilon) is str else "")

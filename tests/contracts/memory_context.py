@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from chain.codec import decode, encode
+from chain.codec import decode, encode, pack
 from chain.crypto import hash_value, sha256
 from contracts.context import Args, Context, KeyPart, Method, Value
 from contracts.errors import ContractError
@@ -73,6 +73,10 @@ class MemoryContext:
     def put(self, *key: KeyPart, value: Value) -> None:
         assert value is not None, "None stands for absence: delete instead"
         self.writes[encode([self._contract, *key])] = encode(value)
+
+    def put_canonical(self, *key: KeyPart, value: Value) -> None:
+        assert encode(value) == pack(value), "what is put as canonical is canonical"
+        self.put(*key, value=value)
 
     def delete(self, *key: KeyPart) -> None:
         self.writes[encode([self._contract, *key])] = None

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts import ordered
-from contracts.ordered import Entry, Neighbours, OrderedMap
+from contracts.ordered import Entry, Neighbours, OrderedMap, Run
 from tests.contracts.memory_context import Ledger, MemoryContext
 
 STEP = st.tuples(st.integers(0, 40), st.booleans())  # a key, and whether the transaction ends after it
@@ -46,10 +46,25 @@ class Same:
         else:
             at = sum(other < key for other in self.keys)
             found = self.map.insert(key, f"value {number}")
+            assert found == self.around(at - 1, at)
             self.keys.insert(at, key)
-            assert found == self.around(at - 1, at + 1)
             return
         assert found == self.around(at - 1, at)
+
+    def insert(self, entries: list[tuple[bytes, str]]) -> list[Run]:
+        return list(self.map.insert_many([Entry(*entry) for entry in entries]))
+
+    def insert_many(self, numbers: set[int]) -> None:
+        """Those not there yet, at once; each run stands between the neighbours that the list says."""
+        keys = sorted({number.to_bytes(8, "big") for number in numbers} - set(self.keys))
+        runs = self.insert([(key, f"value {int.from_bytes(key, 'big')}") for key in keys])
+        assert [run.first for run in runs] == [0, *(run.last for run in runs)][: len(runs)]
+        assert not runs or runs[-1].last == len(keys)
+        for before, first, last, after in runs:
+            at = sum(other < keys[first] for other in self.keys)
+            assert at == sum(other < keys[last - 1] for other in self.keys)
+            assert (before, after) == self.around(at - 1, at)
+        self.keys = sorted([*self.keys, *keys])
 
     def around(self, before: int, after: int) -> Neighbours:
         def entry(at: int) -> Entry | None:
@@ -101,6 +116,16 @@ class TestSmallPages:
         same.commit()
         assert same.ledger.state["erp"] == {}
 
+    @settings(max_examples=150, deadline=None)
+    @given(st.lists(st.tuples(st.sets(st.integers(0, 200), max_size=60), st.integers(0, 200)), max_size=12))
+    def test_many_at_once_leave_the_same_as_one_by_one(self, steps: list[tuple[set[int], int]]) -> None:
+        same = Same()
+        for numbers, other in steps:
+            same.insert_many(numbers)
+            same.toggle(other)
+            same.commit()
+            same.check()
+
     @pytest.mark.parametrize("order", [range(300), range(299, -1, -1), [n * 7 % 300 for n in range(300)]])
     def test_many_levels_in_one_transaction(self, order: Any) -> None:
         same = Same()
@@ -123,13 +148,13 @@ def test_what_comes_in_order_fills_its_pages() -> None:
 def test_a_change_writes_only_the_pages_on_its_way() -> None:
     same = Same()
     for number in range(0, 40_000, 2):
-        same.map.insert(number.to_bytes(8, "big"), "")
+        same.insert([(number.to_bytes(8, "big"), "")])
     same.commit()
-    same.map.insert((20_001).to_bytes(8, "big"), "")
+    same.insert([((20_001).to_bytes(8, "big"), "")])
     same.map.write()
     assert len(same.context.writes) == 5  # three levels, full pages: two of them divided
     same.commit()
-    same.map.insert((20_003).to_bytes(8, "big"), "")
+    same.insert([((20_003).to_bytes(8, "big"), "")])
     same.map.write()
     assert len(same.context.writes) == 1
 
@@ -138,6 +163,6 @@ def test_a_key_stands_once_and_only_what_is_there_is_removed() -> None:
     same = Same()
     same.toggle(1)
     with pytest.raises(AssertionError):
-        same.map.insert((1).to_bytes(8, "big"), "again")
+        same.insert([((1).to_bytes(8, "big"), "again")])
     with pytest.raises(AssertionError):
         same.map.remove((2).to_bytes(8, "big"))

@@ -17,8 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.aggregates import KEYS, PERIODS
-from contracts.decimal_text import parse
-from contracts.series import Steady, passes, thresholds
+from contracts.series import passes, thresholds, units
 from tests.contracts.memory_context import CONSORTIUM, Ledger, key
 from tests.contracts.small_consortium import DAY, TEMPLATE, adopt, consortium, record, record_id, submit
 
@@ -31,7 +30,11 @@ COLUMNS = {
 
 def template(version: int) -> dict[str, Any]:
     """Versions 1 and 2 judge alike and lie in other time zones; version 3 has a wider threshold."""
-    weight = {**WEIGHT, "fluctuation_bp": 30_000 if version == 3 else 20_000, "epsilon": "0.5"}
+    weight = {
+        **WEIGHT,
+        "fluctuation_bp": 30_000 if version == 3 else 20_000,
+        "epsilon": "0.50" if version == 2 else "0.5",
+    }
     despatch = TEMPLATE["kinds"]["despatch"]
     fields = {
         **despatch["fields"],
@@ -277,15 +280,15 @@ def text(number: tuple[int, int]) -> str:
 def test_a_step_is_judged_exactly_whatever_the_decimals(
     before: tuple[int, int], after: tuple[int, int], floor: int, places: int, threshold: int
 ) -> None:
-    epsilon = parse(text((floor, places)))
+    least = units(text((floor, places)))
     x, y = (Fraction(units, 10**scale) for units, scale in (before, after))
     expected = abs(y - x) * 10_000 <= threshold * max(abs(x), Fraction(floor, 10**places))
-    assert passes(text(before), text(after), Steady("f", "", threshold, epsilon)) is expected
+    assert passes(units(text(before)), units(text(after)), threshold, least) is expected
 
 
 @pytest.mark.parametrize(("after", "expected"), [("150", True), ("50.0", True), ("150.000000000001", False)])
 def test_the_threshold_itself_passes(after: str, expected: bool) -> None:
-    assert passes("100", after, Steady("f", "", 5_000, parse("0"))) is expected
+    assert passes(units("100"), units(after), 5_000, 0) is expected
 
 
 def test_thresholds_of_a_template_are_read_by_field_and_column() -> None:
