@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from contracts.context import Context
     from contracts.documents import Document
     from contracts.evidence import Enterprise, Reader
+    from tallystick.client import Client
 
 
 class Scratch:
@@ -58,16 +59,18 @@ class Asked(NamedTuple):
 def explain(settings: Settings, what: str, at: int | None, with_records: bool) -> None:
     """Show every number behind an enterprise's, an application's or an assessment's limit."""
     with Session(settings) as session:
-        head = int(session.client.status()["height"])
-        if at is not None and at > head:
-            raise not_found(f"the node is at block {head}: ask for a height up to that")
-        now = StateView(session.client, head if at is None else at)
-        found = [explained(session, now, asked, with_records) for asked in resolve(now, what)]
-    value = {"height": now.height, "time": now.time, "explained": found}
-    lines = explain_words.heading(now.height, now.time)
-    for one in found:
-        lines += explain_words.explained(one)
-    show(settings, value, lines)
+        found = gather(session.client, what, at, with_records)
+    show(settings, found, explain_words.whole(found))
+
+
+def gather(client: Client, what: str, at: int | None, with_records: bool) -> dict[str, Any]:
+    """{height, time, explained: one entry for each application}. Raises CliError for what is not there."""
+    head = int(client.status()["height"])
+    if at is not None and at > head:
+        raise not_found(f"the node is at block {head}: ask for a height up to that")
+    now = StateView(client, head if at is None else at)
+    found = [explained(client, now, asked, with_records) for asked in resolve(now, what)]
+    return {"height": now.height, "time": now.time, "explained": found}
 
 
 def resolve(view: StateView, what: str) -> list[Asked]:
@@ -103,12 +106,12 @@ def party_id(view: StateView, what: str) -> str:
     return str(owner)
 
 
-def explained(session: Session, now: StateView, asked: Asked, with_records: bool) -> dict[str, Any]:
+def explained(client: Client, now: StateView, asked: Asked, with_records: bool) -> dict[str, Any]:
     """Everything about one application as of a height; the assessment's own numbers as of its block."""
     found: dict[str, Any] = {"application": asked.application, "assessment": asked.assessment, "line": None}
     if asked.assessment is not None:
-        then = StateView(session.client, asked.assessment["height"])
-        found |= _behind(session, then, asked.assessment, with_records)
+        then = StateView(client, asked.assessment["height"])
+        found |= _behind(client, then, asked.assessment, with_records)
     line = now.get("line", asked.application["id"])
     if line is not None:
         found["line"] = _line(now, line)
@@ -120,34 +123,37 @@ def _newest(view: StateView, application: dict[str, Any]) -> Asked:
     return Asked(application, view.get("assessment", ids[-1]) if ids else None)
 
 
-def _behind(session: Session, then: StateView, assessment: dict[str, Any], with_records: bool) -> dict[str, Any]:
+def _behind(client: Client, then: StateView, assessment: dict[str, Any], with_records: bool) -> dict[str, Any]:
     """Sums, model and, if asked for, each record and bill that went into an assessment."""
-    from contracts import progress
+    from contracts import applications, credit
+    from contracts.assessment import assess
     from contracts.evidence import Reader
 
     reader = Reader(then)
     enterprise = reader.enterprise(assessment["enterprise"])
     kind, issuer, number = assessment["contract"]
-    contract = min(reader.find((kind, issuer, number)), key=lambda doc: (doc.height, doc.chain))
+    contract = applications.contract(reader, (kind, issuer, number))
+    inputs = credit.gather(cast("Context", then), reader, enterprise, contract, assessment["application"])
+    again = assess(inputs)
     found = {
-        "sums": reader.sums(enterprise),
+        "sums": inputs.sums,
         "model": then.get("model", *assessment["model"]),
-        "progress": progress.of_contract(then, reader, contract).stages,
+        "recomputed": all(again[name] == assessment[name] for name in again),
         "records": None,
         "bills": None,
     }
     if with_records:
-        documents = list(_documents(session, then, reader, enterprise))
+        documents = list(_documents(client, then, reader, enterprise))
         found |= {"records": _rows(then, documents), "bills": _bills(then, documents)}
     return found
 
 
-def _documents(session: Session, then: StateView, reader: Reader, enterprise: Enterprise) -> Iterator[Document]:
+def _documents(client: Client, then: StateView, reader: Reader, enterprise: Enterprise) -> Iterator[Document]:
     """Every process record and bill of an enterprise in force at a height, by chain, in sealing order."""
     for chain in then.chains():
         seen: set[tuple[str, str, str]] = set()
         for identifier in enterprise.identifiers:
-            for row in session.client.enterprise_records(chain, identifier):
+            for row in client.enterprise_records(chain, identifier):
                 key = (row["kind"], row["issuer"], row["number"])
                 if row["height"] > then.height or key in seen:
                     continue

@@ -28,9 +28,13 @@ SUMS: Final = (
 )
 
 
-def heading(height: int, time: int) -> list[str]:
-    """As of when everything below is said."""
-    return [f"As of block {height}, {moment(time)}. bp: basis points, 10 000 is 1. B: 10 000."]
+def whole(found: Mapping[str, Any]) -> list[str]:
+    """All that was asked for, as of one block."""
+    when = f"As of block {found['height']}, {moment(found['time'])}."
+    lines = [f"{when} bp: basis points, 10 000 is 1. B: 10 000. Divisions (//) round down."]
+    for one in found["explained"]:
+        lines += explained(one)
+    return lines
 
 
 def explained(found: Mapping[str, Any]) -> list[str]:
@@ -46,6 +50,8 @@ def explained(found: Mapping[str, Any]) -> list[str]:
     lines += ["", f"Sums at block {assessment['height']}:", *_sums(found["sums"])]
     lines += ["", f"Model {assessment['model'][0]} version {assessment['model'][1]}:", *_model(found["model"])]
     lines += ["", "How it was computed:", *credit_words.steps(assessment)]
+    same = "gives the same" if found["recomputed"] else "differs: the rest of that block changed what it goes by"
+    lines += ["", f"Computed again from the state of block {assessment['height']}: {same}."]
     if found["line"] is not None:
         lines += line(found["line"])
     return lines
@@ -58,6 +64,8 @@ def line(found: Mapping[str, Any]) -> list[str]:
     lines = ["", f"Line, {found['state']}:"]
     lines += facts(
         [
+            ("approved on", found["assessment"]),
+            ("approved", money(found["approved"], scale, currency)),
             ("L0", money(found["L0"], scale, currency)),
             ("C'", money(found["C_net"], scale, currency)),
             ("M", f"{money(found['M'], scale, currency)}, max(0, min(C', obligor cap) - L0)"),
@@ -148,8 +156,15 @@ def _model(model: Mapping[str, Any]) -> list[str]:
         f"{name}: {'; '.join(_band(row, row['points'], 'points') for row in model['bands'][name])}"
         for name in credit_words.RATINGS
     ]
+    named = ("weights", "delay_weights", "accuracy_weights", "haircuts", "obligor_caps", "fallback")
+    lines += [f"{name}: {_pairs(model[name])}" for name in named]
+    lines.append(f"contract_floor_bp: {model['contract_floor_bp']}")
     lines.append(f"composite: {'; '.join(_band(row, row['advance_bp'], 'bp advance') for row in model['composite'])}")
     return lines
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return "; ".join(f"{name} {value}" for name, value in values.items()) or "none"
 
 
 def _band(row: Mapping[str, Any], value: int, unit: str) -> str:

@@ -180,7 +180,7 @@ def assess(ctx: Context, args: Args) -> Value:
     enterprise = reader.enterprise(application["enterprise"])
     applications.require_involved(reader, actor, enterprise, contract)
     book.settle(ctx, reader, enterprise)
-    inputs = _gather(ctx, reader, enterprise, contract, application["id"])
+    inputs = gather(ctx, reader, enterprise, contract, application["id"])
     result = assessments.assess(inputs)
     stored = {
         **result,
@@ -203,8 +203,11 @@ def assess(ctx: Context, args: Args) -> Value:
     return {"id": ctx.tx_id, **{field: result[field] for field in shown}}
 
 
-def _gather(ctx: Context, reader: Reader, enterprise: Enterprise, contract: Document, application: bytes) -> Inputs:
-    """Everything the assessment depends on: a bounded number of reads, however long the history."""
+def gather(ctx: Context, reader: Reader, enterprise: Enterprise, contract: Document, application: bytes) -> Inputs:
+    """Everything an assessment at this block depends on: a bounded number of reads, however long the history.
+
+    Reads only, once the book is settled: on the state of a past height it gives what the assessment then went by.
+    """
     now = ctx.time // 1_000
     documents = reader.standing(enterprise)
     guarantees = tuple(doc for doc in documents if doc.category == "guarantee")
