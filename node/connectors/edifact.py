@@ -21,15 +21,18 @@ _BUYER: Final = ("BY", "IV", "BT")
 # Code list responsible agency (3055): who gave a number. 91 and 92 are numbers that seller and buyer gave each other.
 _AGENCIES: Final = {"9": "GLN", "16": "DUNS"}
 _NOBODY: Final = frozenset({"", "86", "87", "91", "92", "ZZ", "ZZZ"})
+# Reference qualifiers (1153): of a party's numbers, then of the documents that are linked.
 _LEGAL: Final = frozenset({"XA", "GN"})
 _TAX: Final = frozenset({"VA", "FC", "AHP"})
-
 _REFERENCES: Final = {"ON": "order", "CT": "contract", "AAK": "despatch", "ALO": "receipt", "IV": "invoice"}
+# Item number types (7143).
 _SELLERS_ITEM: Final = frozenset({"SA", "VP"})
 _STANDARD_ITEM: Final = frozenset({"EN", "SRV", "UP"})
 _BUYERS_ITEM: Final = frozenset({"IN", "BP"})
 _TERMS: Final = frozenset({"CUX", "PAT", "TDT", "TOD", "ALC", "TAX"})
+"""Segments of an INVOIC or ORDERS head that start a group of their own, after the parties'."""
 _NET_PRICES: Final = ("AAA", "INV", "NTP")
+# Message functions (1225) of what is no document of its own.
 _NOT_ORIGINAL: Final = {"1": "a cancellation", "2": "an addition", "3": "a deletion", "4": "a change"}
 
 
@@ -79,7 +82,7 @@ class _Parts:
         section = head
         for segment in message.segments:
             if segment.tag == "UNS":
-                section = self.summary
+                section = head if segment.get(1) == "D" else self.summary
             elif segment.tag == "LIN" and section is not self.summary:
                 section = [segment]
                 self.lines.append(section)

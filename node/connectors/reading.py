@@ -66,8 +66,8 @@ class Reading:
         if not price or not base:
             return price
         if base_unit and unit and base_unit != unit:
-            self.notes.append(f"line {shown(line)}: priced per {shown(base_unit)}, counted in {shown(unit)}:"
-                              " price left out")  # fmt: skip
+            units = f"priced per {shown(base_unit)}, counted in {shown(unit)}"
+            self.notes.append(f"line {shown(line)}: {units}: price left out")
             return ""
         if values.is_one(base):
             return price

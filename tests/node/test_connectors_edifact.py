@@ -230,6 +230,12 @@ def test_byte_order_marks() -> None:
     assert "byte order mark of UTF-8, but UNB says UNOC" in str(error)
 
 
+def test_a_separator_before_the_lines_is_no_end_of_them() -> None:
+    assert one(changed("LIN+1++4000862141404:EN", "UNS+D'LIN+1++4000862141404:EN")).fields == one(
+        interchange(message("INVOIC", INVOICE))
+    ).fields  # fmt: skip
+
+
 def test_a_bill_in_instalments_is_due_with_the_first() -> None:
     terms = "DTM+13:20260331:102"
     assert one(changed(terms, f"{terms}'PAT+1'DTM+13:20260430:102")).fields["due_date"] == "2026-03-31"
