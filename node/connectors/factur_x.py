@@ -104,7 +104,7 @@ class _Worker:
             self.stop()
             self._owner = os.getpid()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "node.connectors.pdf_worker"],
+                [sys.executable, "-c", "from node.connectors.pdf_worker import main; main()"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -62,7 +62,8 @@ def _confine() -> None:
             resource.setrlimit(limit, (most, most))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Serve on standard input and output, confined."""
     _confine()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
