@@ -40,6 +40,8 @@ class Scratch:
     def put(self, *key: str | int | bytes, value: Any) -> None:
         self._values[key] = value
 
+    put_canonical = put
+
     def delete(self, *key: str | int | bytes) -> None:
         self._values.pop(key, None)
 
@@ -198,7 +200,6 @@ def steps_by_record(documents: list[Document]) -> dict[bytes, tuple[int, int]]:
     from contracts.series import Steps
     from contracts.template import compiled
 
-    found: dict[bytes, list[int]] = {}
     series: dict[tuple[str, str], Steps] = {}
     for number, doc in enumerate(documents):
         if doc.category != "process":
@@ -208,12 +209,12 @@ def steps_by_record(documents: list[Document]) -> dict[bytes, tuple[int, int]]:
             series[place] = Steps(cast("Context", Scratch()), doc.record.enterprise)
         rules = compiled(doc.template).kinds[doc.kind].steady
         # The period of a step is that of its later record: numbered by record, periods say whose each step is.
-        changes, _ = series[place].add(rules, doc.record, doc.id, doc.occurred.last, number)
-        for later, judged, passed in changes:
-            counts = found.setdefault(documents[later].id, [0, 0])
-            counts[0] += judged
-            counts[1] += passed
-    return {record_id: (judged, passed) for record_id, (judged, passed) in found.items()}
+        series[place].add(rules, doc.record, doc.id, doc.occurred.last, number)
+    found: dict[bytes, tuple[int, int]] = {}
+    for steps in series.values():
+        changes, _ = steps.finish()
+        found |= {documents[number].id: (judged, passed) for number, judged, passed in changes}
+    return found
 
 
 def _bills(then: StateView, documents: list[Document]) -> list[dict[str, Any]]:

@@ -76,6 +76,10 @@ class StateView:
         """Refused: a view only looks."""
         raise TypeError(f"a view of the state cannot be written to: {key} = {value!r}")
 
+    def put_canonical(self, *key: str | int | bytes, value: Any) -> NoReturn:
+        """Refused: a view only looks."""
+        self.put(*key, value=value)
+
     def delete(self, *key: str | int | bytes) -> NoReturn:
         """Refused: a view only looks."""
         raise TypeError(f"a view of the state cannot be written to: {key}")

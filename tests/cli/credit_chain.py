@@ -109,7 +109,7 @@ class CreditStory(Consortium):
 
     def history(self) -> None:
         """The supplier is onboarded and brings what was before; buyer and guarantor stand for what they know."""
-        party = {"id": "supplier", "name": "Supplier", "identifiers": [SUPPLIER], "keys": []}
+        party: dict[str, Any] = {"id": "supplier", "name": "Supplier", "identifiers": [SUPPLIER], "keys": []}
         self.tell(self.call("procurement", "registry.register_party", **party))
         contract, qualification = trading.contract(**CONTRACT), trading.qualification()
         self.tell(
@@ -117,7 +117,7 @@ class CreditStory(Consortium):
             self.submit("erp", trading.despatch(), trading.invoice()),
             self.submit("guarantor", trading.guarantee("100.55")),
         )
-        backed = {"kind": "qualification", "issuer": "GB-COH", "number": "Q-1", "id": record_id(qualification)}
+        backed: dict[str, Any] = {"kind": "qualification", "issuer": "GB-COH", "number": "Q-1", "id": record_id(qualification)}
         self.tell(
             self.confirm(contract, "contract", BUYER, "C-1"),
             self.call("guarantor", "credit.confirm", **backed),
@@ -125,7 +125,7 @@ class CreditStory(Consortium):
         )
 
     def apply(self) -> None:
-        args = {"enterprise": "supplier", "contract": [BUYER, "C-1"], "lender": "lender"}
+        args: dict[str, Any] = {"enterprise": "supplier", "contract": [BUYER, "C-1"], "lender": "lender"}
         transaction = self.call("procurement", "credit.apply", **args)
         self.tell(transaction)
         self.application = transaction.id
@@ -139,7 +139,7 @@ class CreditStory(Consortium):
     def lend(self) -> None:
         """700.00 are approved and paid out."""
         self.tell(self.submit("lender", trading.loan("700.00", disbursed_on="2026-01-01")))
-        loan = {"application": self.application, "loan": [BANK, "L-1"]}
+        loan: dict[str, Any] = {"application": self.application, "loan": [BANK, "L-1"]}
         args = {**loan, "assessment": self.assessments[-1], "decision": "approve", "amount": 70_000}
         self.tell(self.call("lender", "credit.decide", **args))
         self.tell(self.call("lender", "credit.disburse", **loan))
