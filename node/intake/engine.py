@@ -74,15 +74,20 @@ def run(
 class _Seen:
     """The first record of a natural key in this run, and the last that was sent."""
 
-    __slots__ = ("content", "last", "name", "waiting")
+    __slots__ = ("content", "last", "report", "waiting")
 
     def __init__(self, work: Work, content: bytes) -> None:
         self.content = content
-        self.name = Path(work.entry.report.name).name
+        self.report = work.entry.report
         self.last: Entry | None = work.entry
         """None once it has a good outcome: then nothing more has to be known of it."""
         self.waiting: list[tuple[Work, bool]] = []
         """What waits for ``last``: records to be sent after it, and (True) those of the first one's content."""
+
+    @property
+    def name(self) -> str:
+        """Name of the first one's file."""
+        return Path(self.report.name).name
 
 
 class _Engine:

@@ -69,6 +69,7 @@ class Work:
     prepare: Prepare
     prepared: Prepared
     raw: bytes
+    looked_up_again: bool = False
 
 
 def source_of(path: Path) -> Source:

@@ -16,7 +16,6 @@ from typing import Any, Final, NamedTuple
 from chain.crypto import hash_value
 from chain.transaction import MAX_WIRE_SIZE, Transaction, TransactionError
 from contracts import records
-from contracts.record import content_hash
 from contracts.records import MAX_BATCH
 from node.intake.gateway import Gateway
 from node.intake.outcomes import CORRECTED, KNOWN, NOT_SENT, REFUSED_BY_CHAIN, SEALED, UNKNOWN
@@ -33,8 +32,8 @@ IN_FLIGHT: Final = 8
 CORRECTIONS_COMPARED: Final = 8
 """Superseded corrections that a record is compared with before it counts as other content."""
 
-CORRECTS: Final = 14
-"""Place in the record array (contracts/record.py)."""
+SOURCE, CORRECTS = 11, 14
+"""Places in the record array (contracts/record.py)."""
 
 # The chain refuses whoever signs, not a record: sending parts of the batch would only repeat it.
 SIGNER_CODES: Final = frozenset(
@@ -230,7 +229,7 @@ class Pipeline:
                 self._settle(work, outcome)
             return
         code, message = receipt["code"], receipt["message"]
-        if code in SIGNER_CODES or len(flight.batch) == 1:
+        if code in SIGNER_CODES:
             self._refuse_all(flight.batch, code, message)
             return
         self._batches.extendleft(reversed(self._without_the_bad_one(flight.batch, code, message)))
@@ -238,14 +237,22 @@ class Pipeline:
     def _without_the_bad_one(self, batch: list[Work], code: str, message: str) -> list[list[Work]]:
         """Parts that are sent again: what stood before the record to blame, and the rest in halves."""
         named = _NAMED.match(message)
-        index = int(named[1]) - 1 if named is not None else -1
+        index = 0 if len(batch) == 1 else int(named[1]) - 1 if named is not None else -1
         if not 0 <= index < len(batch):
             middle = len(batch) // 2
             return [batch[:middle], batch[middle:]]
-        self._refuse_all([batch[index]], code, message)
+        self._refuse_one(batch[index], code, message)
         rest = batch[index + 1 :]
         middle = (len(rest) + 1) // 2
         return [part for part in (batch[:index], rest[:middle], rest[middle:]) if part]
+
+    def _refuse_one(self, work: Work, code: str, message: str) -> None:
+        """What another run has sealed since the look-up is looked up once more: it may be this very record."""
+        if code == "CONFLICTING_RECORD" and not work.looked_up_again:
+            work.looked_up_again = True
+            self._incoming.append(work)
+        else:
+            self._refuse_all([work], code, message)
 
     def _asked(self, ask: Callable[[], Any]) -> Any:
         """An answer of the node before anything is sent. Raises _StoppedError."""
@@ -269,16 +276,15 @@ class Pipeline:
         self._settled(work)
 
 
-def same_content(one: list[Any], other: list[Any]) -> bool:
-    """Whether two record arrays say the same; when they were read and what they correct does not matter."""
-    return content_digest(one) == content_digest(other)
-
-
 def content_digest(record: list[Any]) -> bytes:
-    """SHA-256 of a record array's content: without its capture time and what it corrects."""
+    """SHA-256 of what a record array says: not where and when it was read, nor what it corrects.
+
+    The same row in another export, or on another page, is the same record: the chain would take it for other content,
+    because the raw file differs, so it is not sent again.
+    """
     bare = record.copy()
-    bare[CORRECTS] = None
-    return content_hash(bare, hash_value)
+    bare[SOURCE] = bare[CORRECTS] = None
+    return hash_value(bare)
 
 
 def _is_known(current: dict[str, Any], work: Work) -> bool:
@@ -286,7 +292,7 @@ def _is_known(current: dict[str, Any], work: Work) -> bool:
     identity, superseded = work.prepared.id, current["superseded"]
     if identity == current["id"] or identity in superseded:
         return True
-    if same_content(current["record"], work.prepared.record):
+    if content_digest(current["record"]) == content_digest(work.prepared.record):
         return True
     newest = superseded[-CORRECTIONS_COMPARED - 1 :]
     return any(work.prepare(earlier).id == later for earlier, later in pairwise(newest))
