@@ -28,9 +28,10 @@ _RULE: Final = frozenset("-| ")
 
 def looks_like_table(data: bytes) -> bool:
     """Whether the file may be separated text: no zero bytes (but in UTF-16), and a delimiter near its start."""
-    head = data[:_SAMPLE]
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return True
+    head = data[:_SAMPLE].strip()
+    for mark, encoding in _MARKS[1:]:
+        if data.startswith(mark):
+            head = data[len(mark) : _SAMPLE].decode(encoding, "ignore").strip().encode()
     return b"\0" not in head and any(delimiter.encode() in head for delimiter in DELIMITERS)
 
 

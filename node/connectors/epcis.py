@@ -121,7 +121,7 @@ def _event(event: Object, what: str, sender: str, identity: Identity) -> RecordD
 
 
 def _things(event: Object, log: Log) -> None:
-    """object_id, quantity, unit and lines: what the event is about; "inputs" where it transforms some things to others."""
+    """object_id, quantity, unit and lines: what the event is about; "inputs": what it transforms to that."""
     things = [*_epcs(event, "epcList"), *_epcs(event, "childEPCs"), *_epcs(event, "outputEPCList")]
     rows = [["", epc, "", "", "", ""] for epc in things]
     classes: list[list[str]] = []

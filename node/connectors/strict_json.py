@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from typing import Any, Final, TypeAlias
@@ -29,6 +30,8 @@ _STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 def looks_like_json(data: bytes) -> bool:
     """Whether the first thing in the file that is not white space is '{' or '['."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data[:256].decode("utf-16", "ignore").lstrip()[:1] in {"{", "["}  # to be refused by its encoding
     return data[:256].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"{", b"["}
 
 

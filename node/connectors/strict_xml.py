@@ -1,6 +1,6 @@
 """XML from strangers: no DTD, no entities, no network; size, depth and element count capped.
 
-UTF-8 only, but for Chinese files that declare GB 2312, GBK or GB 18030 (GB 18030 reads all three).
+UTF-8, UTF-16 with a byte order mark, and GB 18030 for Chinese files that declare GB 2312, GBK or GB 18030.
 
 A document type declaration can stand only before the root element (XML 1.0 § 2.8), so the prolog is read by
 hand first and no DTD ever reaches libxml2. What is left for the parser has no entities but the five
@@ -9,6 +9,7 @@ predefined ones.
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Final
 
@@ -23,6 +24,8 @@ MAX_ELEMENTS: Final = 400_000
 
 _BOM: Final = "\ufeff"
 _PROLOG_ITEM = re.compile(r"\s*(?:<\?.*?\?>|<!--.*?-->)", re.DOTALL)
+_WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_DECLARATION = re.compile(r"<\?xml\s.*?\?>", re.DOTALL)
 _ENCODING = re.compile(r"""encoding\s*=\s*["']([^"']*)["']""")
 _SAFE_ENCODINGS: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 _CHINESE: Final = re.compile(
@@ -32,6 +35,8 @@ _CHINESE: Final = re.compile(
 
 def looks_like_xml(data: bytes) -> bool:
     """Whether the first thing in the file that is not white space is '<'."""
+    if data.startswith(_WIDE_MARKS):
+        return data[:256].decode("utf-16", "ignore").lstrip()[:1] == "<"
     return data[:256].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
 
 
@@ -70,6 +75,8 @@ def _decode(data: bytes) -> str:
                 f"byte {error.start + chinese.end()} is not of the encoding it declares",
                 "save the file as UTF-8 and take it in again",
             ) from None
+    if data.startswith(_WIDE_MARKS):
+        return _decode_wide(data)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -77,6 +84,27 @@ def _decode(data: bytes) -> str:
             "NOT_UTF8", f"byte {error.start} is not UTF-8", "save the file as UTF-8 and take it in again"
         ) from None
     return text.removeprefix(_BOM)
+
+
+def _decode_wide(data: bytes) -> str:
+    """UTF-16, which every reader of XML must take (XML 1.0 § 2.2); its declaration may name no other encoding."""
+    try:
+        text = data.decode("utf-16")
+    except UnicodeDecodeError as error:
+        raise ConnectorError(
+            "NOT_UTF8", f"byte {error.start} is not UTF-16", "save the file as UTF-8 and take it in again"
+        ) from None
+    declaration = _DECLARATION.match(text)
+    if declaration is None:
+        return text
+    named = _ENCODING.search(declaration[0])
+    if named and named[1].lower() not in ("utf-16", "utf-16le", "utf-16be"):
+        raise ConnectorError(
+            "NOT_UTF8",
+            f"it is UTF-16 and declares the encoding {shown(named[1])}",
+            "save the file as UTF-8 and take it in again",
+        )
+    return text[declaration.end() :]
 
 
 def _check_prolog(text: str) -> None:
