@@ -1,4 +1,4 @@
-"""The loan record that a decision or disbursement cites, sealed on the lender's own chain."""
+"""What a lender seals on its own chain for a decision, a payment out or a repayment to cite; reading credit state."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from cli.errors import CliError
+from cli.errors import REJECTED, CliError, not_found
 from cli.records import FIELDS, OCCURRED
 from cli.session import Session, submit
 from cli.values import decimal_text
@@ -21,60 +21,111 @@ def number_of(application: bytes) -> str:
     return f"LOAN-{application.hex()[:16]}"
 
 
-def find(session: Session, lender: str, number: str) -> dict[str, Any] | None:
-    """The entry of a loan record of this lender, None where there is none."""
-    found: dict[str, Any] | None = session.client.state(lender, "records", "record", "loan", lender, number)
+def stored(session: Session, kind: str, identity: bytes) -> dict[str, Any]:
+    """An application, assessment, decision, disbursement or line by its id. Raises CliError NOT_FOUND."""
+    found: dict[str, Any] | None = session.client.state("consortium", "credit", kind, identity)
+    if found is None:
+        raise not_found(f"there is no {kind} {identity.hex()}: check the id")
+    return found
+
+
+def require_lender(session: Session, asked: Mapping[str, Any]) -> None:
+    """Refuse before anything is sealed for another lender's application. Raises CliError."""
+    if session.owner["id"] != asked["lender"]:
+        raise refused(
+            "NOT_YOUR_APPLICATION",
+            f"the application is to {asked['lender'] or 'nobody'}, not to {session.owner['id']}: that member decides",
+        )
+
+
+def refused(code: str, message: str) -> CliError:
+    """What the contract would refuse too, said before anything is sealed or sent."""
+    return CliError(message, code=code, exit_code=REJECTED)
+
+
+def find(session: Session, lender: str, number: str, kind: str = "loan") -> dict[str, Any] | None:
+    """The entry of a loan or repayment record of this lender, None where there is none."""
+    found: dict[str, Any] | None = session.client.state(lender, "records", "record", kind, lender, number)
     return found
 
 
 def seal(
-    session: Session, assessment: Mapping[str, Any], number: str, fields: Mapping[str, str], template_id: str
+    session: Session, assessment: Mapping[str, Any], number: str, fields: Mapping[str, str], template_id: str | None
 ) -> dict[str, Any]:
-    """Seal a loan record, correct the one in force, or leave it where it says the same; gives its entry."""
-    from chain.codec import encode
+    """Seal a loan record, correct the one in force, or leave it where it says the same; gives its entry.
 
+    template_id None: the template that the assessment's contract is held against.
+    """
     lender = assessment["lender"]
     existing = find(session, lender, number)
     if existing is not None and existing["record"][FIELDS] == dict(fields):
         return existing
-    raw = json.dumps(
-        {"kind": "loan", "lender": lender, "number": number, **fields}, sort_keys=True, indent=2
-    ).encode()
+    link = ["contract", assessment["contract"][1], assessment["contract"][2]]
+    return _seal(
+        session, "loan", assessment, number, [link], fields, existing, template_id or assessment["template"][0]
+    )
+
+
+def seal_repayment(
+    session: Session, line: Mapping[str, Any], number: str, fields: Mapping[str, str], template_id: str | None
+) -> dict[str, Any]:
+    """Seal a repayment record, or find the one that says the same; gives its entry. Raises CliError for another."""
+    existing = find(session, line["lender"], number, "repayment")
+    if existing is not None and existing["record"][FIELDS] == dict(fields):
+        return existing
+    if existing is not None:
+        raise refused("REPAYMENT_DIFFERS", f"repayment {number} is sealed with other content: give another --number")
+    return _seal(session, "repayment", line, number, [], fields, None, template_id or line["template"][0])
+
+
+def _seal(
+    session: Session,
+    kind: str,
+    of: Mapping[str, Any],
+    number: str,
+    links: list[list[str]],
+    fields: Mapping[str, str],
+    existing: Mapping[str, Any] | None,
+    template_id: str,
+) -> dict[str, Any]:
+    from chain.codec import encode
+
+    lender = of["lender"]
+    raw = json.dumps({"kind": kind, "lender": lender, "number": number, **fields}, sort_keys=True, indent=2).encode()
     status = session.client.status()
     record = [
         "tally/record",
         1,
-        "loan",
+        kind,
         lender,
         number,
-        assessment["enterprise"],
+        of["enterprise"],
         "",
         template_id,
-        _template_version(session, template_id),
+        _template_version(session, template_id, kind),
         _instant(status["time"]) if existing is None else existing["record"][OCCURRED],
-        [["contract", assessment["contract"][1], assessment["contract"][2]]],
+        links,
         ["tally", CONNECTOR, CONNECTOR_VERSION, session.client.put_document(raw), status["time"]],
         dict(fields),
         None,
         None if existing is None else existing["id"],
     ]
     submit(session, chain=lender, contract="records", method="submit", records=(encode(record),))
-    sealed = find(session, lender, number)
+    sealed = find(session, lender, number, kind)
     if sealed is None:
-        raise CliError(f"loan {number} was sealed but this node does not show it yet: try again", code="NODE_BEHIND")
+        raise CliError(
+            f"{kind} {number} was sealed but this node does not show it yet: try again", code="NODE_BEHIND"
+        )
     return sealed
 
 
-def fields_of(
-    assessment: Mapping[str, Any], amount: int, term_days: int | None, rate_bp: int | None, disbursed_on: str | None
-) -> dict[str, str]:
-    """The fields of a loan record; amount in minor units, disbursed_on as YYYY-MM-DD."""
+def fields_of(assessment: Mapping[str, Any], amount: int, **optional: int | str | None) -> dict[str, str]:
+    """The fields of a loan record; amount in minor units; optional ones (term_days, rate_bp, …) where not None."""
     fields = {
         "amount": decimal_text(amount, assessment["scale"]),
         "currency": assessment["currency"],
         "assessment": assessment["id"].hex(),
     }
-    optional = {"term_days": term_days, "rate_bp": rate_bp, "disbursed_on": disbursed_on}
     return fields | {name: str(value) for name, value in optional.items() if value is not None}
 
 
@@ -83,12 +134,12 @@ def today(session: Session) -> str:
     return _instant(session.client.status()["time"])[:10]
 
 
-def _template_version(session: Session, template_id: str) -> int:
+def _template_version(session: Session, template_id: str, kind: str) -> int:
     from cli.templates import network_template
 
     template = network_template(session, template_id)
-    if "loan" not in template["kinds"]:
-        raise CliError(f"template {template_id!r} has no loans: choose another with --template")
+    if kind not in template["kinds"]:
+        raise CliError(f"template {template_id!r} has no kind {kind!r}: choose another with --template")
     return int(template["version"])
 
 
