@@ -17,7 +17,7 @@ CACHE_VALUES: Final = 24_000
 """Newest rows kept in memory per chain (a LevelDB read costs about 12 µs)."""
 CACHE_ROW_BYTES: Final = 320
 """Longer rows are not kept when written: records are rarely read again, the sums beside them always."""
-CACHE_SHARED: Final = 2_000
+CACHE_SHARED: Final = 10_000
 FORGET_DEPTH: Final = 5
 """Tree levels that stay in memory when the rest is forgotten: 4^5 branches at most."""
 

@@ -8,6 +8,7 @@ non-shortest forms and trailing bytes are refused, and size is capped before any
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import msgpack
@@ -108,6 +109,12 @@ def encode_key(parts: tuple[Any, ...]) -> bytes:
     except (OverflowError, UnicodeEncodeError, ValueError) as error:
         raise CodecError(f"cannot encode a state key: {error}") from None
     return packed
+
+
+@lru_cache(maxsize=8_192, typed=True)
+def known_key(*parts: Any) -> bytes:
+    """As ``encode_key``, remembered: for the keys that transaction after transaction reads."""
+    return encode_key(parts)
 
 
 def is_tagged(value: Any, tag: str, version: int, length: int) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
 from chain.block import CONSORTIUM, Head, Receipt
-from chain.codec import CodecError, decode, encode, encode_key, load, pack
+from chain.codec import CodecError, decode, encode, encode_key, known_key, load, pack
 from chain.crypto import hash_value, sha256
 from chain.state import StateError
 from chain.store import StoreError
@@ -82,8 +82,8 @@ class TransactionContext:
     """``contracts.context.Context`` for one transaction or one hook."""
 
     __slots__ = (
-        "_canonical", "_chain", "_contract", "_heads", "_keys", "_limit", "_overlay", "_readers", "_records", "_scope",
-        "_signers", "_tx_id", "_writes", "charged", "events",
+        "_canonical", "_chain", "_contract", "_heads", "_keys", "_limit", "_overlay", "_readers", "_records",
+        "_scope", "_signers", "_tx_id", "_writes", "charged", "events",
     )  # fmt: skip
 
     def __init__(
@@ -181,7 +181,7 @@ class TransactionContext:
     def read(self, chain: str, contract: str, *key: str | int | bytes) -> Any:
         """Another contract's or chain's state, where this transaction may see it."""
         self.charge(CHARGE_GET)
-        encoded = encode_key((contract, *key))
+        encoded = known_key(contract, *key)
         if chain == self._chain:
             written = self._writes.get(encoded, _ABSENT)
             return self._overlay.shared(encoded) if written is _ABSENT else written

@@ -160,12 +160,12 @@ class Running:
                 rows[period] = change
         newest = sorted(rows, reverse=True)[:PERIODS]
         assert min(total) >= 0, "more was taken out of the sums than was put in"
-        entry = {
+        entry = {  # sorted: canonical as it stands
             "periods": [[period, rows[period]] for period in newest],
             "samples": self._newest_samples(),
             "total": total,
         }
-        self._ctx.put("sums", self._enterprise, value=entry)
+        self._ctx.put_canonical("sums", self._enterprise, value=entry)
 
     def _newest_samples(self) -> dict[str, list[Any]]:
         samples = {}

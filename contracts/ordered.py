@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from contracts.context import Context, KeyPart
 
-PAGE: Final = 64
+PAGE: Final = 32
 """Most keys of a page."""
 
 Scalar: TypeAlias = str | int | bytes
@@ -123,9 +123,9 @@ class OrderedMap:
             if page is None or not page.keys:
                 self._ctx.delete(*self._prefix, number)
             elif number:
-                self._ctx.put(*self._prefix, number, value=[page.level, page.keys, page.items])
+                self._ctx.put_canonical(*self._prefix, number, value=[page.level, page.keys, page.items])
             else:
-                self._ctx.put(*self._prefix, 0, value=[page.level, page.keys, page.items, self._next])
+                self._ctx.put_canonical(*self._prefix, 0, value=[page.level, page.keys, page.items, self._next])
 
     def _page(self, number: Scalar) -> _Page:
         assert type(number) is int

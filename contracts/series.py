@@ -20,12 +20,13 @@ from contracts.context import Context
 from contracts.decimal_text import MAX_DIGITS, DecimalError, Scaled, at_scale
 from contracts.errors import ContractError
 from contracts.ordered import Entry, OrderedMap
-from contracts.record import LINE_COLUMNS, FieldValue, Record
+from contracts.record import LINE_COLUMNS, Record
 from contracts.statistics import B
 
 MAX_THRESHOLD_BP: Final = 10_000_000
 SERIES_SIZE: Final = 16
 ID_SIZE: Final = 16  # of a record id: two that agree in so much cannot be found
+MAX_KNOWN: Final = 4_096
 NUMERIC: Final = ("money", "decimal", "integer")
 NUMBERED: Final = ("quantity", "price", "amount")  # columns of lines
 _POWERS: Final[tuple[int, ...]] = tuple(10**places for places in range(MAX_DIGITS + 1))
@@ -98,7 +99,6 @@ class Steps:
     def __init__(self, ctx: Context, enterprise: str) -> None:
         self._ctx = ctx
         self._enterprise = enterprise
-        self._known: dict[tuple[str, Steady, FieldValue, Subject], _Series] = {}
         self._new: dict[bytes, _Value] = {}
         self._old: dict[bytes, _Value] = {}
         self._gained: dict[int, list[int]] = {}
@@ -127,16 +127,20 @@ class Steps:
         entries = list(map(_entry, keys, values))
         unsteady: list[Source] = []
         for before, first, last, after in entered.insert_many(entries):
-            self._step(values[first].series, before, after, -1)
-            self._step(values[last - 1].series, entries[last - 1], after, 1)
-            unsteady += self._judge(before, values[first:last])
+            unsteady += self._enter(before, values[first:last], after)
         entered.write()
         return [(period, judged, passed) for period, (judged, passed) in self._gained.items()], unsteady
 
-    def _judge(self, before: Entry | None, values: list[_Value]) -> list[Source]:
-        """The steps to new values that stand together; gives those beyond their threshold."""
+    def _enter(self, before: Entry | None, values: list[_Value], after: Entry | None) -> list[Source]:
+        """Judge the steps to new values that stand together, and the one from them; gives whose step is too large.
+
+        The step that led from the value before them to the one after them is no more.
+        """
         unsteady = []
-        last, earlier = values[0].series, _units_in(values[0].series, before)
+        last = values[0].series
+        earlier = _units_in(last, before)
+        if earlier is not None and after is not None:
+            self._step(last, before, after, -1)
         for series, period, text, source in values:
             if series.name != last.name:
                 last, earlier = series, None
@@ -147,6 +151,9 @@ class Steps:
                 if not passed:
                     unsteady.append(source)
             earlier = later
+        following = _units_in(last, after)
+        if following is not None and earlier is not None and after is not None:
+            self._gain(_period_of(after), 1, passes(earlier, following, last.threshold_bp, last.floor))
         return unsteady
 
     def _step(self, series: _Series, before: Entry | None, after: Entry | None, sign: int) -> None:
@@ -154,7 +161,7 @@ class Steps:
         earlier, later = _units_in(series, before), _units_in(series, after)
         if earlier is not None and later is not None and after is not None:
             passed = passes(earlier, later, series.threshold_bp, series.floor)
-            self._gain(int(str(after.value).partition(" ")[0]), sign, sign * passed)
+            self._gain(_period_of(after), sign, sign * passed)
 
     def _gain(self, period: int, judged: int, passed: int) -> None:
         gained = self._gained.setdefault(period, [0, 0])
@@ -170,27 +177,40 @@ class Steps:
         for steady in rules:
             value = record.fields.get(steady.field)
             if isinstance(value, str):
-                series = self._series(record, steady, _contract_of(record))
+                series = _series_of(self._ctx, record, steady, _contract_of(record))
                 yield series.name + place + b"\x00\x00", _Value(series, period, value, source)
             elif value is not None:
                 column = LINE_COLUMNS.index(steady.column)
                 for number, row in enumerate(value):
                     if row[column]:
                         subject = ("item", row[1], row[3]) if row[1] else (*_contract_of(record), row[3])
-                        series = self._series(record, steady, subject)
+                        series = _series_of(self._ctx, record, steady, subject)
                         key = series.name + place + number.to_bytes(2, "big")
                         yield key, _Value(series, period, row[column], source)
 
-    def _series(self, record: Record, steady: Steady, subject: Subject) -> _Series:
-        currency = record.fields.get("currency", "")
-        what = (record.kind, steady, currency, subject)
-        series = self._known.get(what)
-        if series is None:
-            rule = [steady.field, steady.column, steady.threshold_bp, decimal_text.render(steady.epsilon)]
-            digest = self._ctx.hash(["tally/series", 1, record.kind, rule, currency, list(subject)])
-            floor = at_scale(steady.epsilon, MAX_DIGITS)
-            series = self._known[what] = _Series(digest[:SERIES_SIZE], steady.threshold_bp, floor)
-        return series
+
+_known: dict[tuple[str, Steady, str, Subject], _Series] = {}
+"""A memo. It is pure: what is found by the whole of what a series is."""
+
+
+def _series_of(ctx: Context, record: Record, steady: Steady, subject: Subject) -> _Series:
+    currency = record.fields.get("currency", "")
+    if not isinstance(currency, str):
+        currency = ""
+    what = (record.kind, steady, currency, subject)
+    series = _known.get(what)
+    if series is None:
+        if len(_known) >= MAX_KNOWN:
+            _known.clear()
+        rule = [steady.field, steady.column, steady.threshold_bp, decimal_text.render(steady.epsilon)]
+        digest = ctx.hash(["tally/series", 1, record.kind, rule, currency, list(subject)])
+        floor = at_scale(steady.epsilon, MAX_DIGITS)
+        series = _known[what] = _Series(digest[:SERIES_SIZE], steady.threshold_bp, floor)
+    return series
+
+
+def _period_of(entry: Entry) -> int:
+    return int(str(entry.value).partition(" ")[0])
 
 
 def _entry(key: bytes, value: _Value) -> Entry:

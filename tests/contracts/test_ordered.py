@@ -142,7 +142,7 @@ def test_what_comes_in_order_fills_its_pages() -> None:
         same.toggle(number)
     same.commit()
     pages = same.ledger.items("erp", "records")
-    assert [len(pages["series", "E", number][1]) for number in pages["series", "E", 0][2]] == [64] * 10
+    assert [len(pages["series", "E", number][1]) for number in pages["series", "E", 0][2]] == [32] * 20
 
 
 def test_a_change_writes_only_the_pages_on_its_way() -> None:
