@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import Any
 
 from fastapi import Request
@@ -13,10 +14,11 @@ from node.api_errors import ApiError
 async def read_body(request: Request, limit: int) -> bytes:
     """All bytes of it. Raises ApiError TOO_LARGE."""
     data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > limit:
-            raise ApiError(413, "TOO_LARGE", f"the body is larger than {limit} bytes: send less at once")
+    async with aclosing(request.stream()) as stream:
+        async for chunk in stream:
+            data += chunk
+            if len(data) > limit:
+                raise ApiError(413, "TOO_LARGE", f"the body is larger than {limit} bytes: send less at once")
     return bytes(data)
 
 

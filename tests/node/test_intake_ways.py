@@ -1,4 +1,4 @@
-"""The ways in, over the real records contract: folders, pulls from a real server, pushed files, what kills a reader."""
+"""The ways in over the real records contract: folders, pulls from a real server, pushes, what kills a reader."""
 
 from __future__ import annotations
 
