@@ -45,7 +45,7 @@ def decide(ctx: Context, args: Args) -> Value:
     if asked["state"] != ASSESSED:
         raise ContractError("WRONG_STATE", f"the application is {asked['state']}: a decision follows an assessment")
     assessed = _current_assessment(ctx, asked, arguments.binary(args["assessment"], "assessment"))
-    entry = _entry(ctx, args, asked, assessed, "initial")
+    entry = _entry(ctx, args, asked, assessed, "application")
     concerned = [asked["lender"], asked["enterprise"], asked["by"][1]]
     if entry["decision"] == "approve":
         reader = Reader(ctx)
@@ -73,7 +73,7 @@ def extend(ctx: Context, args: Args) -> Value:
     if line["state"] == credit_line.CLOSED:
         raise ContractError("WRONG_STATE", "the line is closed: its contract is ended and nothing is owed on it")
     assessed = ctx.get("assessment", line["assessment"])
-    entry = _entry(ctx, args, asked, assessed, "extension") | {"period": line["undecided"]}
+    entry = _entry(ctx, args, asked, assessed, "increment") | {"period": line["undecided"]}
     if entry["decision"] == "approve":
         if credit_line.is_overdue(ctx, line):
             raise ContractError("LINE_OVERDUE", "an instalment is overdue: nothing more is lent until it is paid")
@@ -151,13 +151,13 @@ def disburse(ctx: Context, args: Args) -> Value:
     return {**result, "schedule": schedule}
 
 
-def _entry(ctx: Context, args: Args, asked: dict[str, Any], assessed: dict[str, Any], kind: str) -> dict[str, Any]:
+def _entry(ctx: Context, args: Args, asked: dict[str, Any], assessed: dict[str, Any], decides: str) -> dict[str, Any]:
     """The stored form of a decision, still without what an approval adds."""
     if args["decision"] not in ("approve", "decline"):
         raise ContractError("WRONG_ARGUMENT", "decision must be approve or decline")
     return {
         "id": ctx.tx_id,
-        "kind": kind,
+        "decides": decides,
         "application": asked["id"],
         "assessment": assessed["id"],
         "decision": args["decision"],
@@ -173,7 +173,9 @@ def _entry(ctx: Context, args: Args, asked: dict[str, Any], assessed: dict[str, 
 def _tell_decided(
     ctx: Context, asked: dict[str, Any], assessed: dict[str, Any], entry: dict[str, Any], concerned: list[str]
 ) -> None:
-    said = {name: entry[name] for name in ("id", "kind", "application", "decision", "amount", "currency", "lender")}
+    said = {
+        name: entry[name] for name in ("id", "decides", "application", "decision", "amount", "currency", "lender")
+    }
     said |= {"enterprise": asked["enterprise"], "contract": asked["contract"], "scale": assessed["scale"]}
     notices.notify(ctx, "decided", concerned, said)
 

@@ -277,7 +277,7 @@ def test_an_increment_may_be_declined_once() -> None:
     end_period(on)
     receipt = on.call(CONSORTIUM, "credit.extend", args, [key("lender")])
     assert ok(receipt)["approved"] == L0
-    assert told(receipt.events, "decided")[0]["kind"] == "extension"
+    assert told(receipt.events, "decided")[0]["decides"] == "increment"
     assert on.call(CONSORTIUM, "credit.extend", args, [key("lender")]).code == "NOTHING_TO_DECIDE"
 
 
