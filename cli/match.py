@@ -116,7 +116,7 @@ def lender(settings: Settings, application: str, dataset: str | None) -> None:
     found = _match(settings, "lender", args)
     lines = _words(found)
     if found["target"]:
-        lines.append(f"Next, if it has no lender yet: tally credit choose {application} --lender {found['target']}")
+        lines.append(f"Next, if it has no lender yet: tally credit choose {application} {found['target']}")
     show(settings, found, lines)
 
 
