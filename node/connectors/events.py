@@ -71,7 +71,7 @@ def event_draft(
         raise ConnectorError(
             "MISSING",
             f"{log.what} names no enterprise",
-            "say whose log it is: --own PARTY, or --mapping with identity",
+            "say whose log it is in a mapping file: --mapping",
         )
     if counterparty is None:
         counterparty = _named(identity.counterparty, "counterparty", log)

@@ -36,6 +36,7 @@ from node.connectors import (
     ubl_order_response,
     ubl_qualification,
     ubl_remittance,
+    xes,
     xlsx,
 )
 from node.connectors.content import Content
@@ -296,6 +297,7 @@ FORMATS: Final[tuple[Connector, ...]] = (
     Connector("epcis", "1", "EPCIS 2.0 JSON and JSON-LD", ("event",), *_json_log(epcis.matches, epcis.read)),
     Connector("ocel", "1", "OCEL 2.0 JSON", ("event",), *_json_log(ocel.matches, ocel.read)),
     Connector("ocel-xml", "1", "OCEL 2.0 XML", ("event",), *_xml_log(ocel.matches_xml, ocel.read_xml)),
+    Connector("xes", "1", "XES (IEEE 1849) event log", ("event",), *_xml_log(xes.matches, xes.read)),
     Connector(
         "xlsx",
         "1",

@@ -7,7 +7,7 @@ that writes the log. Who the parties are is told from objects of party types; mo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -109,7 +109,7 @@ def read_xml(root: etree._Element, identity: Identity) -> Iterator[RecordDraft]:
             _attribute(element, "id"),
             _attribute(element, "type"),
             _attribute(element, "time"),
-            {_attribute(a, "name"): values.clean(a.text or "") for a in element.iterfind("attributes/attribute")},
+            _attributes_xml(element),
             _related_xml(element),
         )
         for element in root.iterfind("events/event")
@@ -195,9 +195,19 @@ def _related_xml(element: etree._Element) -> list[str]:
 
 
 def _attributes(item: Object) -> dict[str, str]:
+    attributes = jsons.objects(item.get("attributes"), "attributes", _ADVICE)
+    return _chosen((_text(attribute, "name"), attribute) for attribute in attributes)
+
+
+def _attributes_xml(element: etree._Element) -> dict[str, str]:
+    attributes = element.iterfind("attributes/attribute")
+    return _chosen((_attribute(found, "name"), {"value": found.text or ""}) for found in attributes)
+
+
+def _chosen(attributes: Iterable[tuple[str, Object]]) -> dict[str, str]:
+    """The attributes that are fields of a record. Raises ConnectorError where one stands twice."""
     found: dict[str, str] = {}
-    for attribute in jsons.objects(item.get("attributes"), "attributes", _ADVICE):
-        name = _text(attribute, "name")
+    for name, attribute in attributes:
         if name in found:
             raise ConnectorError("BAD_VALUE", f"the attribute {shown(name)} stands twice in one event", _ADVICE)
         if name in ATTRIBUTES:
