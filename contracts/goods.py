@@ -5,8 +5,8 @@ ordered, despatched and received. So billing the same goods twice under two numb
 A line stands for an item of the order by its item id, else by its line id.
 
 Papers come late. Where a bill, or a receipt it rests on, names an order, despatch or receipt that is not sealed yet,
-or where goods are on their way (a despatch that no receipt names so far), what is missing is a doubt, AWAITED, and no
-contradiction.
+or where goods are on their way (a despatch that no receipt names so far), what is missing is a doubt, AWAITED (or
+DESPATCH_AWAITED, where it is another bill's goods that came before their despatch), and no contradiction.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from contracts import decimal_text
-from contracts.decimal_text import NOTHING, Scaled, add, exceeds, render, subtract
+from contracts.decimal_text import NOTHING, Scaled, add, exceeds, multiply, render, subtract
 from contracts.documents import Document, Line, line_total, lines, name, names
 from contracts.findings import EVIDENCE, Finding, Tolerances, contradiction, doubt, tolerances
 from contracts.matching import Book, Trade
@@ -228,7 +228,7 @@ class Count:
             said = f"quantity: {names(self._received.docs)} says {render(got)} of {key}"
             text = f"{said}, {names(self._despatched.docs)} says {render(sent)}"
             make = doubt if "despatch" in self._awaited else contradiction
-            rule = "AWAITED" if "despatch" in self._awaited else "RECEIVED_DESPATCHED"
+            rule = "DESPATCH_AWAITED" if "despatch" in self._awaited else "RECEIVED_DESPATCHED"
             findings.append(make(rule, text, render(got), render(sent), bill, *docs))
         if sent is not None and ordered is not None and exceeds(sent, ordered, bound.quantity_bp):
             docs = (*self._despatched.docs[:4], *self._orders[:4])
@@ -255,16 +255,28 @@ class Count:
         return findings
 
     def _line_sum(self, bill: Document, bound: Tolerances) -> list[Finding]:
-        """A net amount above the bill's lines, and above what its order adds to its own lines (freight, tax)."""
+        """A net amount above the bill's lines, and above what its order adds to its own lines (freight and such)."""
         net, summed = bill.decimal("total_excl_tax"), line_total(bill)
-        ordered = _total(line_total(order) for order in self._orders)
-        if net is None or summed is None or ordered is None or self._order_amount is None:
+        if net is None or summed is None:
             return []
-        extra = subtract(self._order_amount, ordered)
-        if not exceeds(net, add(summed, extra), bound.amount_bp, bound.amount_slack):
+        extra = self._extra(net, bill.decimal("tax"), bound)
+        if extra is None or not exceeds(net, add(summed, extra), bound.amount_bp, bound.amount_slack):
             return []
         text = f"amount: {name(bill)} says {render(net)} without tax, its lines come to {render(summed)}"
         return [doubt("NET_SUM", text, render(net), render(summed), bill)]
+
+    def _extra(self, net: Scaled, tax: Scaled | None, bound: Tolerances) -> Scaled | None:
+        """What the orders ask for beyond their lines; nothing where that is the tax, at the bill's own rate."""
+        ordered = _total(line_total(order) for order in self._orders)
+        if ordered is None or self._order_amount is None:
+            return None
+        extra = subtract(self._order_amount, ordered)
+        if tax is None:
+            return extra
+        in_tax = not decimal_text.differs(
+            multiply(extra, net), multiply(ordered, tax), bound.amount_bp, multiply(bound.amount_slack, net)
+        )
+        return NOTHING if in_tax else extra
 
 
 def on_the_way(trade: Trade, book: Book) -> tuple[Document, ...]:

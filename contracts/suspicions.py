@@ -1,14 +1,16 @@
 """What is suspicious about a bill though its papers do not contradict each other ([3]): alerts, no verdict.
 
-LIKELY_DUPLICATE  a bill without goods of its own (no order found, or more billed than ordered or moved) that has the
-                  parties, currency and amount of another, and its order or about its date
+LIKELY_DUPLICATE  a bill that has the parties, currency and amount of another and names the same despatch or receipt;
+                  or that has no goods of its own (no order found, or more billed than ordered or moved) and names
+                  the same order, or none at about the same date. Not where a credit note takes one of them back
 BACKDATED         a bill dated clearly before the despatch or receipt that it names, or before all goods were sent; or
                   against the order of numbers of its issuer's series, where that series is otherwise in order
 PHANTOM           a bill whose receipt its own seller issued; or for which the buyer shows no receipt, or papers that
                   it names are not sealed, `phantom_days` after its sealing and date, unless the buyer confirmed it
 
 State, on the consortium chain, in the credit contract's namespace:
-    ("alike", enterprise identifier, currency, amount) -> [[chain, kind, issuer, number]], the newest ALIKE_KEPT
+    ("alike", enterprise identifier, currency, amount) -> [[chain, kind, issuer, number, day, orders, moves]], the
+        newest ALIKE_KEPT; orders, moves: numbers of the orders, despatches and receipts named
     ("series", issuer identifier, kind, prefix, page): an ordered map of number -> first and last second, place
     ("series_order", issuer identifier, kind, prefix) -> [bills, of them out of order]
     ("due", day, n) -> [chain, kind, issuer, number]; ("due_count", day)
@@ -19,8 +21,7 @@ State, on the consortium chain, in the credit contract's namespace:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from contracts.alerts import Alarm
 from contracts.context import Context
@@ -42,11 +43,13 @@ from contracts.truth import (
 from contracts.verdicts import is_confirmed, packed, unpacked
 
 ALIKE_KEPT: Final = 64
-SERIES_LEARNT: Final = 5  # bills before a series is trusted
+NAMED_KEPT: Final = 8
+SERIES_LEARNT: Final = 8  # bills before a series is trusted
 DAYS_PER_BLOCK: Final = 64
 DUE_PER_BLOCK: Final = 256
 
 _MORE_THAN_MOVED: Final = ("QUANTITY_ORDERED", "QUANTITY_DESPATCHED", "QUANTITY_RECEIVED", "AMOUNT")
+_MOVES: Final = ("despatch", "receipt")
 _NOT_SETTLED: Final = ("AWAITED", "RECEIPT_MISSING", "RECEIPT_ISSUER")
 _NUMBER: Final = re.compile(r"(.*?)([0-9]{1,15})", re.ASCII | re.DOTALL)
 
@@ -61,16 +64,17 @@ def enter(ctx: Context, reader: Reader, alarm: Alarm, bill: Document, *, known: 
         return
     key = ("alike", bill.record.enterprise, bill.text("currency"), render(amount))
     rows = ctx.get(*key) or []
-    row = list(place_of(bill))
+    row = _Row.of(bill).stored()
     if row not in rows:
-        ctx.put(*key, value=[*rows, row][-ALIKE_KEPT:])
+        others = [other for other in rows if other[:4] != row[:4]]
+        ctx.put(*key, value=[*others, row][-ALIKE_KEPT:])
 
 
 def look(ctx: Context, reader: Reader, alarm: Alarm, verdict: Verdict, book: Book, universe: Enterprise) -> None:
     """Everything that the state of its trade says about one bill of the enterprise."""
     if verdict.status == DUPLICATE or verdict.bill.kind == "credit_note":
         return
-    _likely_duplicate(ctx, reader, alarm, verdict, universe)
+    _likely_duplicate(ctx, reader, alarm, verdict, book, universe)
     _billed_before_goods(alarm, verdict, book)
     _phantom(ctx, reader, alarm, verdict)
 
@@ -107,55 +111,88 @@ def fall_due(ctx: Context) -> list[Place]:
     return found
 
 
-def _likely_duplicate(ctx: Context, reader: Reader, alarm: Alarm, verdict: Verdict, universe: Enterprise) -> None:
+class _Row(NamedTuple):
+    """What of a bill is compared before it is read."""
+
+    place: Place
+    day: int
+    orders: list[str]
+    moves: list[str]
+
+    @classmethod
+    def of(cls, bill: Document) -> _Row:
+        links = bill.record.links
+        orders = sorted({number for relation, _, number in links if relation == "order"})
+        moves = sorted({f"{relation} {number}" for relation, _, number in links if relation in _MOVES})
+        day = bill.occurred.first // SECONDS_PER_DAY
+        return cls(place_of(bill), day, orders[:NAMED_KEPT], moves[:NAMED_KEPT])
+
+    def stored(self) -> list[Any]:
+        """As it stands in the state."""
+        return [*self.place, self.day, self.orders, self.moves]
+
+
+def _likely_duplicate(
+    ctx: Context, reader: Reader, alarm: Alarm, verdict: Verdict, book: Book, universe: Enterprise
+) -> None:
     bill = verdict.bill
+    if verdict.amount is None:
+        return
     without_goods = verdict.status == UNMATCHED or (
         verdict.status == CONTRADICTED and any(found.rule in _MORE_THAN_MOVED for found in verdict.findings)
     )
-    if not without_goods or verdict.amount is None:
-        return
-    for other in _alike(ctx, reader, bill, universe):
-        if not _is_alike(bill, other, reader):
-            continue
-        first, second = sorted((bill, other), key=seal_order)
-        amount = render(verdict.amount)
-        said = f"{amount} {bill.text('currency')}".strip()
-        alarm.raise_about(
-            (second, first),
-            rule="LIKELY_DUPLICATE",
-            text=f"duplicate: {name(second)} bills {said} like {name(first)} to the same buyer; nothing else moved",
-            mark=[list(first.key), list(second.key)],
-            status=verdict.status,
-            ours=amount,
-            theirs=amount,
-        )
-        return
-
-
-def _alike(ctx: Context, reader: Reader, bill: Document, universe: Enterprise) -> Iterable[Document]:
-    """Other bills of the enterprise with the same currency and amount."""
-    amount = bill_amount(bill) or NOTHING
+    own = _Row.of(bill)
+    near = watch(bill.template).alike_days
     for identifier in universe.identifiers:
-        for chain, kind, issuer, number in ctx.get("alike", identifier, bill.text("currency"), render(amount)) or []:
-            own = number == bill.number and same_party(issuer, bill.record.issuer, reader.party_of)
-            other = None if own else reader.document(chain, (kind, issuer, number))
-            if other is not None and render(bill_amount(other) or NOTHING) == render(amount):
-                yield other
+        for stored in ctx.get("alike", identifier, bill.text("currency"), render(verdict.amount)) or []:
+            row = _Row((stored[0], stored[1], stored[2], stored[3]), *stored[4:])
+            if _is_alike(own, row, near, without_goods=without_goods) and row.place[1:] != own.place[1:]:
+                other = reader.document(row.place[0], row.place[1:])
+                if other is not None and _is_same_sale(bill, other, reader) and not _taken_back(verdict, other, book):
+                    _raise_duplicate(alarm, verdict, other)
+                    return
 
 
-def _is_alike(bill: Document, other: Document, reader: Reader) -> bool:
-    ours, theirs = bill.record.counterparty, other.record.counterparty
-    same_buyer = same_party(ours, theirs, reader.party_of) or same_name(
-        bill.text("buyer_name"), other.text("buyer_name")
-    )
-    if not same_buyer:
+def _is_alike(own: _Row, other: _Row, near: int, *, without_goods: bool) -> bool:
+    if own.moves and other.moves:
+        return bool(set(own.moves) & set(other.moves))
+    if not without_goods:
         return False
-    near = watch(bill.template).alike_days * SECONDS_PER_DAY
-    is_near = abs(bill.occurred.first - other.occurred.first) <= near
-    orders = [{number for relation, _, number in doc.record.links if relation == "order"} for doc in (bill, other)]
-    if orders[0] and orders[1]:
-        return bool(orders[0] & orders[1])
-    return is_near
+    if own.orders and other.orders:
+        return bool(set(own.orders) & set(other.orders))
+    return abs(own.day - other.day) <= near
+
+
+def _is_same_sale(bill: Document, other: Document, reader: Reader) -> bool:
+    """Another bill, of the same amount, to the same buyer."""
+    if other.number == bill.number and same_party(other.record.issuer, bill.record.issuer, reader.party_of):
+        return False
+    if render(bill_amount(other) or NOTHING) != render(bill_amount(bill) or NOTHING):
+        return False
+    ours, theirs = bill.record.counterparty, other.record.counterparty
+    return same_party(ours, theirs, reader.party_of) or same_name(bill.text("buyer_name"), other.text("buyer_name"))
+
+
+def _taken_back(verdict: Verdict, other: Document, book: Book) -> bool:
+    """A credit note of the trade is about one of the two: what was credited may be billed anew."""
+    ids = {verdict.bill.id, other.id}
+    notes = verdict.trade.credit_notes
+    return any(invoice.id in ids for note in notes for invoice in book.linked(note, "invoice"))
+
+
+def _raise_duplicate(alarm: Alarm, verdict: Verdict, other: Document) -> None:
+    first, second = sorted((verdict.bill, other), key=seal_order)
+    amount = render(verdict.amount or NOTHING)
+    said = f"{amount} {verdict.bill.text('currency')}".strip()
+    alarm.raise_about(
+        (second, first),
+        rule="LIKELY_DUPLICATE",
+        text=f"duplicate: {name(second)} bills {said} like {name(first)} to the same buyer; nothing else moved",
+        mark=[list(first.key), list(second.key)],
+        status=verdict.status,
+        ours=amount,
+        theirs=amount,
+    )
 
 
 def _billed_before_goods(alarm: Alarm, verdict: Verdict, book: Book) -> None:
