@@ -13,10 +13,11 @@ from chain.codec import load
 from chain.state import NodePath, StateTree
 from chain.store import KeyValue, StoreError, chain_prefix, height_of_inverse, inverse, successor
 
-CACHE_VALUES: Final = 24_000
-"""Newest rows kept in memory per chain (a LevelDB read costs about 12 µs)."""
-CACHE_ROW_BYTES: Final = 320
-"""Longer rows are not kept when written: records are rarely read again, the sums beside them always."""
+CACHE_BYTES: Final = 6 << 20
+"""Newest rows that somebody has read, kept in memory per chain (a LevelDB read costs about 12 µs)."""
+CACHE_ROW_COST: Final = 160
+"""Bytes that a row takes beside its own and its key's."""
+ABSENT_KEYS: Final = 20_000
 CACHE_SHARED: Final = 10_000
 FORGET_DEPTH: Final = 5
 """Tree levels that stay in memory when the rest is forgotten: 4^5 branches at most."""
@@ -36,6 +37,7 @@ class ChainState:
         self._deletions = chain_prefix(b"d", chain)
         self._has_deletions = store.get(self._deletions) is not None
         self._cache: dict[bytes, bytes | None] = {}
+        self._cache_bytes = 0
         self._absent: set[bytes] = set()
         """Keys found absent since the last block: most are written in the next one."""
         self._shared: dict[bytes, Any] = {}
@@ -48,7 +50,7 @@ class ChainState:
             if key in self._absent:
                 return None
             if self.tree.is_absent(key):  # a third of what the store takes to find nothing
-                if len(self._absent) < CACHE_VALUES:
+                if len(self._absent) < ABSENT_KEYS:
                     self._absent.add(key)
                 return None
             row = self._row(key)
@@ -110,10 +112,8 @@ class ChainState:
         self._absent.clear()
         for key, value in writes.items():
             if key in self._cache:  # somebody reads it; what is only written would push that out
-                del self._cache[key]  # and back at the end: the oldest go first
-                row = stamp + (value or b"")
-                if len(row) <= CACHE_ROW_BYTES:
-                    self._cache[key] = row
+                self._drop(key)  # and back at the end: the oldest go first
+                self._remember(key, stamp + (value or b""))
             self._shared.pop(key, None)
 
     @property
@@ -143,11 +143,16 @@ class ChainState:
         return row  # type: ignore[return-value]  # the sentinel is gone by here
 
     def _remember(self, key: bytes, row: bytes | None) -> None:
-        if len(self._cache) >= CACHE_VALUES:
+        if self._cache_bytes >= CACHE_BYTES:
             # The oldest tenth goes: dicts keep insertion order, and a hot key comes back with its next write.
-            for old in list(self._cache)[: CACHE_VALUES // 10]:
-                del self._cache[old]
+            for old in list(self._cache)[: len(self._cache) // 10 + 1]:
+                self._drop(old)
         self._cache[key] = row
+        self._cache_bytes += CACHE_ROW_COST + len(key) + len(row or b"")
+
+    def _drop(self, key: bytes) -> None:
+        row = self._cache.pop(key)
+        self._cache_bytes -= CACHE_ROW_COST + len(key) + len(row or b"")
 
     def _newest_node(self, path: NodePath) -> bytes | None:
         prefix = self._nodes + path

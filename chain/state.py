@@ -145,14 +145,15 @@ class StateTree:
         """True where the nodes in memory show that the key is not in the map; False where it is, or to know would
         need a read."""
         key_hash = sha256(key).digest()
-        node: Node | None = self._node
-        level = 0
-        while isinstance(node, Branch):
-            slot = _slot(key_hash, level)
+        node: Any = self._node
+        way, shift = int.from_bytes(key_hash, "big"), 8 * _HASH
+        while type(node) is Branch:
+            shift -= 2
+            slot = way >> shift & 3
             if not node.counts[slot]:
                 return True
-            node, level = node.children[slot], level + 1
-        return node is not None and not node.startswith(key_hash, _place(node, key_hash))
+            node = node.children[slot]
+        return node is not None and node.find(key_hash) < 0
 
     def forget(self, depth: int = 0) -> StateTree:
         """The same version with everything below ``depth`` levels unread again: bounds memory."""

@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -40,7 +41,9 @@ MEMBERS: Final = ("erp", "guarantor", "lender", "procurement")
 TEMPLATE: Final = "bench"
 KIND: Final = "delivery"
 ENTERPRISES: Final = 2_000
-BATCH: Final = 100
+BATCH: Final = 250
+"""Records under one signature: those of one enterprise, as an ERP exports them for one supplier."""
+FIRST_EVENT: Final = 1_704_067_200  # 2024-01-01
 OUTSTANDING: Final = 3_000
 """Transactions sent and not yet committed while saturating."""
 OUTSTANDING_BATCHES: Final = 80
@@ -253,11 +256,9 @@ class _Load:
         return {member: iter(listed) for member, listed in made.items()}
 
     def _transaction(self, member: str, batch: int) -> Transaction:
-        records = []
-        for _ in range(batch):
-            self._serial += 1
-            records.append(sample_record(self._serial))
-        return sample_transaction(self._network_id, member, self._signers[member], records)
+        first = self._serial + 1
+        self._serial += batch
+        return sample_transaction(self._network_id, member, self._signers[member], sample_batch(first, batch))
 
     async def _send(
         self, client: httpx.AsyncClient, url: str, queue: Iterator[tuple[str, bytes]], plan: _Plan
@@ -328,8 +329,11 @@ def usage_of(pid: int) -> tuple[float, int]:
     return (int(fields[11]) + int(fields[12])) / ticks, pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def sample_record(serial: int) -> bytes:
-    """One record of the bench template: ten fields, all checked, aggregates updated."""
+def sample_record(serial: int, enterprise: int | None = None) -> bytes:
+    """One record of the bench template: ten fields, all checked, two of them held against the record before.
+
+    Events come in order, as a system that writes them exports them. enterprise: its number, else one after another.
+    """
     fields = {
         "amount": f"{100 + serial % 900}.50",
         "batch": f"B{serial % 1000}",
@@ -342,12 +346,19 @@ def sample_record(serial: int) -> bytes:
         "unit": "C62",
         "warehouse": f"W{serial % 20}",
     }
-    enterprise = f"BENCH:{serial % ENTERPRISES}"
+    whose = f"BENCH:{serial % ENTERPRISES if enterprise is None else enterprise}"
+    occurred = datetime.fromtimestamp(FIRST_EVENT + 10 * serial, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     source = ["bench", "bench", "1", bytes(32), 1]
     return encode(
-        ["tally/record", 1, KIND, "BENCH:buyer", f"D{serial:010d}", enterprise, "BENCH:buyer", TEMPLATE, 1,
-         "2026-11-21", [], source, fields, None, None]
+        ["tally/record", 1, KIND, "BENCH:buyer", f"D{serial:010d}", whose, "BENCH:buyer", TEMPLATE, 1,
+         occurred, [], source, fields, None, None]
     )  # fmt: skip
+
+
+def sample_batch(first: int, count: int) -> list[bytes]:
+    """Records from a serial number on: one record, or a batch of one enterprise, each batch of the next one."""
+    enterprise = first // count % ENTERPRISES
+    return [sample_record(serial, enterprise) for serial in range(first, first + count)]
 
 
 def sample_transaction(network_id: bytes, member: str, key: SigningKey, records: list[bytes]) -> Transaction:

@@ -360,7 +360,7 @@ def test_memory_is_given_back_without_a_change(consortium: Consortium, monkeypat
     busy(consortium)
     monkeypatch.setattr(ledgers, "FORGET_AFTER", 0)
     monkeypatch.setattr("chain.chainstate.FORGET_DEPTH", 0)
-    monkeypatch.setattr("chain.chainstate.CACHE_VALUES", 10)
+    monkeypatch.setattr("chain.chainstate.CACHE_BYTES", 2_000)
     monkeypatch.setattr("chain.chainstate.CACHE_SHARED", 1)
     small = Consortium()
     busy(small)
