@@ -151,7 +151,7 @@ def content_hash(array: list[Value], hash_value: Callable[[Value], bytes]) -> by
 
 
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
-_INSTANT = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})Z")
+_CLOCK = re.compile(r"T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])Z")
 _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
@@ -165,13 +165,12 @@ def moment(text: str, time_zone_minutes: int = 0) -> Moment:
     if match is not None:
         first = _days(text, *map(int, match.groups())) * SECONDS_PER_DAY - time_zone_minutes * 60
         return Moment(first, first + SECONDS_PER_DAY)
-    match = _INSTANT.fullmatch(text)
+    match = _CLOCK.fullmatch(text, 10)
     if match is None:
         raise _wrong_date(text)
-    year, month, day, hour, minute, second = map(int, match.groups())
-    if hour > 23 or minute > 59 or second > 59:
-        raise _wrong_date(text)
-    instant = _days(text, year, month, day) * SECONDS_PER_DAY + hour * 3_600 + minute * 60 + second
+    hour, minute, second = match.groups()
+    midnight = moment(text[:10]).first
+    instant = midnight + int(hour) * 3_600 + int(minute) * 60 + int(second)
     return Moment(instant, instant)
 
 
