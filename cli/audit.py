@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -111,11 +112,12 @@ def _state(session: Session, words: tuple[str, ...], at: int | None) -> bytes:
 
 
 def _evidence(session: Session, assessment_id: bytes) -> list[bytes]:
-    """Proofs of the contract, the guarantees and of each bill with its orders, deliveries and receipts."""
+    """Proofs of contract, guarantees, what the reasons name, and of each bill with the papers behind it."""
+    from cli.explain import evidence_of
+
     found: dict[str, Any] = session.client.state("consortium", "credit", "assessment", assessment_id)
     ids = [found["contract_id"], *found["guarantees"]]
-    for bill in found["bills"]:
-        ids += [bill["id"], *(row["id"] for name in ("orders", "despatches", "receipts") for row in bill[name])]
     for reason in found["reasons"]:
         ids += reason["evidence"]
+    ids += islice(evidence_of(session.client, found), MAX_EVIDENCE)
     return [session.client.prove_record(record) for record in list(dict.fromkeys(ids))[:MAX_EVIDENCE]]

@@ -75,6 +75,29 @@ def gather(client: Client, what: str, at: int | None, with_records: bool) -> dic
     return {"height": now.height, "time": now.time, "explained": found}
 
 
+def evidence_of(client: Client, assessment: dict[str, Any]) -> Iterator[bytes]:
+    """Ids of the records that an assessment's bills rest on: those it shows, then its contract's matched bills."""
+    from contracts.evidence import Reader
+
+    then = StateView(client, assessment["height"])
+    reader = Reader(cast("Context", then))
+    kind, _, number = assessment["contract"]
+
+    def papers(verdict: dict[str, Any]) -> Iterator[bytes]:
+        yield verdict["id"]
+        for chain, *key in (place for name in ("orders", "despatches", "receipts") for place in verdict[name]):
+            yield then.read(chain, "records", "record", *key)["id"]
+
+    for bill in assessment["bills"]:
+        yield from papers(bill)
+    for doc in _documents(client, then, reader, reader.enterprise(assessment["enterprise"])):
+        verdict = then.get("verdict", doc.chain, *doc.key) if doc.category == "bill" else None
+        if verdict is None or verdict["status"] != "matched" or not verdict["contract"]:
+            continue
+        if (verdict["contract"][0], verdict["contract"][2]) == (kind, number):
+            yield from papers(verdict)
+
+
 def resolve(view: StateView, what: str) -> list[Asked]:
     """The applications that a name or id stands for, newest first. Raises CliError where there is none."""
     if is_digest(what):
@@ -224,7 +247,8 @@ def _bills(then: StateView, documents: list[Document]) -> list[dict[str, Any]]:
         verdict = then.get("verdict", doc.chain, *doc.key) if doc.category == "bill" else None
         if verdict is not None:
             names = ("amount", "currency", "status", "confirmed")
-            place = {"id": doc.id, "chain": doc.chain, "kind": doc.kind, "number": doc.number}
+            place = {"id": doc.id, "chain": doc.chain, "kind": doc.kind, "issuer": doc.record.issuer}
+            place |= {"number": doc.number}
             rows.append({**place, **{name: verdict[name] for name in names}})
     return rows
 

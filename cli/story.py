@@ -123,7 +123,7 @@ class Story:
         """Bind contract, bills, guarantees, assessment, decision and disbursement of each deal together."""
         for deal in self.deals:
             assessed = deal.assessment
-            records = [deal.paper.id, *assessed["guarantees"], *(bill["id"] for bill in assessed["bills"])]
+            records = [deal.paper.id, *assessed["guarantees"], *(bill["id"] for bill in deal.bills)]
             subjects = [*dict.fromkeys(records), f"assessment:{assessed['id']}", f"decision:{deal.decision['id']}"]
             if deal.paid:
                 subjects.append(f"disbursement:{deal.paid['id']}")

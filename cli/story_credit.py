@@ -48,6 +48,7 @@ class Deal:
     paper: Paper
     application: str = ""
     assessment: dict[str, Any] = field(default_factory=dict)
+    bills: list[dict[str, Any]] = field(default_factory=list)
     decision: dict[str, Any] = field(default_factory=dict)
     paid: dict[str, Any] = field(default_factory=dict)
     preservation: dict[str, Any] = field(default_factory=dict)
@@ -134,6 +135,8 @@ class Desk:
         deal.assessment = self._tally.do(LENDER, "credit assess", deal.application)
         self._teller.say("Every node has computed this from all chains; the lender's shows it:")
         self._teller.show(credit_words.assessment(deal.assessment), deeper="  ")
+        explained = self._tally.do(LENDER, "credit explain", deal.application, records=True)["explained"]
+        deal.bills = explained[0]["bills"]
         for bill in deal.assessment["bills"]:
             for finding in bill["findings"]:
                 if finding["contradicts"]:
@@ -170,7 +173,19 @@ class Desk:
             LENDER, "credit decide", deal.application,
             approve=decimal_text(assessed["limit"], assessed["scale"]), term_days=TERM_DAYS, rate_bp=RATE_BP,
         )  # fmt: skip
-        deal.paid = self._tally.do(LENDER, "credit disburse", deal.application)
+        self._pay_out(deal)
+
+    def _pay_out(self, deal: Deal) -> None:
+        """What the collateral carries today; the rest follows with the evidence."""
+        line = self._tally.do(LENDER, "credit line", deal.application)
+        amount = min(line["approved"], line["room"]["available"])
+        if amount < line["approved"]:
+            base = deal.money(line["room"]["base"])
+            self._teller.say(f"The collateral carries {base} today; more can be drawn as goods and bills move.")
+        if amount == 0:
+            return
+        paid = decimal_text(amount, line["scale"])
+        deal.paid = self._tally.do(LENDER, "credit disburse", deal.application, amount=paid)
         self._teller.say(f"Paid out: {deal.money(deal.paid['amount'])}, loan {deal.paid['loan'][1]}.")
 
     def _shares_guarantee(self, deal: Deal) -> bool:
@@ -179,9 +194,9 @@ class Desk:
 
     def _confirm_bills(self, deal: Deal) -> None:
         """Each buyer stands for the bills that agree with what it ordered and received."""
-        true = [bill for bill in deal.assessment["bills"] if bill["status"] == "matched"]
+        true = [bill for bill in deal.bills if bill["status"] == "matched"]
         for bill in true:
-            paper = self._papers.get((bill["bill"][0], bill["bill"][1], bill["bill"][2]))
+            paper = self._papers.get((bill["kind"], bill["issuer"], bill["number"]))
             party = paper.draft.counterparty if paper is not None else None
             debtor = self._cast.by_identifier.get(party.id) if party is not None else None
             if paper is not None and debtor is not None and debtor is not deal.enterprise:
