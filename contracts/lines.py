@@ -7,7 +7,7 @@ lender, who decides (credit.extend). A closing that is not through when the next
 one: what was attained is granted then.
 
 Bounded by block; what does not fit waits in the state:
-    ("lines_due",)  -> enterprises whose lines are to be looked at, oldest first
+    ("lines_due",)  -> applications whose lines are to be looked at, in the order they came up
     ("closing",)    -> {period, next}: period being closed, and how many lines of the index are still to do
     ("increment", application, period) -> {credibility, completion, grants, limit, available, steps, ...}
 """
@@ -25,7 +25,7 @@ from contracts.explained import Steps
 from contracts.increments import Grant
 from contracts.periods import Period
 
-WORK_PER_BLOCK: Final = 2_048  # reads of the state, roughly
+WORK_PER_BLOCK: Final = 2_048  # reads of the state, roughly, of each of the two hooks; a line tells at most 2 events
 LINE_WORK: Final = 16  # of one line, beside its receivables
 PLEDGE_WORK: Final = 4  # of one receivable
 
@@ -35,18 +35,18 @@ def begin_block(ctx: Context, reader: Reader, judged: Collection[str]) -> None:
 
     judged: ids of the enterprises of which something was judged since the last block.
     """
-    before: list[str] = ctx.get("lines_due") or []
-    due = list(dict.fromkeys([*before, *(name for name in judged if credit_line.ids_of(ctx, name))]))
-    work = WORK_PER_BLOCK
-    while due and work > 0:
-        for application in credit_line.ids_of(ctx, due[0]):
-            line = credit_line.load(ctx, application)
-            if line["state"] != CLOSED:
-                work -= _cost(ctx, application)
-                take_back(ctx, reader, line, deal_of(ctx, reader, line))
-        due = due[1:]
-    if due:
-        ctx.put("lines_due", value=due)
+    before: list[bytes] = ctx.get("lines_due") or []
+    fresh = (application for enterprise in judged for application in credit_line.ids_of(ctx, enterprise))
+    due = list(dict.fromkeys([*before, *fresh]))
+    work, done = WORK_PER_BLOCK, 0
+    while done < len(due) and work > 0:
+        work -= _cost(ctx, due[done])
+        line = credit_line.load(ctx, due[done])
+        if line["state"] != CLOSED:
+            take_back(ctx, reader, line, deal_of(ctx, reader, line))
+        done += 1
+    if done < len(due):
+        ctx.put("lines_due", value=due[done:])
     elif before:
         ctx.delete("lines_due")
     repayments.find_overdue(ctx)

@@ -34,7 +34,8 @@ Row: TypeAlias = list[Any]  # as in ("schedule", application)
 MAX_MONEY: Final = 2**53  # minor units of one instalment or payment
 MAX_INSTALMENTS: Final = 120  # of one disbursement
 MAX_ROWS: Final = 512  # unpaid instalments of one line
-DUE_PER_BLOCK: Final = 64
+DUE_PER_BLOCK: Final = 64  # lines whose deadline has come
+TOLD_PER_BLOCK: Final = 64  # missed instalments: two events each, of the 1,024 that a receipt holds
 DAYS_PER_YEAR: Final = 365
 MAX_TERM_DAYS: Final = 36_500
 MS: Final = 1_000
@@ -184,7 +185,8 @@ def allocate(rows: list[Row], amount: int) -> tuple[list[Row], list[list[Any]]]:
 
 
 def find_overdue(ctx: Context) -> None:
-    """In begin_block: lines whose deadline has come, at most DUE_PER_BLOCK; each missed instalment is told once."""
+    """In begin_block: lines whose deadline has come; each missed instalment is told once, at most so many a block."""
+    told = 0
     for _ in range(DUE_PER_BLOCK):
         application_id = deadlines.take_due(ctx, ctx.time)
         if application_id is None:
@@ -196,7 +198,10 @@ def find_overdue(ctx: Context) -> None:
             line = {**line, "state": OVERDUE}
             credit_line.save(ctx, line)
         for row in missed:
-            _tell_overdue(ctx, line, row)
+            if told == TOLD_PER_BLOCK:
+                deadlines.put(ctx, row[DEADLINE], application_id)  # the rest of them in the next block
+                return
+            told += _tell_overdue(ctx, line, row)
         if len(missed) < len(rows):
             deadlines.put(ctx, rows[len(missed)][DEADLINE], application_id)
 
@@ -289,7 +294,8 @@ def _amount(record: Document, line: dict[str, Any]) -> int:
     return amount
 
 
-def _tell_overdue(ctx: Context, line: dict[str, Any], row: Row) -> None:
+def _tell_overdue(ctx: Context, line: dict[str, Any], row: Row) -> int:
+    """Alert and notice of a missed instalment, unless it was told before; gives how many were told, 0 or 1."""
     amount, paid_out = _open_amount(row), ctx.get("disbursement", row[PAID_OUT])
     raised = alerts.raise_alert(
         ctx,
@@ -301,9 +307,11 @@ def _tell_overdue(ctx: Context, line: dict[str, Any], row: Row) -> None:
         ours=row[DUE],
         mark=[line["application"], row[PAID_OUT], row[DUE]],
     )
-    if raised is not None:
-        data = {"due": row[DUE], "amount": amount, "loan": paid_out["loan"], "alert": raised}
-        notices.notify(ctx, "overdue", line["concerned"], {**credit_line.shown(line), **data})
+    if raised is None:
+        return 0
+    data = {"due": row[DUE], "amount": amount, "loan": paid_out["loan"], "alert": raised}
+    notices.notify(ctx, "overdue", line["concerned"], {**credit_line.shown(line), **data})
+    return 1
 
 
 def _open_amount(row: Row) -> int:

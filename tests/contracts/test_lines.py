@@ -219,7 +219,9 @@ def test_a_closing_of_many_lines_goes_on_in_later_blocks(monkeypatch: pytest.Mon
     assert [row["application"] for row in told(on.next_block(), "increment")] == [first]
     assert on.read(CONSORTIUM, "credit", "closing") is None
     reach(on, despatched=1)
-    assert [row["application"] for row in told(judge(on), "limit_lowered")] == [first, second]
+    assert [row["application"] for row in told(judge(on), "limit_lowered")] == [first]
+    assert [row["application"] for row in told(on.next_block(), "limit_lowered")] == [second]
+    assert on.read(CONSORTIUM, "credit", "lines_due") is None
 
 
 # what is available -----------------------------------------------------------------------------------------------

@@ -281,6 +281,19 @@ def test_a_loan_that_is_overdue_before_the_hook_comes_round_to_it_is_overdue(mon
     assert at.disburse(on, application, "L-3").code == "LINE_OVERDUE"
 
 
+def test_more_missed_instalments_than_a_block_may_tell_are_told_in_the_next_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("contracts.repayments.TOLD_PER_BLOCK", 2)
+    on = at.desk()
+    application = at.opened(on)
+    parts = [{"due": f"2026-01-{day:02d}", "principal": L0 // 5, "interest": 0} for day in range(2, 7)]
+    ok(at.disburse(on, application, schedule=parts))
+    seen = [len(told(on.next_block(time=days(20) + n), "overdue")) for n in range(4)]
+    assert seen == [2, 2, 1, 0]
+    assert line_of(on, application)["state"] == "overdue"
+
+
 def test_deadlines_come_out_in_order_whatever_order_they_went_in() -> None:
     chance = Random(5)
     on = trading.ledger()
