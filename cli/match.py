@@ -175,7 +175,7 @@ def _words(found: dict[str, Any]) -> list[str]:
     unit = (found["scale"], found["currency"])
     target = found["target"] or "nobody: see the verdicts"
     pairs = [("match", found["id"]), ("target", target), ("limit", money(found["limit"], *unit))]
-    pairs += [("data set", "/".join(found["dataset"][:2])), ("features", found["features"])]
+    pairs += [("data set", "/".join(found["dataset"][:2])), ("features", _features(found["features"]))]
     pairs += [("not known", found["unknown"] or None), ("its nearest records", found["bands"] or None)]
     if found["kind"] == "lending":
         heads = ["lender", "verdict", "predicted limit", "off by", "share of the like", "nearness"]
@@ -205,6 +205,11 @@ def _words(found: dict[str, Any]) -> list[str]:
         for row in found["entries"]
     ]
     return [*facts(pairs), "", *table(heads, rows), "", found["note"]]
+
+
+def _features(features: dict[str, Any]) -> str:
+    """The enterprise as the data set understood it."""
+    return ", ".join(f"{name} {'(none of the data)' if value == '' else value}" for name, value in features.items())
 
 
 def _plan(mapping: Path) -> Plan:

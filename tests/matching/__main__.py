@@ -6,9 +6,11 @@ About nine minutes on one core. Nothing of the data is copied into the project.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
 
 from contracts.preferences import MIN_RECORDS
 from node.connectors import market_model
+from node.connectors.market_csv import Table
 from tests.matching import sba, speed
 
 
@@ -21,11 +23,7 @@ def main() -> int:
     loans = sba.judged(exact)
     print(f"{len(exact.rows)} loans, {len(loans)} of lenders with more than {MIN_RECORDS}; leave-one-out\n")
     print("| | median absolute error | median ratio | target lender named |\n|---|---|---|---|")
-    exact_k, grouped_k = market_model.NEIGHBOURS_EXACT, market_model.NEIGHBOURS_GROUPED
-    scores = [*sba.baselines(exact, loans), sba.plain(exact, loans)]
-    scores += [sba.bettered(exact, loans, k, grouped=False) for k in (exact_k, grouped_k)]
-    scores += [sba.bettered(exact, loans, k, grouped=True) for k in (exact_k, grouped_k)]
-    for score in scores:
+    for score in _scores(exact, loans):
         share = 1_000 * score.hits // score.loans
         named = f"{share // 10}.{share % 10} % ({score.hits})"
         print(f"| {score.name} | ${score.error:,} | off by {score.ratio} % | {named} |", flush=True)
@@ -33,6 +31,15 @@ def main() -> int:
     for line in speed.report(exact):
         print(line)
     return 0
+
+
+def _scores(exact: Table, loans: Sequence[int]) -> Iterator[sba.Score]:
+    """Baselines first, then what each step from the plain rule to the published form changes."""
+    yield from sba.baselines(exact, loans)
+    yield sba.plain(exact, loans)
+    for grouped in (False, True):
+        for neighbours in (market_model.NEIGHBOURS_EXACT, market_model.NEIGHBOURS_GROUPED):
+            yield sba.bettered(exact, loans, neighbours, grouped=grouped)
 
 
 if __name__ == "__main__":
