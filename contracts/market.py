@@ -87,7 +87,7 @@ def publish(ctx: Context, args: Args) -> Value:
     document = arguments.mapping(args["dataset"], "dataset")
     identity = arguments.member_id(document.get("id"), "id")
     current: int = ctx.get("current", identity) or 0
-    if document.get("version") != current + 1:
+    if arguments.integer(document.get("version"), "version", 1, MAX_VALUE) != current + 1:
         raise ContractError(
             "WRONG_VERSION", f"version {current} of {identity!r} is the newest: the next one is {current + 1}"
         )
@@ -262,7 +262,7 @@ def _check_column(role_of: RoleOf, document: dict[str, Value], entry: dict[str, 
     coded = column.type in (Type.CODE, Type.INSTITUTION)
     feature = ("low", "high", "weight") if name in schema.FEATURES else ()
     arguments.expect(entry, "name", "width", "data", *(("codes",) if coded else ()), *feature)
-    width = entry["width"]
+    width = arguments.integer(entry["width"], f"width of {name}", 1, 8)
     if width not in WIDTHS or type(entry["data"]) is not bytes or len(entry["data"]) != width * document["rows"]:
         raise ContractError("WRONG_DATASET", f"column {name!r} holds {document['rows']} values of 1, 2, 4 or 8 bytes")
     if feature:
