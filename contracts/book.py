@@ -55,12 +55,12 @@ def run(ctx: Context, reader: Reader) -> tuple[str, ...]:
     Gives the ids (party, else identifier) of the enterprises of which something was judged since the last block.
     """
     work = _Work(ctx, reader, READS_PER_BLOCK, ALERTS_PER_BLOCK)
-    for place in suspicions.fall_due(ctx):
-        work.pending.add(trades.touched_by(ctx, reader, place))
-    work.take_claims(CLAIMED_PER_BLOCK)
-    work.judge_pending()
-    if not work.pending:
+    if work.judge_pending():
         work.take_log(PAPERS_PER_BLOCK)
+        # Now that the block's own papers are here: whoever was to show one by today may just have done so.
+        work.take_claims(CLAIMED_PER_BLOCK)
+        for place in suspicions.fall_due(ctx):
+            work.pending.add(trades.touched_by(ctx, reader, place))
         work.judge_pending()
     work.pending.save()
     settled: list[str] = ctx.get("settled") or []

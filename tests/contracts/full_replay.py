@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from contracts import progress, trades, verdicts
+from contracts.decimal_text import render
 from contracts.documents import Document, document, party_key
 from contracts.evidence import Reader
 from contracts.matching import JOINED_KINDS, REMITTANCE, Book, is_paper
@@ -94,7 +95,7 @@ def _judged(
             found[("lead", lead.chain, *lead.key)] = {
                 "row": list(share.row),
                 "currency": share.currency,
-                "stages": {stage: verdicts.render(value) for stage, value in share.stages.items() if value.units},
+                "stages": {stage: render(value) for stage, value in share.stages.items() if value.units},
             }
     return found
 

@@ -57,12 +57,12 @@ class Score(NamedTuple):
         return self.false_alarms / self.clean
 
 
-def measure(histories: int, seed: int = 1) -> dict[str, Score]:
+def measure(histories: int, seed: int = 1, *, sellers: int = 3, trades: int = 14) -> dict[str, Score]:
     """So many clean histories, and as many of each kind with one fake in it."""
     clean = 0
     false: dict[str, int] = dict.fromkeys(PLANTS, 0)
     for n in range(histories):
-        world = World(seed * 1_000_003 + n)
+        world = World(seed * 1_000_003 + n, sellers, trades)
         bills = {paper.id for paper in world.papers if paper.kind == "invoice"}
         clean += len(bills)
         alerts = run(world)
@@ -74,7 +74,7 @@ def measure(histories: int, seed: int = 1) -> dict[str, Score]:
     for position, (kind, plant) in enumerate(PLANTS.items()):
         days = []
         for n in range(histories):
-            world = World(seed * 1_000_003 + 500_000 + position * 50_000 + n)
+            world = World(seed * 1_000_003 + 500_000 + position * 50_000 + n, sellers, trades)
             fakes = plant(world)
             day = caught_on(run(world), fakes)
             if day is not None:
