@@ -169,7 +169,9 @@ def verdicts(prepared: dict[str, Prepared]) -> dict[str, str]:
     book = Book(
         [
             documents.document(
-                "erp", {"record": item.record, "id": item.id, "height": 1, "time": 1_795_500_000_000}, TEMPLATE
+                "erp",
+                {"record": item.record, "id": item.id, "height": 1, "time": 1_795_500_000_000, "period": 1},
+                TEMPLATE,
             )
             for item in prepared.values()
         ],
