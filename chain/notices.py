@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from chain.block import CONSORTIUM
-from chain.codec import decode, pack
+from chain.codec import decode, encode
 from chain.store import KeyValue, chain_prefix, successor
 from chain.transition import Transition
 from contracts.notices import TO
@@ -62,7 +62,7 @@ def notice_rows(height: int, time: int, outcome: Transition) -> Iterator[tuple[b
         for name, data in receipt.events:
             if TO in data:
                 place = _place(Cursor(height, sequence))
-                value = pack([time, receipt.tx_id, name, data])
+                value = encode([time, receipt.tx_id, name, data])
                 for recipient in data[TO]:
                     yield chain_prefix(_PREFIX, recipient) + place, value
                 sequence += 1
