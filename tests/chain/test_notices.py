@@ -63,7 +63,7 @@ def test_a_cursor_is_read_as_it_is_written(cursor: Cursor) -> None:
     assert Cursor.parse(str(cursor)) == cursor
 
 
-@pytest.mark.parametrize("text", ["", "7", "7.", ".7", "-1.0", "1.-1", "1.x", "1.0.0", "٣.0", "9223372036854775808.0"])
+@pytest.mark.parametrize("text", ["", "7", "7.", ".7", "-1.0", "1.-1", "1.x", "1.0.0", "٣.0", f"{2**63}.0"])
 def test_what_is_no_cursor_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no cursor"):
         Cursor.parse(text)
