@@ -97,6 +97,8 @@ def _moment_of(raw: str, forms: tuple[str, ...], zone_of_all: str) -> str:
     day = f"{match['year']}-{match['month']:0>2}-{match['day']:0>2}"
     if match["hour"] is None:
         return values.moment(day, None, "").text
+    if int(match["hour"]) > 23 or int(match["minute"]) > 59 or int(match["second"] or 0) > 59:
+        raise ConnectorError("BAD_VALUE", "no time of day", "")
     zone = match["zone"] or zone_of_all
     if len(zone) == 5:
         zone = f"{zone[:3]}:{zone[3:]}"
