@@ -46,13 +46,17 @@ def index_rows(height: int, outcome: Transition) -> Iterator[tuple[bytes, bytes]
         if chain == CONSORTIUM:
             continue
         of_number, of_enterprise = chain_prefix(b"x", chain), chain_prefix(b"y", chain)
+        kinds: dict[str, bytes] = {}
         name = chain.encode()
         for number, carried in enumerate(execution.carried):
             tx_id = carried.receipt.tx_id
             listed: dict[str, list[Any]] = {}
             for record_id, kind, issuer, label, enterprise in _sealed(carried):
                 yield b"i" + record_id + name, pack([kind, issuer, label, tx_id])
-                yield of_number + _key(kind, label, issuer), b""
+                of_kind = kinds.get(kind)
+                if of_kind is None:
+                    of_kind = kinds[kind] = of_number + _framed(kind)
+                yield of_kind + _framed(label) + issuer.encode(), b""
                 listed.setdefault(enterprise, []).append([kind, issuer, label, record_id])
             for enterprise, rows in listed.items():
                 yield of_enterprise + _framed(enterprise) + _place(Place(height, number)), pack([tx_id, rows])
@@ -70,7 +74,7 @@ def by_id(store: KeyValue, record_id: bytes) -> list[IndexedRecord]:
 
 def issuers(store: KeyValue, chain: str, kind: str, number: str, most: int = 100) -> list[str]:
     """Who issued a chain's records of a kind and number, sorted; at most ``most``."""
-    prefix = chain_prefix(b"x", chain) + _key(kind, number, "")
+    prefix = chain_prefix(b"x", chain) + _framed(kind) + _framed(number)
     return [key[len(prefix) :].decode() for key, _ in islice(store.scan(prefix, successor(prefix)), most)]
 
 
@@ -106,7 +110,3 @@ def _framed(text: str) -> bytes:
     """Length-framed, so that no text is a prefix of another's key."""
     encoded = text.encode()
     return len(encoded).to_bytes(2, "big") + encoded
-
-
-def _key(kind: str, number: str, issuer: str) -> bytes:
-    return _framed(kind) + _framed(number) + issuer.encode()

@@ -12,6 +12,8 @@ State, in the records contract's namespace: ("sums", enterprise) ->
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import add
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from contracts.access import CONSORTIUM
@@ -111,17 +113,13 @@ class Running:
         self._periods: list[tuple[int, list[int]]] = [] if entry is None else entry["periods"]
         self._total: Sums = _ZERO if entry is None else tuple(entry["total"])
         self._samples: dict[str, list[Any]] = {} if entry is None else entry["samples"]
-        self._changes: dict[int, list[int]] = {}
+        self._changes: dict[int, list[Sequence[int]]] = {}
         self._found: dict[str, list[tuple[int, list[Any]]]] = {}
         self._gone: set[bytes] = set()
 
     def add(self, period: int, sums: Sums) -> None:
         """Put in what a record of a period adds."""
-        change = self._changes.get(period)
-        if change is None:
-            self._changes[period] = list(sums)
-        else:
-            self._changes[period] = [a + b for a, b in zip(change, sums, strict=True)]
+        self._changes.setdefault(period, []).append(sums)
 
     def remove(self, period: int, sums: Sums, record_id: bytes) -> None:
         """Take out a superseded version: its sums, and itself from the samples."""
@@ -133,11 +131,7 @@ class Running:
     def steps(self, changes: list[Change]) -> None:
         """Put in steps judged and passed, each in the period of its later record."""
         for period, judged, passed in changes:
-            change = self._changes.get(period)
-            if change is None:
-                change = self._changes[period] = list(_ZERO)
-            change[STEPS] += judged
-            change[STEPS + 1] += passed
+            self.add(period, (*_ZERO[:STEPS], judged, passed))
 
     def sample(self, measure: str, rank: int, source: Source) -> None:
         """Remember a record that lowers a measure; of one transaction's the highest ranks are kept."""
@@ -151,11 +145,12 @@ class Running:
         """Put the sums into the state."""
         rows = dict(self._periods)
         total = list(self._total)
-        for period, change in self._changes.items():
-            total = [a + b for a, b in zip(total, change, strict=True)]
+        for period, changes in self._changes.items():
+            change = [*map(sum, zip(*changes, strict=True))]
+            total = [*map(add, total, change)]
             before = rows.get(period)
             if before is not None:
-                rows[period] = [a + b for a, b in zip(before, change, strict=True)]
+                rows[period] = [*map(add, before, change)]
             elif not rows or period > max(rows):
                 rows[period] = change
         newest = sorted(rows, reverse=True)[:PERIODS]

@@ -196,7 +196,8 @@ class _Batch:
     def _count(
         self, kind: Kind, record: Record, record_id: bytes, present: int, within: bool | None, delay: int | None
     ) -> None:
-        sums, source = self._running(record.enterprise), Source(record_id, record.kind, record.number)
+        sums = self._running(record.enterprise)
+        source = Source(record_id, record.kind, record.number)
         sums.add(self._period, aggregates.sums_of(kind, present, within, delay))
         if present < kind.asked:
             sums.sample(aggregates.CONFORMITY, kind.asked - present, source)

@@ -174,16 +174,17 @@ class Steps:
         """Each value of a record that has a threshold, with its key."""
         place = (occurred + _TIME_OFFSET).to_bytes(5, "big") + record_id[:ID_SIZE]
         source = Source(record_id, record.kind, record.number)
+        contract = _contract_of(record)
         for steady in rules:
             value = record.fields.get(steady.field)
             if isinstance(value, str):
-                series = _series_of(self._ctx, record, steady, _contract_of(record))
+                series = _series_of(self._ctx, record, steady, contract)
                 yield series.name + place + b"\x00\x00", _Value(series, period, value, source)
             elif value is not None:
                 column = LINE_COLUMNS.index(steady.column)
                 for number, row in enumerate(value):
                     if row[column]:
-                        subject = ("item", row[1], row[3]) if row[1] else (*_contract_of(record), row[3])
+                        subject = ("item", row[1], row[3]) if row[1] else (*contract, row[3])
                         series = _series_of(self._ctx, record, steady, subject)
                         key = series.name + place + number.to_bytes(2, "big")
                         yield key, _Value(series, period, row[column], source)
