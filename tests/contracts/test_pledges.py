@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from contracts import base
+from contracts import base, pledges
 from contracts.base import Collateral, Receivable
 from contracts.explained import Steps
 from contracts.model import Eligibility
@@ -14,7 +14,7 @@ from contracts.statistics import B
 from tests.contracts import lending_desk as at
 from tests.contracts import trading
 from tests.contracts.lending_desk import days, told
-from tests.contracts.memory_context import CONSORTIUM, Ledger, Receipt, key
+from tests.contracts.memory_context import CONSORTIUM, Ledger, MemoryContext, Receipt, key
 from tests.contracts.small_consortium import record_id
 from tests.contracts.trading import BUYER, DAY, SUPPLIER, ok, seal
 
@@ -36,6 +36,10 @@ def pledged(on: Ledger, number: str = "I-1", **changes: Any) -> bytes:
         "amount": 120_000,
     }
     return application
+
+
+def context(on: Ledger) -> MemoryContext:
+    return MemoryContext(on, CONSORTIUM, "credit")
 
 
 def pledge_of(on: Ledger, number: str = "I-1") -> dict[str, Any] | None:
@@ -87,6 +91,29 @@ def test_a_bill_cannot_be_pledged_again_under_another_identifier_of_its_issuer()
     args = {"application": second, "kind": "invoice", "issuer": "VAT:1", "number": "I-1"}
     receipt = on.call(CONSORTIUM, "credit.pledge", args, [key("lender-two")])
     assert ok(receipt)["held_by_other"] is True
+
+
+def test_a_pledge_is_found_by_the_identifier_it_was_made_under_before_that_was_registered() -> None:
+    on = at.desk()
+    pledged(on)
+    entry = pledge_of(on)
+    on.seed(CONSORTIUM, "credit", "pledge", "invoice", "identifier VAT:1", "I-7", value=entry)
+    assert pledges.held(context(on), trading.reader(on), ("invoice", SUPPLIER, "I-7")) is None
+    ok(on.call(CONSORTIUM, "registry.add_identifiers", {"party": "supplier", "identifiers": ["VAT:1"]}, [key("erp")]))
+    found = pledges.held(context(on), trading.reader(on), ("invoice", SUPPLIER, "I-7"))
+    assert found is not None
+    assert found.place == ("invoice", "identifier VAT:1", "I-7")
+
+
+def test_a_bill_cannot_back_two_loans_of_one_lender() -> None:
+    on = at.desk()
+    pledged(on, status="matched")
+    second = at.assessed(on, limit=at.L0 + 100)
+    at.loan(on, 100, "L-2")
+    ok(at.approve(on, second, 100, "L-2"))
+    receipt = at.pledge(on, second, "I-1")
+    assert ok(receipt)["held_by_other"] is True
+    assert [alert["rule"] for alert in told(receipt.events, "alert")] == ["DOUBLE_PLEDGE"]
 
 
 def test_released_it_may_back_another_loan() -> None:
@@ -367,6 +394,7 @@ def test_what_becomes_of_a_pledged_bill_changes_the_lines_base() -> None:
 def test_a_pledged_bill_that_is_corrected_downwards_carries_what_it_says_now() -> None:
     on = at.desk(model={"stage_advance": {**ADVANCE, "in_transit": 0, "order": 0}})
     application = pledged(on)
+    at.bill(on, "I-2")  # not pledged: more is open on the contract than the pledged bill says
     known = on.read("erp", "records", "record", "invoice", SUPPLIER, "I-1")["id"]
     links = [["order", BUYER, "O-I-1"]]
     half = trading.invoice("5", "120.00", "600.00", "0.00", "600.00", "I-1", links=links, corrects=known)
