@@ -6,8 +6,8 @@ closure; matching.py then tells them apart. Papers are entered under the enterpr
 several chains may name several enterprises: each copy is entered under all of them, so that every enterprise's book
 holds all copies.
 
-A closure of more than MAX_PAPERS papers is not judged paper by paper: it is `large`. Its topics are marked as met, so
-that each paper is visited once however much more comes in; a correction that makes it smaller unmarks them.
+A closure of more than MAX_PAPERS papers (or topics, or lines) is not judged: it is `large`. Its topics are marked as
+met, so that each paper is visited once however much more comes in; a correction that makes it smaller unmarks them.
 
 State, on the consortium chain, in the credit contract's namespace:
     ("about", enterprise identifier, kind, number, page) -> {places: [[chain, kind, issuer, number]]}; page 0 also has
@@ -22,12 +22,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from contracts.context import Context
-from contracts.documents import Document
+from contracts.documents import Document, lines
 from contracts.evidence import Reader
 from contracts.matching import JOINED_KINDS, REMITTANCE
 
 MAX_PAPERS: Final = 256  # of one trade; a larger one leaves its bills partial, TRADE_TOO_LARGE
 MAX_TOPICS: Final = 1_024  # of one trade, likewise
+MAX_LINES: Final = 16_384  # on the papers of one trade, likewise
 PAGE: Final = 16  # places
 
 Place: TypeAlias = tuple[str, str, str, str]  # chain, kind, issuer, number
@@ -141,6 +142,7 @@ class _Search:
         self._identifiers = identifiers
         self.found: dict[Place, Document] = {}
         self.topics: list[Topic] = []
+        self._lines = 0
         self._known: set[Topic] = set()
 
     def add(self, place: Place) -> None:
@@ -152,6 +154,7 @@ class _Search:
         if doc is None:
             return
         self.found[place] = doc
+        self._lines += len(lines(doc))
         if kind == REMITTANCE:
             for copy in copies_of(self._ctx, place):
                 self.add(copy)
@@ -169,9 +172,12 @@ class _Search:
             for identifier, head in zip(self._identifiers, heads, strict=True):
                 for place in _places(self._ctx, identifier, topic, head):
                     self.add(place)
-                if len(self.found) > MAX_PAPERS or len(self.topics) > MAX_TOPICS:
+                if not self._fits():
                     return False
-        return len(self.found) <= MAX_PAPERS and len(self.topics) <= MAX_TOPICS
+        return self._fits()
+
+    def _fits(self) -> bool:
+        return len(self.found) <= MAX_PAPERS and len(self.topics) <= MAX_TOPICS and self._lines <= MAX_LINES
 
 
 def _share_copies(ctx: Context, reader: Reader, doc: Document, under: list[str]) -> tuple[list[str], list[Touched]]:

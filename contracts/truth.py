@@ -86,7 +86,7 @@ def judge_trade(trade: Trade, book: Book, upheld: Upheld) -> list[Verdict]:
 
 def too_large(bill: Document, papers: int) -> Verdict:
     """The verdict on a bill whose trade has more papers than can be judged."""
-    text = f"trade: {name(bill)} hangs together with more than {papers} papers: bill by order"
+    text = f"trade: {name(bill)} hangs together with more than {papers} papers, or too many lines: bill by order"
     finding = doubt("TRADE_TOO_LARGE", text, "", str(papers), bill)
     trade = Trade((), (), (), (), (), (), (bill,), ())
     return Verdict(bill, PARTIAL, bill_amount(bill), (finding,), trade)

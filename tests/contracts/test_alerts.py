@@ -307,8 +307,11 @@ def test_alerts_beyond_a_blocks_bound_are_raised_in_the_next_ones(monkeypatch: p
     assert all(later - earlier <= 2 for earlier, later in zip([0, *counts], counts, strict=False))
 
 
-def test_a_trade_beyond_the_bound_leaves_its_bills_partial_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trades, "MAX_PAPERS", 3)
+@pytest.mark.parametrize("bound", ["MAX_PAPERS", "MAX_TOPICS", "MAX_LINES"])
+def test_a_trade_beyond_a_bound_leaves_its_bills_partial_and_says_so(
+    bound: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trades, bound, 3)
     on = trading.ledger()
     story(on)
     verdict = on.read(CONSORTIUM, "credit", "verdict", "erp", "invoice", SUPPLIER, "I-1")
