@@ -141,9 +141,12 @@ class _Sheet(_Handler):
             column = 0
             for letter in match[1]:
                 column = column * 26 + ord(letter) - 64
-            if column < self._column:
-                raise ConnectorError("BAD_VALUE", f"{self._place()} stands twice", "save the workbook again")
+            follows = column >= self._column
             self._column = column
+            if not follows:
+                raise ConnectorError(
+                    "BAD_VALUE", f"{self._place()} stands twice, or too late", "save the workbook again"
+                )
         if self._column > MAX_COLUMNS:
             raise ConnectorError("TOO_LARGE", f"{self._place()}: too many columns", f"keep at most {MAX_COLUMNS}")
         self._type = attributes.get("t", "n")
