@@ -16,8 +16,7 @@ from contracts import model as credit_model
 from contracts.access import CONSORTIUM
 from contracts.context import Args, Context, Value
 from contracts.errors import ContractError
-from contracts.findings import tolerances
-from contracts.series import thresholds
+from contracts.findings import tolerances, watch
 from contracts.statistics import B
 from contracts.template import Template, compile_template
 
@@ -53,10 +52,9 @@ def check_template(document: Value) -> None:
     """All that a template must hold for records and credit. Raises ContractError WRONG_TEMPLATE."""
     compiled = compile_template(document)
     tolerances(document)
+    watch(document)
     model_of(document)
     _check_currencies(document.get("currencies", {}))
-    for kind in sorted(document["kinds"]):
-        thresholds(document["kinds"][kind])
     _check_weights(compiled)
     milestones(document)
 

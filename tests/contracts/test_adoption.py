@@ -70,6 +70,8 @@ def without_weights(kind: str) -> Change:
         (lambda doc: doc.update(currencies={"GBP": 9}), "currencies"),
         (lambda doc: doc.update(currencies={"GBP": True}), "currencies"),
         (lambda doc: doc.update(kinds={}), "kinds"),
+        (lambda doc: doc["alerts"].update(phantom_days=-1), "alerts.phantom_days"),
+        (lambda doc: doc["kinds"]["order"]["fields"]["total"].update(fluctuation_bp=-1), "fluctuation_bp of total"),
         (lambda doc: doc.pop("model"), "model"),
         (lambda doc: doc.update(model=7), "model"),
         (without_weights("order"), "kind order: the weights of its open fields add up to 0"),
