@@ -31,7 +31,6 @@ class Gateway:
         self.client = client
         self.timeout_s = timeout_s
         self._keys = list(keys)
-        self._reached = False
 
     def lookup(self, chain: str, keys: Sequence[tuple[str, str, str]]) -> list[dict[str, Any] | None]:
         """What the chain holds under natural keys: entries of the records contract, None where absent."""
@@ -94,15 +93,12 @@ class Gateway:
             self._again(partial(self.client.put_document, data))
 
     def _again(self, ask: Callable[[], T]) -> T:
-        """Ask, and where a node that has answered before is away, ask again until the deadline."""
+        """Ask, and where the node is away, ask again until the deadline."""
         deadline = time.monotonic() + self.timeout_s
         while True:
             try:
-                answer = ask()
+                return ask()
             except NodeUnreachableError:
-                if not self._reached or time.monotonic() >= deadline:
+                if time.monotonic() >= deadline:
                     raise
                 time.sleep(PAUSE_S)
-            else:
-                self._reached = True
-                return answer

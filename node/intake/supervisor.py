@@ -26,7 +26,6 @@ FIRST_PAUSE_S: Final = 1.0
 MAX_PAUSE_S: Final = 60.0
 CALM_S: Final = 60.0
 """A process that lived so long was no immediate failure."""
-STALE_MS: Final = 15_000
 
 
 class SupervisorError(RuntimeError):
@@ -41,6 +40,7 @@ class Supervisor:
         self.config = config
         self.folder = config.data / FOLDER
         self.starts = 0
+        self._pid = 0
         self._passphrase = passphrase
         self._log = log
         if config.intake.feeds and (config.intake.signer or config.keys.signer) is None:
@@ -59,15 +59,16 @@ class Supervisor:
             await trio.sleep(pause)
 
     def status(self) -> dict[str, Any] | None:
-        """What the process last said of itself ({pid, time, cpu_s, max_rss_bytes, ways}) and whether it is at work;
-        None where there is no way in."""
+        """What the process last said of itself ({pid, time, cpu_s, max_rss_bytes, ways}), nothing where it has said
+        nothing yet, and how often one was started; None where there is no way in."""
         if not self.config.intake.feeds:
             return None
+        nothing = {"pid": self._pid, "time": 0, "cpu_s": 0.0, "max_rss_bytes": 0, "ways": {}}
         try:
             found: dict[str, Any] = json.loads((self.folder / STATUS_FILE).read_bytes())
         except (OSError, ValueError):
-            found = {"pid": 0, "time": 0, "cpu_s": 0.0, "max_rss_bytes": 0, "ways": {}}
-        return {"starts": self.starts, **found}
+            found = nothing
+        return {"starts": self.starts, **(found if found["pid"] == self._pid else nothing)}
 
     async def _live(self, *, after_crash: bool) -> int:
         """One process from start to end; its exit code, negative for a signal."""
@@ -75,6 +76,7 @@ class Supervisor:
             [sys.executable, "-m", MODULE], stdin=subprocess.PIPE, env=_environment()
         )
         self.starts += 1
+        self._pid = process.pid
         try:
             assert process.stdin is not None
             await process.stdin.send_all(self._order(after_crash=after_crash))
@@ -82,6 +84,7 @@ class Supervisor:
         except trio.BrokenResourceError:  # it died before it had read that
             return await process.wait()
         finally:
+            self._pid = 0
             with trio.CancelScope(shield=True):
                 if process.returncode is None:
                     process.kill()  # nothing is lost: what is sealed is known

@@ -10,6 +10,7 @@ import http.server
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -24,10 +25,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from chain.codec import decode, encode
 from chain.ledger import Ledger
 from chain.proof import transactions_of
+from cli.main import main
 from contracts.records import EVENT, SEALED
 from tests.live_network import READY_S, ROOT, Live, wait
 
@@ -169,8 +172,13 @@ def worker_of(live: Live) -> dict[str, Any]:
     return found
 
 
+def wait_for_record(live: Live, number: str) -> None:
+    with live.client(MEMBER) as client:
+        wait(lambda: bool(client.records("contract", f"ocds-kill-{number}/{number}")), f"{number} is sealed", READY_S)
+
+
 def wait_for_another_reader(live: Live, gone: int) -> None:
-    wait(lambda: worker_of(live)["pid"] != gone, "another reader is started", READY_S)
+    wait(lambda: worker_of(live)["pid"] not in (0, gone), "another reader is started", READY_S)
 
 
 def wait_for_pages(system: System, count: int) -> None:
@@ -242,14 +250,13 @@ def test_a_folder_whose_node_and_reader_are_killed(live: Live) -> None:
         numbers = names("watched", 2_400)[index * 400 : (index + 1) * 400]
         (folder / f".w{index}").write_bytes(package(numbers))
         (folder / f".w{index}").rename(folder / f"w{index}.json")
-    for turn in range(2):
-        time.sleep(choose.uniform(1.0, 2.0))
-        if turn % 2:
-            pid = worker_of(live)["pid"]
-            os.kill(pid, signal.SIGKILL)
-            wait_for_another_reader(live, pid)
-        else:
-            kill_and_start(live)
+    wait_for_record(live, names("watched", 2_400)[choose.randrange(400)])
+    kill_and_start(live)
+    wait(lambda: worker_of(live)["pid"] > 0, "a reader is at work", READY_S)
+    time.sleep(choose.uniform(0.5, 1.5))
+    pid = worker_of(live)["pid"]
+    os.kill(pid, signal.SIGKILL)
+    wait_for_another_reader(live, pid)
     wait(lambda: len(list((folder / "done").glob("*w[0-9].json"))) == 6, "every file is done", 60.0, 0.2)
     assert not list((folder / "refused").glob("*w[0-9]*"))
     for path in (folder / "done").glob("*w[0-9].json.json"):
@@ -260,16 +267,12 @@ def test_a_folder_whose_node_and_reader_are_killed(live: Live) -> None:
 
 def test_a_pull_goes_on_where_it_was(live: Live, system: System) -> None:
     """Five pages by Link; the node is killed in between; then nothing changes and nothing is sent."""
-    with live.client(MEMBER) as client:
-        wait(lambda: bool(client.records("contract", "ocds-kill-first-page/first-page")), "the first page", READY_S)
+    wait_for_record(live, "first-page")
     numbers = names("pulled", 1_500)
     system.pages = [package(numbers[index : index + 300]) for index in range(0, 1_500, 300)]
-    for _ in range(2):
-        wait_for_pages(system, 2)
-        kill_and_start(live)
-    with live.client(MEMBER) as client:
-        last = f"ocds-kill-{numbers[-1]}/{numbers[-1]}"
-        wait(lambda: bool(client.records("contract", last)), "the last page", 60.0)
+    wait_for_pages(system, 2)
+    kill_and_start(live)
+    wait_for_record(live, numbers[-1])
     system.conditions.clear()
     wait(lambda: len(system.conditions) > 1, "unchanged pages are not sent again", READY_S)
     assert not worker_of(live)["ways"]["platform"]["problem"]
@@ -297,6 +300,27 @@ def test_pushed_files_and_their_keys(live: Live) -> None:
     assert parts["files"][1]["refused"][0]["code"] == "UNKNOWN_FORMAT"
 
 
+def test_operators_see_how_the_ways_in_stand(live: Live) -> None:
+    def tally(*arguments: str) -> str:
+        done = CliRunner().invoke(main, [*arguments, "--home", str(live.folder), "--as", MEMBER])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    def sealed() -> int:
+        return int(worker_of(live)["ways"]["erp-system"].get("sealed", 0))
+
+    wait(lambda: sealed() >= 3, "the counts are told", READY_S)
+    ways = json.loads(tally("intake", "status", "--json"))["ways"]
+    assert set(ways) == {"exports", "platform", "erp-system"}
+    assert ways["erp-system"]["files_refused"] == 1
+    assert re.search(r"^intake exports +\d+ files, \d+ records in, \d+ wait", tally("node", "status"), re.MULTILINE)
+    assert re.search(r"^ok +intake platform +ready$", tally("node", "doctor"), re.MULTILINE)
+    with httpx.Client(trust_env=False) as client:
+        text = client.get(f"{node_url(live)}/metrics").text
+    assert f'tally_intake_records_sealed_total{{way="erp-system"}} {float(ways["erp-system"]["sealed"])}' in text
+    assert "tally_intake_failing 0.0" in text
+
+
 def test_who_may_push(live: Live) -> None:
     assert push(live, "k", b"{}", token="another").status_code == 401
     assert push(live, "", b"{}").json()["error"]["code"] == "NO_KEY"
@@ -322,7 +346,7 @@ def test_pushes_over_kills(live: Live) -> None:
                 break
             except httpx.HTTPError:
                 time.sleep(0.1)
-        if index in (9, 19, 29):
+        if index in (9, 29):
             kill_and_start(live)
     wait(lambda: all(job(live, one).get("state") == "done" for one in jobs), "every job is done", 60.0, 0.3)
     for one in jobs:
@@ -354,14 +378,15 @@ def test_tally_ingest_killed_and_run_again(live: Live, tmp_path: Path) -> None:
     for index in range(20):
         (tmp_path / f"{index:02}.json").write_bytes(package(numbers[index * 1_000 : (index + 1) * 1_000]))
     choose = random.Random(SEED + 1)
-    for _ in range(3):
+    places = sorted(choose.sample(range(500, 15_000), 4))
+    for place in places[:3]:
         with ingesting(live, tmp_path) as process:
-            time.sleep(choose.uniform(1.5, 3.0))
-            assert process.poll() is None, "it was to be killed in the middle: give it more records"
+            wait_for_record(live, numbers[place])
+            assert process.poll() is None, "it was to be killed in the middle"
     with ingesting(live, tmp_path) as process:
-        time.sleep(2.0)
+        wait_for_record(live, numbers[places[3]])
         kill_and_start(live)  # this run goes on by itself when the node is back
-        out, _ = process.communicate(timeout=90)
+        out, _ = process.communicate(timeout=120)
     assert process.returncode == 0, out[-2_000:]
     done = json.loads(out)
     assert sum(done["records"].values()) == 20_000
