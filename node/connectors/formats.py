@@ -75,7 +75,10 @@ class Connector:
     def read(self, data: bytes, name: str, mapping: Mapping | None = None) -> list[RecordDraft]:
         """The drafts of a file, at least one. Raises ConnectorError, naming the file."""
         try:
-            return list(self.drafts_of(Content.of(data, mapping)))
+            content = Content.of(data, mapping)
+            if not self.matches(content):
+                raise _another()
+            return list(self.drafts_of(content))
         except ConnectorError as error:
             raise error.in_file(name) from None
 
@@ -153,7 +156,7 @@ def _over(part: Callable[[Content], T | None], matches: Test[T], reader: Reader[
 
 def _there(part: T | None) -> T:
     if part is None:
-        raise ConnectorError("UNKNOWN_FORMAT", "it is of another format", "let its content decide: use detect")
+        raise _another()
     return part
 
 
@@ -165,6 +168,10 @@ def _json_log(matches: Test[JsonDocument], reader: LogReader[JsonDocument]) -> P
 def _xml_log(matches: Test[etree._Element], reader: LogReader[etree._Element]) -> Pair:
     """For event logs in XML: the reader is also told whose the log is."""
     return _xml(matches, lambda _: ())[0], lambda content: reader(_there(content.xml), content.identity)
+
+
+def _another() -> ConnectorError:
+    return ConnectorError("UNKNOWN_FORMAT", "it is of another format", "let its content decide which reads it")
 
 
 def _ubl(document: str, reader: Reader[etree._Element]) -> Pair:

@@ -17,6 +17,7 @@ import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openpyxl.utils.datetime import CALENDAR_MAC_1904
 from openpyxl.worksheet.worksheet import Worksheet
 
 from node.connectors import ConnectorError, RecordDraft, detect, mapping, read, recognise
@@ -180,7 +181,7 @@ def test_dates_are_told_by_their_format_and_times_by_the_zone_of_the_mapping() -
     assert refusal(workbook(ROW, change=plain)).what == "sheet 'Bills', row 2: 'date' is '46311'"
 
     def epoch(book: openpyxl.Workbook, sheet: Worksheet) -> None:
-        book.epoch = openpyxl.utils.datetime.CALENDAR_MAC_1904
+        book.epoch = CALENDAR_MAC_1904
         sheet["B2"] = datetime.date(2026, 10, 16)
 
     assert only(workbook(ROW, change=epoch)).occurred_at == "2026-10-16"
@@ -227,8 +228,9 @@ def test_hidden_sheets_are_noted_and_read_only_by_name() -> None:
 
 def test_two_sheets_that_fit_are_told_apart_by_the_mapping() -> None:
     def copy(book: openpyxl.Workbook, _: Worksheet) -> None:
+        more = book.create_sheet("More")
         for row in (["Other"], HEADER, ["I2", *ROW[1:]]):
-            book["Bills"].parent["More"].append(row) if "More" in book else book.create_sheet("More").append(row)
+            more.append(row)
 
     data = workbook(ROW, change=copy)
     assert refusal(data).what == "the sheets 'Bills' and 'More' fit the mapping"
@@ -303,7 +305,8 @@ def test_a_workbook_that_no_mapping_knows_and_one_of_a_ready_mapping() -> None:
         header = ["Billing Document", "Billing Type", "Billing Date", "Payer", "Net Value", "Document Currency"]
         for column, cell in enumerate(header, 1):
             sheet.cell(1, column, cell)
-        for column, value in enumerate([90000001, "F2", datetime.date(2026, 11, 16), 1001, 1000.1, "EUR"], 1):
+        values: list[Any] = [90000001, "F2", datetime.date(2026, 11, 16), 1001, 1000.1, "EUR"]
+        for column, value in enumerate(values, 1):
             sheet.cell(2, column, value)
 
     own = mapping.parse(b'{"own": {"id": "OWN"}}', "m.json")
