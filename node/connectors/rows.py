@@ -220,7 +220,13 @@ class Rows:
             self._number(cell, name, document) if at in _FIGURES else cells.text(cell)
             for at, (name, cell) in enumerate(zip((*LINE_COLUMNS, "price base"), cell_of, strict=True))
         ]
-        if not any(parts[:_BASE]):
+        base = parts.pop()
+        if parts[_PRICE] and base and not values.is_one(base):
+            quotient = values.exact_quotient(parts[_PRICE], base)
+            if quotient is None:
+                document.notes[f"{parts[_PRICE]} per {base} is no finite unit price: price left out"] = None
+            parts[_PRICE] = quotient or ""
+        if not any(parts):
             return
         if len(document.lines) == MAX_LINES:
             raise ConnectorError(
@@ -228,12 +234,6 @@ class Rows:
                 f"{shown(document.key.number)} has more than {MAX_LINES} lines",
                 "split the document: at most that many a record",
             )
-        base = parts.pop()
-        if parts[_PRICE] and base and not values.is_one(base):
-            quotient = values.exact_quotient(parts[_PRICE], base)
-            if quotient is None:
-                document.notes[f"{parts[_PRICE]} per {base} is no finite unit price: price left out"] = None
-            parts[_PRICE] = quotient or ""
         document.lines.append(parts)
 
     def _at(self, row: Row, error: ConnectorError) -> ConnectorError:

@@ -83,7 +83,7 @@ def find(content: Content) -> Found:
             fitting.append(found)
     if not fitting:
         raise ConnectorError(
-            "UNKNOWN_TABLE", "a table whose columns no ready mapping knows", "name its mapping with --mapping"
+            "UNKNOWN_TABLE", "if it is a table, no ready mapping knows its columns", "name its mapping with --mapping"
         )
     most = max(len(found.table.signature) for found in fitting)
     best = [found for found in fitting if len(found.table.signature) == most]
