@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from cli import explain_words
 from cli.command import Settings
-from cli.errors import CliError, not_found
+from cli.errors import not_found
 from cli.output import show
 from cli.session import Session
 from cli.state_view import CONSORTIUM, StateView
@@ -114,11 +114,7 @@ def resolve(view: StateView, what: str) -> list[Asked]:
     assessed = [view.get("assessment", identity) for identity in reversed(ids)]
     applications = dict.fromkeys(assessment["application"] for assessment in assessed)
     if not applications:
-        raise CliError(
-            f"{enterprise} had no assessment by block {view.height}: tally credit assess APPLICATION",
-            code="NOT_FOUND",
-            exit_code=6,
-        )
+        raise not_found(f"{enterprise} had no assessment by block {view.height}: tally credit assess APPLICATION")
     return [_newest(view, view.get("application", identity)) for identity in applications]
 
 

@@ -177,7 +177,21 @@ def _document(path: Path | None, dismiss: str | None) -> tuple[dict[str, Any], s
         return member, f"admit member {member['id']} ({member['role']})", "registry", "admit_member"
     said = f"{value.get('id')} version {value.get('version')}"
     if "kinds" in value:
+        _require_sound(path, value, "template")
         return value, f"template {said}", "credit", "adopt_template"
     if "bands" in value:
+        _require_sound(path, value, "model")
         return value, f"model {said}", "credit", "adopt_model"
     raise CliError(f"{path} is neither a template, a model nor a member's public half")
+
+
+def _require_sound(path: Path, document: dict[str, Any], what: str) -> None:
+    """Refuse what the contract would not take, before anybody votes on it. Raises CliError."""
+    from contracts import adoption
+    from contracts import model as credit_model
+    from contracts.errors import ContractError
+
+    try:
+        adoption.check_template(document) if what == "template" else credit_model.parse(document)
+    except ContractError as error:
+        raise CliError(f"{path}: {error.message}: correct the {what}", code=error.code) from None

@@ -288,8 +288,8 @@ def test_contracts_hold_no_float_and_no_clock() -> None:
                 assert not {"time", "datetime", "random", "secrets", "os"} & set(named), f"{path.name}: {named}"
 
 
-def test_the_page_on_credit_names_every_method_reason_and_status() -> None:
-    page = (ROOT / "docs" / "credit.md").read_text()
+def test_the_pages_on_credit_name_every_method_reason_and_status() -> None:
+    page = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in ("credit", "lending"))
     codes_known = [name for name in vars(reasons) if name.isupper() and name == getattr(reasons, name)]
     assert len(codes_known) > 15
     words = [*codes_known, *STATUSES, *(f"credit.{method}" for method in METHODS)]
