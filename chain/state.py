@@ -28,9 +28,12 @@ BUCKET_CAPACITY: Final = 16
 ENTRY_SIZE: Final = 64
 MAX_LEVELS: Final = 128
 _HASH: Final = 32
-_BUCKET_SIZE: Final = BUCKET_CAPACITY * ENTRY_SIZE
 _ROW_COUNTS: Final = struct.Struct(">4I")
 _BRANCH_ROW: Final = 1 + _ROW_COUNTS.size + 4 * _HASH
+
+_BYTES: Final = [bytes([value]) for value in range(256)]
+_MASKS: Final = (0, 0xC0, 0xF0, 0xFC)
+"""Bits of a path's last byte that a level of each remainder by four takes."""
 
 NodePath: TypeAlias = bytes
 """Level (1 byte) || the 2·level leading bits of the key hash, left-aligned and zero-padded."""
@@ -51,11 +54,17 @@ class Branch:
 
     __slots__ = ("children", "counts", "digest", "digests")
 
-    def __init__(self, digests: list[bytes], counts: list[int], children: list[Branch | bytes | None]) -> None:
+    def __init__(
+        self,
+        digests: list[bytes],
+        counts: list[int],
+        children: list[Branch | bytes | None],
+        digest: bytes | None = None,
+    ) -> None:
         self.digests = digests
         self.counts = counts
         self.children = children
-        self.digest = sha256(b"\x01" + b"".join(digests)).digest()
+        self.digest = digest or sha256(b"\x01" + b"".join(digests)).digest()
 
     def row(self) -> bytes:
         """What the store keeps of a branch: per child its digest and entry count."""
@@ -86,10 +95,10 @@ def _slot(key_hash: bytes, level: int) -> int:
 
 def node_path(key_hash: bytes, level: int) -> NodePath:
     """The path of the node at ``level`` on the way to a key."""
-    whole, rest = divmod(2 * level, 8)
-    if not rest:
-        return bytes([level]) + key_hash[:whole]
-    return bytes([level]) + key_hash[:whole] + bytes([key_hash[whole] & (0xFF00 >> rest) & 0xFF])
+    whole, mask = level >> 2, _MASKS[level & 3]
+    if not mask:
+        return _BYTES[level] + key_hash[:whole]
+    return _BYTES[level] + key_hash[:whole] + _BYTES[key_hash[whole] & mask]
 
 
 class StateTree:
@@ -127,7 +136,7 @@ class StateTree:
         rows: dict[NodePath, bytes] = {}
         if not hashed:
             return StateTree(self._node, fetch or self._fetch, rows)
-        node = self._apply(self._node, hashed, 0, rows)
+        node, _, _ = self._apply(self._node, hashed, 0, rows)
         return StateTree(node, fetch or self._fetch, rows)
 
     def prove(self, key: bytes) -> list[Any]:
@@ -176,29 +185,26 @@ class StateTree:
 
     def _apply(
         self, node: Node, changes: list[tuple[bytes, bytes | None]], level: int, rows: dict[NodePath, bytes]
-    ) -> Node:
-        """The node after the changes (sorted, distinct keys, all below it); fills ``rows`` with new nodes."""
+    ) -> tuple[Node, bytes, int]:
+        """The node after the changes (sorted, distinct keys, all below it), its digest and its number of entries;
+        fills ``rows`` with new nodes."""
         first = changes[0][0]
-        made: Node
         if isinstance(node, bytes):
-            entries = _merge(node, changes)
-            made = entries if len(entries) <= _BUCKET_SIZE else _build(entries, level, rows)
-        else:
-            digests, counts, children = node.digests.copy(), node.counts.copy(), node.children.copy()
-            for slot, below in _by_slot(changes, level):
+            return _store(_merge(node, changes), first, level, rows)
+        digests, counts, children = node.digests.copy(), node.counts.copy(), node.children.copy()
+        for slot, below in _by_slot(changes, level):
+            old = children[slot]
+            if old is None:
                 old = self._child(node, slot, below[0][0], level)
-                new = self._apply(old, below, level + 1, rows)
-                children[slot] = new
-                if isinstance(new, bytes):
-                    digests[slot], counts[slot] = sha256(b"\x00" + new).digest(), len(new) // ENTRY_SIZE
-                else:
-                    digests[slot], counts[slot] = new.digest, sum(new.counts)
-            if sum(counts) > BUCKET_CAPACITY:
-                made = Branch(digests, counts, children)
-            else:
-                made = b"".join([self._entries(node, children, counts, slot, first, level) for slot in range(4)])
-        rows[node_path(first, level)] = b"\x00" + made if isinstance(made, bytes) else made.row()
-        return made
+            children[slot], digests[slot], counts[slot] = self._apply(old, below, level + 1, rows)
+        total = sum(counts)
+        if total <= BUCKET_CAPACITY:
+            left = [self._entries(node, children, counts, slot, first, level) for slot in range(4)]
+            return _store(b"".join(left), first, level, rows)
+        joined = b"".join(digests)
+        digest = sha256(b"\x01" + joined).digest()
+        rows[node_path(first, level)] = b"\x01" + _ROW_COUNTS.pack(*counts) + joined
+        return Branch(digests, counts, children, digest), digest, total
 
     def _entries(
         self,
@@ -218,6 +224,18 @@ class StateTree:
         if not isinstance(child, bytes):
             raise StateError("a state branch holds fewer entries than a bucket: the store is damaged")
         return child
+
+
+def _store(entries: bytes, key_hash: bytes, level: int, rows: dict[NodePath, bytes]) -> tuple[Node, bytes, int]:
+    """The canonical subtree of ascending entries at a level, its digest and its number of entries."""
+    count = len(entries) // ENTRY_SIZE
+    if count <= BUCKET_CAPACITY:
+        row = b"\x00" + entries
+        rows[node_path(key_hash, level)] = row
+        return entries, sha256(row).digest(), count
+    made = _build(entries, level, rows)
+    rows[node_path(key_hash, level)] = made.row()
+    return made, made.digest, count
 
 
 def _shallow(node: Node, depth: int) -> Node:
@@ -288,10 +306,8 @@ def _place(entries: bytes, key_hash: bytes) -> int:
     return low * ENTRY_SIZE
 
 
-def _build(entries: bytes, level: int, rows: dict[NodePath, bytes]) -> Node:
-    """The canonical subtree of ascending entries; records the rows of the nodes *below* the top one."""
-    if len(entries) <= _BUCKET_SIZE:
-        return entries
+def _build(entries: bytes, level: int, rows: dict[NodePath, bytes]) -> Branch:
+    """The branch of more than a bucket's ascending entries; records the rows of the nodes *below* it."""
     place, shift = level >> 2, 6 - 2 * (level & 3)
     bounds = [0]
     for slot in range(1, 4):
@@ -304,13 +320,14 @@ def _build(entries: bytes, level: int, rows: dict[NodePath, bytes]) -> Node:
     children: list[Branch | bytes | None] = []
     digests, counts = [], []
     for start, stop in pairwise(bounds):
-        child = _build(entries[start:stop], level + 1, rows)
+        part = entries[start:stop]
+        if part:
+            child, digest, count = _store(part, part[:_HASH], level + 1, rows)
+        else:
+            child, digest, count = _EMPTY_BUCKET, EMPTY_ROOT, 0
         children.append(child)
-        digests.append(_digest(child))
-        counts.append((stop - start) // ENTRY_SIZE)
-        if start < stop:
-            path = node_path(entries[start : start + _HASH], level + 1)
-            rows[path] = b"\x00" + child if isinstance(child, bytes) else child.row()
+        digests.append(digest)
+        counts.append(count)
     return Branch(digests, counts, children)
 
 
