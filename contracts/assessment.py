@@ -197,7 +197,9 @@ def _bill_reasons(inputs: Inputs, own: tuple[Bill, ...]) -> list[Reason]:
         found.append(Reason(Severity.LOWERS, B, reasons.PARTIAL, text, evidence, partial, 0))
     foreign = inputs.sums["bill_count"] - sum(inputs.truth.counts.values())
     if foreign > 0:
-        text = f"{foreign} bills are in another currency than the contract and leave truth"
+        text = (
+            f"{foreign} bills leave truth: in another currency than the contract, or not followed by their template"
+        )
         evidence = tuple(bill.id for bill in inputs.bills if bill not in own)
         found.append(Reason(Severity.NOTES, 0, reasons.BILLS_IN_OTHER_CURRENCY, text, evidence, foreign, 0))
     return found

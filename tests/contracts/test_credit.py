@@ -161,6 +161,35 @@ def test_records_of_a_second_identifier_of_the_party_count() -> None:
     assert (after["bill_count"], after["ratings"]["truth"]["value"]) == (1, 10_000)
 
 
+def test_buyers_confirm_what_they_owe_and_that_is_a_number_of_its_own() -> None:
+    on = trading.ledger()
+    second = trading.invoice("50", amount="500.00", tax="100.00", total="600.00", number="I-2")
+    tell_story(on, order=trading.order("150", amount="1500.00"), despatch=trading.despatch("150"),
+               receipt=trading.receipt("150"))  # fmt: skip
+    seal(on, "erp", second)
+    on.next_block()
+    before = assessed(on)
+    assert (before["ratings"]["truth"]["value"], before["corroboration"]) == (10_000, 0)
+    ok(confirm(on, trading.invoice(), "buyer"))
+    after = assess(on, before["application"])
+    # 1 200.00 of 1 800.00
+    assert after["corroboration"] == 6_666
+    assert step(after, "corroboration")["inputs"] == {"confirmed": 120_000, "invoiced": 180_000, "B": 10_000}
+    ok(confirm(on, second, "buyer", ["issue_date"]))
+    assert assess(on, before["application"])["corroboration"] == 6_666, "the amount was not stood for"
+    assert after["limit"] == before["limit"]
+
+
+def test_bills_in_another_currency_leave_truth_and_are_named() -> None:
+    on = trading.ledger()
+    tell_story(on)
+    seal(on, "erp", trading.invoice(number="I-9", links=[], fields={"currency": "USD"}))
+    found = assessed(on)
+    assert (found["ratings"]["truth"]["value"], found["bill_count"]) == (10_000, 1)
+    (reason,) = [row for row in found["reasons"] if row["code"] == "BILLS_IN_OTHER_CURRENCY"]
+    assert (reason["value"], len(reason["evidence"])) == (1, 1)
+
+
 # what a limit stands on ------------------------------------------------------------------------------------------
 
 
