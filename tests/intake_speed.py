@@ -42,15 +42,15 @@ MAPPING: dict[str, Any] = {
 }
 
 
-def write_table(path: Path, records: int, first: int = 0) -> None:
-    """A CSV file of deliveries, a row each."""
+def write_table(path: Path, records: int, first: int = 0, day: str = "2026-11-20") -> None:
+    """A CSV file of deliveries of a day, a row each."""
     with path.open("w", encoding="utf-8") as file:
         file.write(",".join(COLUMNS) + "\n")
         for serial in range(first, first + records):
             row = (
                 f"D{serial:010}", f"BENCH:{serial % 2_000}", f"{100 + serial % 900}.50", f"B{serial % 1_000}",
-                "Example Carrier", "2026-11-20", f"item {serial % 500}", f"{10 + serial % 80}.25",
-                str(1 + serial % 90), "2026-11-21", "C62", f"W{serial % 20}",
+                "Example Carrier", day, f"item {serial % 500}", f"{10 + serial % 80}.25",
+                str(1 + serial % 90), day, "C62", f"W{serial % 20}",
             )  # fmt: skip
             file.write(",".join(row) + "\n")
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from chain.crypto import sha256
+from genesis import library
+from node.connectors import mapping as mappings
+from node.connectors.routing import Member
 from node.intake import engine, outcomes, sending
 from node.intake.engine import Progress
 from node.intake.outcomes import Entry, FileReport, Listing
-from node.intake.reading import Source
+from node.intake.reading import Rules, Source, source_of
+from tests.chain.chain_builder import Consortium
+from tests.intake_speed import MAPPING, write_table
 from tests.ledger_gateway import LedgerGateway, consortium, contract, package, run, source
 
 
@@ -203,3 +210,19 @@ def test_progress_says_the_rate_and_what_is_left() -> None:
     text = str(Progress(5_000, 1, 4, 250, 1_000, 2.0))
     assert text == "5000 records (2500 a second), 1 of 4 files, about 6 s left"
     assert str(Progress(0, 0, 1, 0, 10, 0.0)) == "0 records (0 a second), 0 of 1 files"
+
+
+def test_a_table_goes_in_row_by_row(tmp_path: Path) -> None:
+    """A small instance of tests/intake_speed.py: every row a record of ten fields, in batches of 500."""
+    gateway = LedgerGateway(Consortium("table"))
+    path = tmp_path / "deliveries.csv"
+    write_table(path, 1_200, day="2025-05-01")
+    member = Member("erp", "erp")
+    mapping = mappings.parse(json.dumps(MAPPING).encode(), "mapping.json")
+    rules = Rules(library.template("bench"), (member,), member, lambda _member: bytes(32), "test", mapping)
+    done = engine.run([source_of(path)], rules, lambda _chain: gateway, on_file=lambda _report: None)
+    assert done.counts == {"sealed": 1_200}
+    assert [len(transaction.records) for transaction in gateway.sent] == [500, 500, 200]
+    entry = gateway.lookup("erp", [("delivery", "BENCH:buyer", "D0000000007")])[0]
+    assert entry is not None
+    assert len(entry["record"][12]) == 10
