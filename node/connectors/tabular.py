@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from itertools import islice
 from typing import Final, NamedTuple
 
 from node.connectors import csv_table, mapping, plan, xlsx
@@ -19,7 +18,7 @@ from node.connectors.content import Content
 from node.connectors.draft import RecordDraft
 from node.connectors.errors import ConnectorError, shown
 from node.connectors.grid import Grid, Row
-from node.connectors.mapping import Mapping, Table
+from node.connectors.mapping import Csv, Mapping, Table
 from node.connectors.plan import Plan
 from node.connectors.rows import Document, Key, Rows
 
@@ -63,8 +62,11 @@ def find(content: Content) -> Found:
     Raises ConnectorError: UNKNOWN_TABLE where none fits, AMBIGUOUS where several do.
     """
     given = content.mapping
+    heads = _Heads(content)
     if given is not None and given.table is not None:
-        found = _found(content, given, given.table)
+        found = _found(heads, given, given.table)
+        if found is None and heads.failed is not None:
+            raise heads.failed
         if found is None:
             wanted = ", ".join(shown(names[0]) for names in plan.needed(given.table))
             raise ConnectorError(
@@ -78,9 +80,11 @@ def find(content: Content) -> Found:
         if ready.table is None:
             continue
         known = ready if own is None else ready.model_copy(update={"own": own})
-        found = _found(content, known, ready.table)
+        found = _found(heads, known, ready.table)
         if found is not None:
             fitting.append(found)
+    if not fitting and heads.failed is not None:
+        raise heads.failed
     if not fitting:
         raise ConnectorError(
             "UNKNOWN_TABLE", "if it is a table, no ready mapping knows its columns", "name its mapping with --mapping"
@@ -93,28 +97,52 @@ def find(content: Content) -> Found:
     return best[0]
 
 
-def _found(content: Content, candidate: Mapping, table: Table) -> Found | None:
+class _Heads:
+    """The grids of a file with their first rows, read once however many mappings are tried on them.
+
+    failed: why one of them could not be read so far; it matters only where no other has the header.
+    """
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self._known: dict[tuple[Csv, str], list[tuple[Grid, list[Row]]]] = {}
+        self.is_workbook = content.archive is not None
+        self.failed: ConnectorError | None = None
+
+    def of(self, table: Table) -> list[tuple[Grid, list[Row]]]:
+        """Those that a mapping's dialect or sheet leaves open."""
+        key = (table.csv, table.sheet)
+        if key not in self._known:
+            self._known[key] = [(grid, self._head(grid)) for grid in self._grids(table)]
+        return self._known[key]
+
+    def _grids(self, table: Table) -> Iterator[Grid]:
+        archive = self._content.archive
+        return csv_table.grids(self._content.data, table.csv) if archive is None else xlsx.grids(archive, table.sheet)
+
+    def _head(self, grid: Grid) -> list[Row]:
+        rows: list[Row] = []
+        try:
+            for row in grid.rows():
+                rows.append(row)
+                if len(rows) == HEADER_WITHIN:
+                    break
+        except ConnectorError as error:
+            self.failed = self.failed or error
+        return rows
+
+
+def _found(heads: _Heads, candidate: Mapping, table: Table) -> Found | None:
     """The one grid of the file that has the header a mapping looks for."""
     fitting: list[Found] = []
-    for grid in _grids(content, table):
-        try:
-            header = next((row for row in islice(grid.rows(), HEADER_WITHIN) if plan.matches(table, row.cells)), None)
-        except ConnectorError as error:
-            if content.mapping is None or content.mapping.table is None or error.code == "BAD_CSV":
-                continue  # not in this encoding, or not with this delimiter: the others are still to be tried
-            raise
+    for grid, head in heads.of(table):
+        header = next((row for row in head if plan.matches(table, row.cells)), None)
         if header is not None:
             fitting.append(Found(candidate, table, grid, header))
-    if len(fitting) > 1 and content.archive is not None:
+    if len(fitting) > 1 and heads.is_workbook:
         sheets = " and ".join(shown(found.grid.sheet) for found in fitting)
         raise ConnectorError("AMBIGUOUS", f"the sheets {sheets} fit the mapping", "name the sheet in the mapping")
     return fitting[0] if fitting else None
-
-
-def _grids(content: Content, table: Table) -> Iterator[Grid]:
-    if content.archive is None:
-        return csv_table.grids(content.data, table.csv)
-    return xlsx.grids(content.archive, table.sheet)
 
 
 def _check(documents: Callable[[], Iterator[Document | ConnectorError]]) -> None:

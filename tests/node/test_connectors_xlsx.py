@@ -197,6 +197,13 @@ def test_a_formula_is_refused_by_sheet_cell_and_rule() -> None:
     assert refusal(cached).what == "sheet 'Bills', cell A2 holds a formula"
 
 
+def test_a_formula_in_a_sheet_that_is_not_read_does_not_matter() -> None:
+    def summary(book: openpyxl.Workbook, _: Worksheet) -> None:
+        book.create_sheet("Sums", 0)["A1"] = "=SUM(Bills!D2:D9)"
+
+    assert only(workbook(ROW, change=summary)).number == "I1"
+
+
 @pytest.mark.parametrize("part", ["xl/vbaProject.bin", "xl/macrosheets/sheet1.xml", "xl/activeX/activeX1.bin"])
 def test_macros_and_controls_are_refused(part: str) -> None:
     assert refusal(repacked(workbook(ROW), lambda _, data: data, **{part: b"x"})).code == "HAS_MACROS"
