@@ -116,6 +116,8 @@ def _close_line(ctx: Context, reader: Reader, line: dict[str, Any], period: int)
         line = {**line, "state": CLOSED}
         credit_line.save(ctx, line)
         credit_line.drop_from_index(ctx, line)
+        for guarantee, _, _ in line["guarantees"]:
+            ctx.delete("guarantee_used", guarantee)  # it may back another application now
         notices.notify(ctx, "line_closed", line["concerned"], shown(line))
         return
     credit_line.save(ctx, line)

@@ -44,9 +44,16 @@ def desk(*, milestones: list[dict[str, Any]] | None = None, model: dict[str, Any
     return on
 
 
-def assessed(on: Ledger, *, limit: int = L0, lender: str = "lender", guarantees: tuple[bytes, ...] = ()) -> bytes:
+def assessed(
+    on: Ledger,
+    *,
+    limit: int = L0,
+    lender: str = "lender",
+    guarantees: tuple[bytes, ...] = (),
+    contract: str = "C-1",
+) -> bytes:
     """An application of the supplier to a lender, assessed at a limit; gives its id."""
-    args = {"enterprise": "supplier", "contract": [BUYER, "C-1"], "lender": lender}
+    args = {"enterprise": "supplier", "contract": [BUYER, contract], "lender": lender}
     application: bytes = ok(on.call(CONSORTIUM, "credit.apply", args, [key("supplier")]))["id"]
     assessment = hash_value(["test/assessment", 1, application])
     stored = {

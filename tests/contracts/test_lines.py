@@ -171,7 +171,13 @@ def test_a_contract_corrected_downwards_takes_back_at_once_and_upwards_at_the_cl
 
 def test_a_cancelled_contract_takes_everything_back_and_closes_its_line_once_nothing_is_owed() -> None:
     on = at.desk()
-    application = at.opened(on)
+    paper = trading.guarantee()
+    seal(on, "guarantor", paper)
+    on.next_block()
+    application = at.assessed(on, guarantees=(record_id(paper),))
+    at.loan(on, L0, "L-1")
+    ok(at.approve(on, application, L0))
+    assert on.read(CONSORTIUM, "credit", "guarantee_used", record_id(paper)) == application
     ok(at.disburse(on, application))
     reach(on, despatched=5_000_000)
     activity(on, "E-1", full=True)
@@ -188,6 +194,7 @@ def test_a_cancelled_contract_takes_everything_back_and_closes_its_line_once_not
     assert line_of(on, application)["state"] == "closed"
     assert told(events, "line_closed")[0]["application"] == application
     assert on.read(CONSORTIUM, "credit", "line_count") is None
+    assert on.read(CONSORTIUM, "credit", "guarantee_used", record_id(paper)) is None
     assert at.extend(on, application, 1, "L-2").code == "WRONG_STATE"
 
 
@@ -330,3 +337,54 @@ def test_only_the_applications_own_lender_acts_on_its_line() -> None:
         ("pledge", {**named, "kind": "invoice", "issuer": trading.SUPPLIER, "number": "I-1"}),
     ):
         assert on.call(CONSORTIUM, f"credit.{method}", args, other).code == "NOT_YOUR_APPLICATION"
+
+
+# bounds ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_enterprise_has_at_most_so_many_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("contracts.credit_line.MAX_LINES", 1)
+    on = at.desk()
+    at.opened(on, approved=100)
+    second = at.assessed(on, lender="lender-two")
+    at.loan(on, 100, "L-9", "lender-two")
+    assert at.approve(on, second, 100, "L-9").code == "TOO_MANY_LINES"
+
+
+def test_a_line_owes_at_most_so_many_instalments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("contracts.repayments.MAX_ROWS", 1)
+    on = at.desk()
+    application = at.opened(on)
+    at.loan(on, 100, "L-2")
+    ok(at.disburse(on, application, "L-2"))
+    at.loan(on, 100, "L-3")
+    assert at.disburse(on, application, "L-3").code == "TOO_MANY_INSTALMENTS"
+
+
+def test_at_most_so_many_bills_back_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("contracts.pledges.MAX_PLEDGES", 1)
+    on = at.desk()
+    application = at.opened(on)
+    at.bill(on, "I-1")
+    at.bill(on, "I-2")
+    ok(at.pledge(on, application, "I-1"))
+    assert at.pledge(on, application, "I-2").code == "TOO_MANY_PLEDGES"
+
+
+def test_lines_that_are_closed_leave_the_others_in_the_index() -> None:
+    on = at.desk()
+    contract = trading.decode_record(trading.contract())[12]
+    changes = {"occurred_at": "2025-11-30"}
+    seal(on, "procurement", trading.paper("contract", "C-2", BUYER, contract, **changes))
+    on.next_block()
+    first = at.opened(on, approved=100)
+    second = at.assessed(on, contract="C-2")
+    at.loan(on, 100, "L-2")
+    ok(at.approve(on, second, 100, "L-2"))
+    corrected(on, status="terminated")
+    end_period(on)
+    assert (line_of(on, first)["state"], line_of(on, second)["state"]) == ("closed", "open")
+    assert (on.read(CONSORTIUM, "credit", "line_count"), on.read(CONSORTIUM, "credit", "line_at", 0)) == (1, second)
+    assert line_of(on, second)["place"] == 0
+    activity(on, "E-1")
+    assert [row["application"] for row in told(end_period(on), "increment")] == [second]
