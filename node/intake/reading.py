@@ -6,12 +6,14 @@ Records come one at a time: a table with hundreds of thousands of rows is never 
 from __future__ import annotations
 
 import hmac
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from chain.crypto import sha256
+from contracts.record import moment
 from node.connectors import (
     Connector,
     ConnectorError,
@@ -30,6 +32,8 @@ from node.intake.outcomes import Entry, FileReport, IntakeError, one_line
 
 MAX_FILE: Final = MAX_DOCUMENT
 """Bytes of one document: what the document store keeps; connectors may take less."""
+
+AHEAD_S: Final = 36 * 3_600
 
 Prepare: TypeAlias = Callable[[bytes | None], Prepared]
 """A record, naming the one it corrects."""
@@ -163,6 +167,7 @@ class _Maker:
             return to_record(draft, self._template, self._connector, self._provenance, secret, corrects)
 
         prepared = prepare(None)
+        _check_not_ahead(draft.occurred_at)
         entry = Entry(report, index, draft.kind, draft.issuer, draft.number, chain, prepared.id)
         return entry, prepare, prepared
 
@@ -180,6 +185,15 @@ class _Maker:
         if isinstance(found, ConnectorError):
             raise found
         return found
+
+
+def _check_not_ahead(occurred_at: str) -> None:
+    """What is far in the future is not even sent; what may be a matter of hours the chain decides by its own time.
+
+    A table of wrong dates would otherwise leave a failed receipt on the chain for every row. Raises ConnectorError.
+    """
+    if moment(occurred_at).first > time.time() + AHEAD_S:
+        raise ConnectorError("FUTURE_EVENT", f"occurred at {occurred_at}, which is still to come", "correct the date")
 
 
 def _route(kind: str, rules: Rules) -> str:

@@ -21,6 +21,9 @@ from tests.chain.chain_builder import Consortium
 from tests.intake_speed import MAPPING, write_table
 from tests.ledger_gateway import LedgerGateway, consortium, contract, package, run, source
 
+LATER = "2025-12-01"
+"""After the time of these tests' blocks, so the chain refuses it; not after this machine's."""
+
 
 @pytest.fixture
 def gateway() -> LedgerGateway:
@@ -52,26 +55,32 @@ def test_a_file_of_many_records_goes_in_by_batches_and_is_known_the_next_time(
 
 def test_bad_records_are_taken_out_and_all_others_go_in(gateway: LedgerGateway) -> None:
     bad = {7, 8, 40, 77}
-    releases = [
-        contract(f"b{number:02}", signed="2099-01-01" if number in bad else "2025-05-01") for number in range(80)
-    ]
+    releases = [contract(f"b{number:02}", signed=LATER if number in bad else "2025-05-01") for number in range(80)]
     done, reports = run(gateway, source("a.json", package(*releases)))
     assert done.counts == {"sealed": 76, "refused by the chain": 4}
     refused = [entry for entry in reports["a.json"].rows if entry.outcome == outcomes.REFUSED_BY_CHAIN]
     assert {int(entry.number[-2:]) for entry in refused} == bad
     assert {entry.code for entry in refused} == {"FUTURE_EVENT"}
-    assert all(entry.reason.startswith("occurred at 2099-01-01") for entry in refused)
+    assert all(entry.reason.startswith(f"occurred at {LATER}") for entry in refused)
     assert reports["a.json"].outcome == outcomes.REFUSED_BY_CHAIN
 
 
+def test_what_is_far_ahead_is_not_sent(gateway: LedgerGateway) -> None:
+    done, reports = run(gateway, source("a.json", package(contract("f1", signed="2099-01-01"), contract("f2"))))
+    assert done.counts == {"sealed": 1}
+    ((code, reason),) = reports["a.json"].refusals
+    assert code == "FUTURE_EVENT"
+    assert "f1: occurred at 2099-01-01" in reason
+
+
 def test_every_record_bad_ends_too(gateway: LedgerGateway) -> None:
-    releases = [contract(f"x{number}", signed="2099-01-01") for number in range(12)]
+    releases = [contract(f"x{number}", signed=LATER) for number in range(12)]
     done, _ = run(gateway, source("a.json", package(*releases)))
     assert done.counts == {"refused by the chain": 12}
 
 
 def test_the_same_again_in_one_run_shares_the_outcome(gateway: LedgerGateway) -> None:
-    good, bad = package(contract("one")), package(contract("two", signed="2099-01-01"))
+    good, bad = package(contract("one")), package(contract("two", signed=LATER))
     done, reports = run(
         gateway, source("a.json", good), source("b.json", good), source("c.json", bad), source("d.json", bad)
     )

@@ -97,7 +97,7 @@ def test_a_renamed_file_is_taken_at_once_where_writers_rename(folder: Path, desk
 
 
 def test_a_refused_file_says_why_and_its_good_records_are_in(folder: Path, watch: FolderWatch) -> None:
-    (folder / "mixed.json").write_bytes(package(contract("m1"), contract("m2", signed="2099-01-01")))
+    (folder / "mixed.json").write_bytes(package(contract("m1"), contract("m2", signed="2025-12-01")))
     (folder / "broken.json").write_bytes(b"{")
     watch.step(0.0)
     watch.step(6.0)
