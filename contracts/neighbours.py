@@ -12,6 +12,7 @@ data, which is that of their hashes.
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 STEPS_PER_DOUBLING: Final = 64
 MAX_VALUE: Final = 2**53
 MAX_WEIGHT: Final = 10_000
-WIDTHS: Final = (1, 2, 4, 8)
+WIDTHS: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}  # bytes of a packed value → its letter for struct
 
 
 class Scale(NamedTuple):
@@ -57,24 +58,28 @@ def pack(values: Sequence[int]) -> Packed:
     """Values from 0 to 2**53 in the smallest width that holds the largest."""
     largest = max(values, default=0)
     width = next(width for width in WIDTHS if largest < 1 << 8 * width)
-    return Packed(b"".join(value.to_bytes(width, "big") for value in values), width)
+    return Packed(struct.pack(f">{len(values)}{WIDTHS[width]}", *values), width)
 
 
 def unpack(column: Packed) -> list[int]:
     """The values of a column."""
     data, width = column
-    return [int.from_bytes(data[place : place + width], "big") for place in range(0, len(data), width)]
+    return list(struct.unpack(f">{len(data) // width}{WIDTHS[width]}", data))
 
 
 @lru_cache(maxsize=1)
 def _steps() -> tuple[int, ...]:
-    """Smallest integer of each log step: entry j is ceil(2**(j/64)). Nested integer roots are exact."""
+    """Smallest integer of each log step: entry j is ceil(2**(j/64)).
+
+    floor(2**(r/64) * 2**64) is six nested integer square roots of 2**(r + 64*64), and exact; shifting it gives the
+    floor of every doubling, below which only the whole powers are their own ceiling.
+    """
     found = []
-    for step in range(STEPS_PER_DOUBLING * 54):
-        root = 1 << step
-        for _ in range(6):  # 64 = 2**6
-            root = isqrt(root)
-        found.append(root if root**STEPS_PER_DOUBLING == 1 << step else root + 1)
+    roots = [1 << rest + 64 * 64 for rest in range(STEPS_PER_DOUBLING)]
+    for _ in range(6):  # 64 = 2**6
+        roots = [isqrt(root) for root in roots]
+    for doubling in range(54):
+        found += [(root >> 64 - doubling) + (rest != 0) for rest, root in enumerate(roots)]
     return tuple(found)
 
 

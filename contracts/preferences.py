@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from contracts import market_schema as schema
@@ -32,10 +33,11 @@ Query = Mapping[str, int | str | None]
 
 
 class Searched(NamedTuple):
-    """A data set in the order of a query. places: of each institution, its records, nearest first."""
+    """A data set in the order of a query. owners: each record's institution; places: its records, nearest first."""
 
     dataset: Dataset
     ranked: Ranked
+    owners: list[str]
     places: dict[str, list[int]]
     used: dict[str, int]  # features that counted, as numbers of the data set
 
@@ -55,13 +57,12 @@ def search(dataset: Dataset, query: Query) -> Searched:
     ranked = neighbours.ranked(columns, list(scales.values()), list(asked.values()), dataset.rows)
     field = schema.INSTITUTION[dataset.header["kind"]]
     codes = dataset.codes(field)
+    owners = [codes[number] for number in unpack(dataset.columns[field])]
     places: dict[str, list[int]] = {code: [] for code in codes}
-    lists = list(places.values())
-    owners = unpack(dataset.columns[field])
     for place in ranked.order:
-        lists[owners[place]].append(place)
+        places[owners[place]].append(place)
     used = {name: value for name, value in asked.items() if value is not None and scales[name].weight}
-    return Searched(dataset, ranked, places, used)
+    return Searched(dataset, ranked, owners, places, used)
 
 
 def lenders(searched: Searched, limit: int, candidates: Collection[str]) -> Result:
@@ -173,9 +174,13 @@ def bands(searched: Searched, places: Iterable[int]) -> dict[str, list[Any]]:
 
 def _neighbourhood(searched: Searched, open_to: list[str], granted: list[int]) -> dict[str, int]:
     """How many of the nearest approved records of all lenders still in the running each of them holds."""
-    owner = {place: lender for lender in open_to for place in searched.places[lender] if granted[place] > 0}
-    near = [owner[place] for place in searched.ranked.order if place in owner]
-    counted = Counter(near[: searched.dataset.header["neighbourhood"]])
+    wanted = set(open_to)
+    near = (
+        searched.owners[place]
+        for place in searched.ranked.order
+        if granted[place] > 0 and searched.owners[place] in wanted
+    )
+    counted = Counter(islice(near, searched.dataset.header["neighbourhood"]))
     return {lender: counted[lender] for lender in open_to}
 
 
