@@ -63,7 +63,7 @@ class History:
         self.on = trading.ledger(register=False, templates=[self.template], models=[self.model])
         self.sealed: dict[tuple[str, str, str], Paper] = {}
         self.currency = chance.choice(("GBP", "GBP", "JPY", "KWD"))
-        self.deal: tuple[str, str] | None = (BUYER, "C-1")
+        self.onboarded = 0  # ms; 0 while the enterprise is unknown
 
     def play(self) -> Case:
         """Seal everything, confirm some of it; gives the case."""
@@ -72,7 +72,7 @@ class History:
         early = [draft for draft in drafts if chance.random() < 0.1]
         self._seal_all(early)
         trading.register_supplier(on)
-        onboarded = on.time
+        self.onboarded = on.time
         on.next_block()
         self._seal_all([draft for draft in drafts if draft not in early])
         for bill in [draft for draft in drafts if draft.twice]:
@@ -82,7 +82,7 @@ class History:
             self._confirm(paper)
         on.next_block(after_ms=chance.choice((1_000, DAY)))
         contract = self.sealed[("procurement", "contract", "C-1")]
-        return Case(self.template, self.model, onboarded, on.time, contract, "C-1", tuple(self.sealed.values()))
+        return Case(self.template, self.model, self.onboarded, on.time, contract, "C-1", tuple(self.sealed.values()))
 
     def assessed(self) -> dict[str, Any]:
         """The contract's own assessment at this block."""
@@ -109,6 +109,9 @@ class History:
         for draft in drafts:
             if self.chance.random() < 0.4:
                 self.on.next_block(after_ms=self.chance.choice((1_000, 7_777, DAY, 3 * DAY + 1, 12 * DAY)))
+            window = self.onboarded + self.model["import_window_days"] * DAY
+            if self.onboarded and self.on.time < window and self.chance.random() < 0.1:
+                self.on.next_block(time=window + self.chance.choice((0, 0, 1)))  # the last moment of history
             paper = self._seal(draft, None)
             if self.chance.random() < 0.15:
                 self.on.next_block(after_ms=self.chance.choice((1_000, 2 * DAY)))
@@ -167,6 +170,8 @@ class History:
         second = START // 1_000 - self.chance.randint(2 * 86_400, 90 * 86_400)
         if self.on.time > START + 20 * DAY and self.chance.random() < 0.5:
             second = self.on.time // 1_000 - self.chance.randint(2 * 86_400, 9 * 86_400)
+        if self.onboarded and self.chance.random() < 0.05:
+            return datetime.fromtimestamp(self.onboarded // 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         moment = datetime.fromtimestamp(second, UTC)
         return moment.strftime("%Y-%m-%d" if self.chance.random() < 0.6 else "%Y-%m-%dT%H:%M:%SZ")
 
@@ -323,7 +328,7 @@ def random_template(chance: Random) -> dict[str, Any]:
             rule["max"] = str(chance.choice((20, 100, 300, 1_000_000)))
             rule["min"] = chance.choice(("0", "0.01", "3.5"))
             rule["fluctuation_bp"] = chance.choice((0, 500, 5_000, 20_000))
-            rule["epsilon"] = chance.choice(("0", "0.01", "1.5"))
+            rule["epsilon"] = chance.choice(("0", "0.01", "1.5", "90.25"))
     quantity = found["kinds"]["event"]["fields"]["quantity"]
     quantity |= {
         "min": "0",
