@@ -18,17 +18,19 @@ QUERIES = 200
 
 def report(exact: Table) -> list[str]:
     """Median and worst of many queries, pages joined anew for each as the contract does."""
-    found = sorted(measured(exact))
-    worst = found[len(found) * 99 // 100]
+    found = measured(exact)
+    wall, cpu = (sorted(cost[clock] for cost in found) for clock in (0, 1))
     pure = _pure(exact)
     return [
-        f"one query over {ROWS} records (join pages, rank, choose): median {statistics.median(found) / 1e6:.1f} ms, "
-        f"99th percentile {worst / 1e6:.1f} ms of {QUERIES}; ranking in Python ints alone {pure / 1e6:.1f} ms"
+        f"one query over {ROWS} records (join pages, rank, choose), {QUERIES} of them:",
+        f"  by the clock: median {statistics.median(wall) / 1e6:.1f} ms, slowest {wall[-1] / 1e6:.1f} ms",
+        f"  processor time: median {statistics.median(cpu) / 1e6:.1f} ms, slowest {cpu[-1] / 1e6:.1f} ms",
+        f"  ranking in Python ints alone: {pure / 1e6:.1f} ms of processor time",
     ]
 
 
-def measured(exact: Table, queries: int = QUERIES) -> list[int]:
-    """Nanoseconds of each query."""
+def measured(exact: Table, queries: int = QUERIES) -> list[tuple[int, int]]:
+    """Nanoseconds of each query: by the clock, and of processor time, which a busy machine does not lengthen."""
     data = _dataset(exact)
     pages = {
         name: [
@@ -41,12 +43,12 @@ def measured(exact: Table, queries: int = QUERIES) -> list[int]:
     found = []
     for place in range(queries):
         query = {name: exact.rows[place][exact.names.index(name)] for name in data.scales()}
-        start = time.perf_counter_ns()
+        start, used = time.perf_counter_ns(), time.process_time_ns()
         joined = {name: Packed(b"".join(parts), data.columns[name].width) for name, parts in pages.items()}
         searched = preferences.search(data._replace(columns=joined), query)
         result = preferences.lenders(searched, 5_000_000, who)
         preferences.bands(searched, searched.places[result.target][:13])
-        found.append(time.perf_counter_ns() - start)
+        found.append((time.perf_counter_ns() - start, time.process_time_ns() - used))
     return found
 
 
@@ -62,6 +64,6 @@ def _pure(exact: Table) -> int:
     data = _dataset(exact)
     scales = data.scales()
     asked = [preferences._number(data, name, exact.rows[0][exact.names.index(name)]) for name in scales]
-    start = time.perf_counter_ns()
+    start = time.process_time_ns()
     ranked_exact([data.columns[name] for name in scales], list(scales.values()), asked, data.rows)
-    return time.perf_counter_ns() - start
+    return time.process_time_ns() - start

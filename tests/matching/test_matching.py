@@ -53,5 +53,5 @@ def test_on_a_sample_of_the_loans_the_published_model_names_the_lender_more_ofte
 
 @pytest.mark.slow
 def test_a_query_over_2000_records_takes_at_most_20_ms(exact: Table) -> None:
-    found = sorted(speed.measured(exact, 50))
+    found = sorted(cpu for _, cpu in speed.measured(exact, 50))
     assert found[len(found) // 2] <= 20_000_000
