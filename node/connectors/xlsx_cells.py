@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import date, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from node.connectors import strict_xml
@@ -19,6 +20,7 @@ SIGNIFICANT: Final = 15
 MAX_EXPONENT: Final = 30
 
 _NUMBER: Final = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
+_PLAIN: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _SHOWN: Final = Context(prec=SIGNIFICANT, rounding=ROUND_HALF_EVEN)
 _BUILT_IN: Final = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)})
 """Number formats of dates and times that a workbook need not define (§ 18.8.30, those of East Asia included)."""
@@ -54,12 +56,12 @@ class Reader(NamedTuple):
             return DateCell(stored.replace("T", " ").removesuffix("Z").partition(".")[0])
         if not stored:
             return ""
+        dated = style.isdecimal() and int(style) in self.dates
+        if not dated and len(stored) <= SIGNIFICANT and _PLAIN.fullmatch(stored):
+            return NumberCell(stored)
         if not _NUMBER.fullmatch(stored):
             raise ConnectorError("BAD_VALUE", f"it holds the number {shown(stored)}", "correct the cell")
-        value = Decimal(stored)
-        if style.isdecimal() and int(style) in self.dates:
-            return _moment(value, self.from_1904)
-        return _number(value)
+        return _moment(stored, self.from_1904) if dated else _number(Decimal(stored))
 
 
 def date_styles(data: bytes) -> frozenset[int]:
@@ -95,8 +97,10 @@ def _number(value: Decimal) -> NumberCell:
     return NumberCell(text)
 
 
-def _moment(serial: Decimal, from_1904: bool) -> Cell:
+@lru_cache(maxsize=8_192)
+def _moment(stored: str, from_1904: bool) -> Cell:
     """The day, or local time to the nearest second, of a serial; a time of day alone stays text."""
+    serial = Decimal(stored)
     wrong = ConnectorError("BAD_VALUE", f"it holds no date (serial {serial:.6g})", "correct the cell")
     if not 0 <= serial <= _LAST:
         raise wrong

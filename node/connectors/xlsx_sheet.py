@@ -172,8 +172,12 @@ def _parsed(data: bytes, handler: _Handler, what: str) -> Iterator[Row]:
     """Feed the parser piece by piece and give out the rows that are complete."""
     parser = expat.ParserCreate()
     parser.buffer_text = True
-    parser.StartElementHandler = lambda name, attributes: handler.start(name.rpartition(":")[2], attributes)
-    parser.EndElementHandler = lambda name: handler.end(name.rpartition(":")[2])
+    if b":row" in data or b":si" in data:  # with a prefix to every name, as few programs write
+        parser.StartElementHandler = lambda name, attributes: handler.start(name.rpartition(":")[2], attributes)
+        parser.EndElementHandler = lambda name: handler.end(name.rpartition(":")[2])
+    else:
+        parser.StartElementHandler = handler.start
+        parser.EndElementHandler = handler.end
     parser.CharacterDataHandler = handler.text
     parser.StartDoctypeDeclHandler = _refuse_dtd
     try:

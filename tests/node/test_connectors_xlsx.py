@@ -7,6 +7,7 @@ import datetime
 import io
 import json
 import random
+import re
 import time
 import zipfile
 from collections.abc import Callable
@@ -260,6 +261,17 @@ def test_texts_numbers_and_truths_of_every_stored_form() -> None:
     assert draft.counterparty is not None
     assert draft.counterparty.id == "4500000001"
     assert draft.fields == {"issue_date": "2026-10-16", "total": "1.1"}
+
+
+def test_a_prefix_to_every_name_changes_nothing() -> None:
+    def change(name: str, part: bytes) -> bytes:
+        if not name.startswith(("xl/worksheets/", "xl/sharedStrings")):
+            return part
+        start = part.index(b"<", part.index(b"?>") if part.startswith(b"<?xml") else 0)
+        body = re.sub(rb"<(/?)([A-Za-z])", rb"<\1x:\2", part[start:])
+        return body.replace(b" xmlns=", b" xmlns:x=", 1)
+
+    assert only(repacked(workbook(ROW), change)) == only(workbook(ROW))
 
 
 @pytest.mark.parametrize(
