@@ -31,12 +31,13 @@ ISSUER = "GB-COH:77700101"
 
 
 class LedgerGateway(Gateway):
-    """For the member MEMBER; ``sent``: every transaction handed in; ``stored``: documents by hash."""
+    """For the member MEMBER; ``sent``: every transaction; ``stored``: documents by hash; ``received``: in order."""
 
     def __init__(self, consortium: Consortium) -> None:
         self.consortium = consortium
         self.sent: list[Transaction] = []
         self.stored: dict[bytes, bytes] = {}
+        self.received: list[bytes] = []
         self.lookups = 0
         self.lose_at: int | None = None
         """The call of ``submit`` or ``wait`` at which the node is lost, counted from 0."""
@@ -48,6 +49,7 @@ class LedgerGateway(Gateway):
         return [self.consortium.ledger.state(chain, encode(["records", "record", *key])) for key in keys]
 
     def store(self, documents: Sequence[bytes]) -> None:
+        self.received += documents
         self.stored.update({sha256(data): data for data in documents})
 
     def sign(self, chain: str, records: Sequence[bytes]) -> Transaction:

@@ -39,11 +39,13 @@ class Gateway:
     def store(self, documents: Sequence[bytes]) -> None:
         """Put documents into the node's store: durable when this returns."""
         part: list[bytes] = []
+        size = 0
         for data in documents:
-            if part and sum(map(len, part)) + len(data) > DOCUMENT_BYTES:
+            if part and size + len(data) > DOCUMENT_BYTES:
                 self._store(part)
-                part = []
+                part, size = [], 0
             part.append(data)
+            size += len(data)
         if part:
             self._store(part)
 

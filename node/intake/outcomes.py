@@ -108,6 +108,8 @@ class FileReport:
     refused: int = 0
     open: int = 0
     read: bool = False
+    stored: bool = False
+    """Whether the document store has the raw file."""
 
     @property
     def outcome(self) -> str:

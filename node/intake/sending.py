@@ -188,10 +188,13 @@ class Pipeline:
 
     def _store(self, works: list[Work]) -> None:
         """Raw files and sealed bodies are in the member's document store before any record names them."""
-        documents = list({id(work.raw): work.raw for work in works}.values())
+        new = {id(work.raw): work for work in works if not work.entry.report.stored}
+        documents = [work.raw for work in new.values()]
         documents += [work.prepared.sealed.encode() for work in works if work.prepared.sealed is not None]
         if documents:
             self._asked(lambda: self._gateway.store(documents))
+        for work in new.values():
+            work.entry.report.stored = True
 
     def _send(self, batch: list[Work]) -> None:
         """One transaction more in flight."""

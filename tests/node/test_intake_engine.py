@@ -47,6 +47,7 @@ def test_a_file_of_many_records_goes_in_by_batches_and_is_known_the_next_time(
     assert [entry.index for entry in report.rows] == list(range(100))
     assert {entry.transaction for entry in report.rows} == {tx.id.hex() for tx in gateway.sent}
     assert gateway.stored[sha256(data)] == data
+    assert gateway.received == [data]  # once, not with every batch
     again, _ = run(gateway, source("renamed.json", data, captured_at=1_750_000_999_000))
     assert again.counts == Counter(known=100)
     assert len(gateway.sent) == 3
