@@ -180,7 +180,9 @@ def disburse(
         paid = _amount_to_pay(asked, line, amount, None if before is None else before["record"][records.FIELDS])
         schedule = [_instalment(text, line["scale"]) for text in instalments]
         _require_payable(session, asked, line, number, paid, schedule)
-        fields = loans.fields_of(assessed, paid, disbursed_on=paid_on or loans.today(session), due_date=due)
+        fields = loans.fields_of(
+            assessed, paid, disbursed_on=paid_on or loans.today(session, line["zone"]), due_date=due
+        )
         known = _terms(session, identity) if before is None else before["record"][records.FIELDS]
         loans.seal(session, assessed, number, {**known, **fields}, template)
         args: dict[str, Any] = {"application": identity, "loan": [asked["lender"], number]}
@@ -233,7 +235,7 @@ def repay(
         if not 0 < minor <= owed:
             said = money(owed, line["scale"], line["currency"])
             raise refused("OVER_OWED", f"{said} is owed: a repayment is more than 0 and at most that")
-        day = paid_on or loans.today(session)
+        day = paid_on or loans.today(session, line["zone"])
         name = number or f"REPAY-{identity.hex()[:16]}-{day}-{minor}"
         if session.client.state("consortium", "credit", "repayment_cited", line["lender"], line["lender"], name):
             raise refused("REPAYMENT_CITED", f"repayment {name} was taken already: give another one a --number")

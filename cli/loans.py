@@ -129,9 +129,9 @@ def fields_of(assessment: Mapping[str, Any], amount: int, **optional: int | str 
     return fields | {name: str(value) for name, value in optional.items() if value is not None}
 
 
-def today(session: Session) -> str:
-    """The date of the newest block, UTC: the chain's time, not this machine's."""
-    return _instant(session.client.status()["time"])[:10]
+def today(session: Session, zone: int) -> str:
+    """The date of the newest block, zone minutes east of UTC: the chain's time, not this machine's."""
+    return _instant(session.client.status()["time"] + zone * 60_000)[:10]
 
 
 def _template_version(session: Session, template_id: str, kind: str) -> int:

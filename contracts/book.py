@@ -52,7 +52,8 @@ TOPICS_PER_READ: Final = 8
 def run(ctx: Context, reader: Reader) -> tuple[str, ...]:
     """In begin_block: take in new papers and judge the trades they touch, within bounds.
 
-    Gives the ids (party, else identifier) of the enterprises of which something was judged since the last block.
+    Gives the ids (party, else identifier) of the enterprises of which something was judged since the last block, or a
+    contract was sealed or corrected.
     """
     work = _Work(ctx, reader, READS_PER_BLOCK, ALERTS_PER_BLOCK)
     if work.judge_pending():
@@ -179,7 +180,10 @@ class _Work:
             return
         if flags & IMPLAUSIBLE:
             alerts.implausible(self._alarm, doc)
-        if not flags & FOLLOWED or not is_paper(doc):
+        if not flags & FOLLOWED:
+            return
+        if not is_paper(doc):
+            self.judged[doc.record.enterprise] = None  # a contract: lines look at what it says now
             return
         known = self._ctx.get("paper", *place_of(doc)) is not None
         self.pending.add(trades.enter(self._ctx, self._reader, doc))

@@ -1,6 +1,6 @@
 """A credit line: what an approved application has become, its limit and what of it is available (DOMAIN 7, 8).
 
-    available = max(0, min(limit - lent on the contract, borrowing base - outstanding)), 0 while overdue
+    available = max(0, min(limit - lent on the contract, borrowing base - outstanding)), 0 while overdue or closed
     limit     = L0 + sum(g)
 
 With one line on a contract, "lent on the contract" is the line's outstanding and this is DOMAIN 8; with several, all
@@ -231,17 +231,19 @@ def room(ctx: Context, reader: Reader, line: dict[str, Any], deal: Deal | None =
     carried = base.borrowing_base(collateral, model.stage_advance, model.eligibility, ctx.time, steps)
     lent = lent_on(ctx, reader, line["contract"])
     outstanding = line["outstanding"]
-    free = 0 if is_overdue(ctx, line) else max(0, min(limit - lent, carried - outstanding))
+    overdue, closed = is_overdue(ctx, line), line["state"] == CLOSED
+    free = 0 if overdue or closed else max(0, min(limit - lent, carried - outstanding))
     steps.add(
         "available",
-        "max(0, min(limit - lent on the contract, base - outstanding)); 0 while overdue",
+        "max(0, min(limit - lent on the contract, base - outstanding)); 0 while overdue or closed",
         "minor",
         free,
         limit=limit,
         base=carried,
         outstanding=outstanding,
         lent=lent,
-        overdue=int(is_overdue(ctx, line)),
+        overdue=int(overdue),
+        closed=int(closed),
     )
     return Room(limit, carried, outstanding, lent, free, steps.entries)
 

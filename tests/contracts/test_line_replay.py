@@ -234,8 +234,9 @@ class Story:
         self.events.append(Repaid(amount))
 
     def _judged(self, now: Reached) -> None:
-        self.now = now
+        self.now = self.now._replace(net=now.net)  # a contract that was corrected is seen in the next block already
         self._block(1_000)
+        self.now = now
         at.reach(self.on, despatched=now.despatched, received=now.received)
         at.judge(self.on)
         self.events.append(now)
@@ -243,7 +244,6 @@ class Story:
     def _block(self, after_ms: int) -> None:
         self.on.next_block(after_ms=after_ms)
         period = self.on.read(CONSORTIUM, "credit", "period")["number"]
-        # the book judges a corrected contract in this block too, before a period is closed with it
         self.events.append(self.now)
         if period != self.period:
             self.period = period

@@ -154,14 +154,13 @@ def test_a_contract_corrected_downwards_takes_back_at_once_and_upwards_at_the_cl
     activity(on, "E-1", full=True)
     end_period(on)
     corrected(on, value="70000.00")  # C' = 50 000.00, M = 3 000 000
-    on.next_block()
-    judge(on)
+    (lowered,) = told(on.next_block(), "limit_lowered")
+    assert (lowered["why"], lowered["taken"], lowered["lowered_by"]) == ("contract corrected", {}, M - 3_000_000)
     line = line_of(on, application)
     assert (line["M"], line["granted"]) == (3_000_000, 3_000_000)
     corrected(on, value="500000.00")
-    on.next_block()
     reach(on, despatched=48_000_000, received=48_000_000)
-    judge(on)
+    on.next_block()
     assert line_of(on, application)["granted"] == 3_000_000
     activity(on, "E-2", full=True)
     end_period(on)
@@ -195,6 +194,7 @@ def test_a_cancelled_contract_takes_everything_back_and_closes_its_line_once_not
     assert told(events, "line_closed")[0]["application"] == application
     assert on.read(CONSORTIUM, "credit", "line_count") is None
     assert on.read(CONSORTIUM, "credit", "guarantee_used", record_id(paper)) is None
+    assert room_of(on, application).available == 0
     assert at.extend(on, application, 1, "L-2").code == "WRONG_STATE"
 
 
