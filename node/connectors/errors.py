@@ -14,9 +14,9 @@ _MAX_SHOWN: Final = 60
 class ConnectorError(ValueError):
     """A document that cannot be taken in.
 
-    ``code`` is one of TOO_LARGE, NOT_UTF8, BAD_XML, BAD_JSON, BAD_ZIP, BAD_PDF, BAD_EDIFACT, UNKNOWN_FORMAT,
-    NOT_SUPPORTED, NO_CONTRACT, MISSING, BAD_VALUE, UNKNOWN_TEMPLATE, NO_UPLOADER; ``what`` and ``advice`` are one
-    line each.
+    ``code`` is one of TOO_LARGE, NOT_UTF8, BAD_XML, BAD_JSON, BAD_ZIP, BAD_PDF, BAD_EDIFACT, BAD_CSV, HAS_FORMULA,
+    HAS_MACROS, UNKNOWN_FORMAT, UNKNOWN_TABLE, AMBIGUOUS, BAD_MAPPING, NOT_SUPPORTED, NO_CONTRACT, MISSING,
+    BAD_VALUE, UNKNOWN_TEMPLATE, NO_UPLOADER; ``what`` and ``advice`` are one line each.
     """
 
     def __init__(self, code: str, what: str, advice: str, file: str = "") -> None:

@@ -7,14 +7,11 @@ that such a log is refused.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from contracts.record import FieldValue
 from node.connectors.draft import Link, Party, RecordDraft, check_lines, identifier
 from node.connectors.errors import ConnectorError
-
-FIRST_YEAR: Final = 1970
-"""Events before it are refused: no system that records them existed, so the time is a mistake."""
+from node.connectors.values import FIRST_YEAR
 
 
 @dataclass(frozen=True, slots=True)

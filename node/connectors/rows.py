@@ -9,7 +9,6 @@ from contracts.record import LINE_COLUMNS, MAX_LINES, FieldValue
 from node.connectors import cells, values
 from node.connectors.draft import Link, Party, RecordDraft, identifier, sorted_links
 from node.connectors.errors import ConnectorError, shown
-from node.connectors.events import FIRST_YEAR
 from node.connectors.grid import Cell, Grid, Row
 from node.connectors.mapping import Mapping, Table
 from node.connectors.plan import ABSENT, Filled, PartyAt, Plan
@@ -135,9 +134,9 @@ class Rows:
         occurred_at = self._value(plan.occurred_at, row, held)
         if not occurred_at:
             raise ConnectorError("MISSING", f"{plan.occurred_at.label} is empty", "fill in the date")
-        if int(occurred_at[:4]) < FIRST_YEAR:
+        if int(occurred_at[:4]) < values.FIRST_YEAR:
             raise ConnectorError(
-                "BAD_VALUE", f"{plan.occurred_at.label} is {occurred_at}, before {FIRST_YEAR}", "correct it"
+                "BAD_VALUE", f"{plan.occurred_at.label} is {occurred_at}, before {values.FIRST_YEAR}", "correct it"
             )
         held.put(plan.occurred_at, occurred_at)
         for field in plan.fields:

@@ -572,3 +572,13 @@ def test_mutated_tables_are_read_or_refused_but_never_crash_or_hang() -> None:
         with contextlib.suppress(ConnectorError):
             assert read(bytes(data), "f", own)
     assert time.monotonic() - started < 30
+
+
+def test_the_mappings_that_the_documentation_shows_are_mappings() -> None:
+    page = (ROOT / "docs" / "data-exchange.md").read_text(encoding="utf-8")
+    section = page.partition("### Mapping files")[2].partition("\n## ")[0]
+    shown = [block.partition("\n```")[0] for block in section.split("```json\n")[1:]]
+    names = [mapping.parse(block.encode(), "docs").name for block in shown]
+    assert names == ["own", "sap-me2n", "our-invoices"]
+    assert all(f"`{key}`" in section for key in mapping.Table.model_fields)
+    assert all(f"`{name}`" in page for name in mapping.names())
