@@ -13,7 +13,7 @@ from contracts.evidence import Reader
 from contracts.truth import INELIGIBLE
 from tests.contracts import full_replay, trading
 from tests.contracts.memory_context import CONSORTIUM, Ledger, MemoryContext, key
-from tests.contracts.small_consortium import submit
+from tests.contracts.small_consortium import record_id, submit
 from tests.contracts.trading import BUYER, SUPPLIER, decode_record, ok
 
 LATER = "VAT:77"  # the supplier's other identifier, registered on the way
@@ -45,6 +45,7 @@ class History:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
+        self._numbers = self._random.choice((4, 9, 20))  # few: everything hangs together; many: small trades
         self.on = trading.ledger()
         self._register("other", [OTHER])
         self._sealed: list[tuple[str, bytes]] = []
@@ -78,7 +79,7 @@ class History:
         pick = self._random
         kind = kind or pick.choice((*KINDS, "invoice", "remittance"))
         seller = pick.choice(SELLERS)
-        data = self._paper(kind, number or f"{pick.randint(1, 4)}", by or seller, corrects)
+        data = self._paper(kind, number or f"{pick.randint(1, self._numbers)}", by or seller, corrects)
         self._seal(HOLDERS.get(kind, "erp"), data)
 
     def _paper(self, kind: str, number: str, seller: str, corrects: bytes | None) -> bytes:
@@ -97,11 +98,11 @@ class History:
         issuer = BUYER if kind in HOLDERS else seller
         linked = []
         for relation in LINKED.get(kind, ()):
-            if pick.random() < 0.7:
+            if pick.random() < 0.6:
                 named = pick.choice(("", BUYER if relation in HOLDERS else seller))
-                linked.append((relation, named, str(pick.randint(1, 4))))
+                linked.append((relation, named, str(pick.randint(1, self._numbers))))
         if kind == "remittance":
-            linked.append(("invoice", "", str(pick.randint(1, 4))))
+            linked.append(("invoice", "", str(pick.randint(1, self._numbers))))
         if kind == "order" and pick.random() < 0.6:
             linked.append(("contract", pick.choice(("", BUYER)), "C-1"))
         return trading.paper(
@@ -158,11 +159,9 @@ class History:
         self.on.state[CONSORTIUM].update({k: v for k, v in context.writes.items() if v is not None})
 
     def _claim(self) -> None:
-        """What claims an identifier also moves disputes of bills issued under it: none is open here by then."""
-        if not self._left or any(k[0] == "dispute" for k in self.on.items(CONSORTIUM, "credit")):
+        if not self._left:
             return
-        what = self._left.pop()
-        if what == "onboard":
+        if self._left.pop() == "onboard":
             self._register("stranger", [STRANGER])
         else:
             args = {"party": "supplier", "identifiers": [LATER]}
@@ -255,3 +254,72 @@ def test_longer_histories_end_in_the_same_book_however_little_fits_into_a_block(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut(2_100 + seed, 70, (1 + seed % 3, 1 + seed % 5, 1), monkeypatch)
+
+
+# what random steps seldom meet -----------------------------------------------------------------------------------
+
+
+def status(on: Ledger, number: str = "I-1") -> str:
+    found = on.read(CONSORTIUM, "credit", "verdict", "erp", "invoice", SUPPLIER, number)
+    return str(found["status"])
+
+
+def told(on: Ledger, chain: str, *papers: bytes) -> None:
+    trading.seal(on, chain, *papers)
+    on.next_block()
+    check(on)
+
+
+def test_a_receipt_that_is_corrected_to_another_order_leaves_the_first_without() -> None:
+    on = trading.ledger()
+    told(on, "procurement", trading.order(), trading.order(number="O-2"))
+    told(on, "erp", trading.despatch(), trading.despatch(number="D-2", order_number="O-2"), trading.invoice())
+    told(on, "erp", trading.invoice(number="I-2", links=[["order", "", "O-2"]]))
+    first = trading.receipt()
+    told(on, "procurement", first)
+    assert (status(on), status(on, "I-2")) == ("matched", "partial")
+    told(on, "procurement", trading.receipt(despatch_number="D-2", corrects=record_id(first)))
+    assert (status(on), status(on, "I-2")) == ("partial", "matched")
+
+
+def test_a_correction_reaches_what_only_the_partys_other_identifier_holds() -> None:
+    on = trading.ledger()
+    args = {"party": "supplier", "identifiers": [LATER]}
+    ok(on.call(CONSORTIUM, "registry.add_identifiers", args, [key("procurement")]))
+    told(on, "procurement", trading.order())
+    told(on, "erp", trading.despatch(), trading.invoice())
+    first = trading.receipt(enterprise=LATER)
+    told(on, "procurement", first)
+    assert status(on) == "matched"
+    told(on, "procurement", trading.receipt(enterprise=LATER, despatch_number="D-9", corrects=record_id(first)))
+    assert status(on) == "partial"
+
+
+def test_two_trades_may_be_joined_beyond_the_bound_and_parted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trades, "MAX_PAPERS", 4)
+    on = trading.ledger()
+    told(on, "procurement", trading.order(), trading.receipt())
+    told(on, "erp", trading.despatch(), trading.invoice())
+    told(on, "procurement", trading.order(number="O-2"), trading.receipt(number="R-2", despatch_number="D-2"))
+    told(on, "erp", trading.despatch(number="D-2", order_number="O-2"))
+    told(on, "erp", trading.invoice(number="I-2", links=[["order", "", "O-2"]]))
+    both = [["order", BUYER, "O-1"], ["order", BUYER, "O-2"]]
+    for _ in range(2):
+        assert (status(on), status(on, "I-2")) == ("matched", "matched")
+        latest = on.read("erp", "records", "record", "despatch", SUPPLIER, "D-9")
+        joining = trading.despatch("0.1", number="D-9", links=both, corrects=latest and latest["id"])
+        told(on, "erp", joining)
+        assert (status(on), status(on, "I-2")) == ("partial", "partial")
+        told(on, "erp", trading.despatch("0.1", number="D-9", order_number="O-9", corrects=record_id(joining)))
+
+
+def test_a_claimed_identifier_joins_what_was_apart() -> None:
+    on = trading.ledger()
+    told(on, "procurement", trading.order(enterprise=LATER), trading.receipt())
+    told(on, "erp", trading.despatch(), trading.invoice())
+    assert status(on) == "unmatched"
+    args = {"party": "supplier", "identifiers": [LATER]}
+    ok(on.call(CONSORTIUM, "registry.add_identifiers", args, [key("procurement")]))
+    on.next_block()
+    check(on)
+    assert status(on) == "matched"
