@@ -299,10 +299,10 @@ def test_two_trades_may_be_joined_beyond_the_bound_and_parted_again(monkeypatch:
     monkeypatch.setattr(trades, "MAX_PAPERS", 4)
     on = trading.ledger()
     told(on, "procurement", trading.order(), trading.receipt())
-    told(on, "erp", trading.despatch(), trading.invoice())
+    told(on, "erp", trading.despatch(), trading.invoice(links=[["receipt", "", "R-1"]]))
     told(on, "procurement", trading.order(number="O-2"), trading.receipt(number="R-2", despatch_number="D-2"))
     told(on, "erp", trading.despatch(number="D-2", order_number="O-2"))
-    told(on, "erp", trading.invoice(number="I-2", links=[["order", "", "O-2"]]))
+    told(on, "erp", trading.invoice(number="I-2", links=[["receipt", "", "R-2"]]))
     both = [["order", BUYER, "O-1"], ["order", BUYER, "O-2"]]
     for _ in range(2):
         assert (status(on), status(on, "I-2")) == ("matched", "matched")
