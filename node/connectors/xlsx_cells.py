@@ -26,6 +26,7 @@ _BUILT_IN: Final = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *r
 """Number formats of dates and times that a workbook need not define (§ 18.8.30, those of East Asia included)."""
 _LITERAL: Final = re.compile(r'"[^"]*"?|\\.|\[[^\]]*\]|_.|\*.')
 _DATE_PART: Final = re.compile(r"[ymdhs]", re.IGNORECASE)
+_INDEX_DIGITS: Final = 9
 _DAY_SECONDS: Final = 86_400
 _LEAP_1900: Final = 60
 """Serial of 29 February 1900, a day that never was."""
@@ -43,9 +44,10 @@ class Reader(NamedTuple):
     def cell(self, kind: str, style: str, stored: str) -> Cell:
         """A cell from its t and s attributes and its stored text. Raises ConnectorError BAD_VALUE."""
         if kind == "s":
-            if not stored.isdecimal() or int(stored) >= len(self.strings):
+            index = _index(stored)
+            if index is None or index >= len(self.strings):
                 raise ConnectorError("BAD_VALUE", "its text is missing in the workbook", "save the workbook again")
-            return self.strings[int(stored)]
+            return self.strings[index]
         if kind in ("inlineStr", "str"):
             return stored
         if kind == "e":
@@ -56,7 +58,7 @@ class Reader(NamedTuple):
             return DateCell(stored.replace("T", " ").removesuffix("Z").partition(".")[0])
         if not stored:
             return ""
-        dated = style.isdecimal() and int(style) in self.dates
+        dated = style != "" and _index(style) in self.dates
         if not dated and len(stored) <= SIGNIFICANT and _PLAIN.fullmatch(stored):
             return NumberCell(stored)
         if not _NUMBER.fullmatch(stored):
@@ -76,9 +78,14 @@ def date_styles(data: bytes) -> frozenset[int]:
     dates = set()
     for index, style in enumerate(root.iterfind("{*}cellXfs/{*}xf")):
         number = style.get("numFmtId", "0")
-        if own.get(number, number.isdecimal() and int(number) in _BUILT_IN):
+        if own.get(number, _index(number) in _BUILT_IN):
             dates.add(index)
     return frozenset(dates)
+
+
+def _index(text: str) -> int | None:
+    """A count of the file's, None for what is none."""
+    return int(text) if len(text) <= _INDEX_DIGITS and text.isascii() and text.isdecimal() else None
 
 
 def _shows_date(code: str) -> bool:

@@ -279,6 +279,9 @@ def test_a_prefix_to_every_name_changes_nothing() -> None:
     [
         ('<c r="D2" t="e"><v>#N/A</v></c>', "sheet 'Bills', cell D2: it holds the error '#N/A'"),
         ('<c r="D2" t="s"><v>999</v></c>', "sheet 'Bills', cell D2: its text is missing in the workbook"),
+        (f'<c r="D2" t="s"><v>{"9" * 5000}</v></c>', "sheet 'Bills', cell D2: its text is missing in the workbook"),
+        ('<c r="D2" t="s"><v>\u0661</v></c>', "sheet 'Bills', cell D2: its text is missing in the workbook"),
+        (f'<c r="D2" s="{"9" * 5000}"><v>{"9" * 5000}</v></c>', "sheet 'Bills', cell D2: it holds the number '999"),
         ('<c r="D2"><v>1x</v></c>', "sheet 'Bills', cell D2: it holds the number '1x'"),
         ('<c r="D2"><v>1E+300</v></c>', "sheet 'Bills', cell D2: it holds the number 1E+300"),
         ('<c r="D2"><v>1</v></c><c r="D2"><v>2</v></c>', "sheet 'Bills', cell D2 stands twice"),
