@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from contracts.statistics import B, total
+from contracts.statistics import B
 
 
 class Band(NamedTuple):
@@ -51,11 +51,6 @@ def conformity(weights: Iterable[tuple[int, int]]) -> int | None:
         present += record_present
         asked += record_asked
     return share(present, asked)
-
-
-def mean_delay(delays: Sequence[int]) -> Delay:
-    """Delays of one class of records, each >= 0 seconds, summed."""
-    return Delay(total(delays), len(delays))
 
 
 def timeliness(process: Delay, bill: Delay, process_weight: int, bill_weight: int) -> int | None:
