@@ -24,6 +24,7 @@ from contracts.evidence import Reader
 from contracts.explained import Steps
 from contracts.increments import Grant
 from contracts.periods import Period
+from contracts.standing import ENDED
 
 WORK_PER_BLOCK: Final = 2_048  # reads of the state, roughly, of each of the two hooks; a line tells at most 2 events
 LINE_WORK: Final = 16  # of one line, beside its receivables
@@ -112,13 +113,8 @@ def _close_line(ctx: Context, reader: Reader, line: dict[str, Any], period: int)
         "undecided": period if fresh else line["undecided"],
         "closed_period": period,
     }
-    if deal.net == 0 and line["outstanding"] == 0 and not ctx.get("schedule", line["application"]):
-        line = {**line, "state": CLOSED}
-        credit_line.save(ctx, line)
-        credit_line.drop_from_index(ctx, line)
-        for guarantee, _, _ in line["guarantees"]:
-            ctx.delete("guarantee_used", guarantee)  # it may back another application now
-        notices.notify(ctx, "line_closed", line["concerned"], shown(line))
+    if deal.contract.text("status") in ENDED and not ctx.get("schedule", line["application"]):
+        _close_for_good(ctx, reader, line)
         return
     credit_line.save(ctx, line)
     if credibility is None:
@@ -131,6 +127,17 @@ def _close_line(ctx: Context, reader: Reader, line: dict[str, Any], period: int)
     weights = {f"w_{name}": weight for name, weight in ladder.weights if name in reached}
     steps.add("completion", "K = B * sum(w attained) // sum(w)", "bp", completion, **weights)
     _tell_increment(ctx, reader, line, deal, period, credibility, completion, fresh, steps)
+
+
+def _close_for_good(ctx: Context, reader: Reader, line: dict[str, Any]) -> None:
+    """The contract is ended and nothing is owed: what backed the line, or was approved and not drawn, is free."""
+    credit_line.add_on(ctx, reader, "approved", line["contract"], line["repaid"] - line["approved"])
+    line = {**line, "state": CLOSED, "approved": line["repaid"]}
+    credit_line.save(ctx, line)
+    credit_line.drop_from_index(ctx, line)
+    for guarantee, _, _ in line["guarantees"]:
+        ctx.delete("guarantee_used", guarantee)
+    notices.notify(ctx, "line_closed", line["concerned"], shown(line))
 
 
 def _tell_increment(

@@ -383,6 +383,7 @@ def test_lines_that_are_closed_leave_the_others_in_the_index() -> None:
     ok(at.approve(on, second, 100, "L-2"))
     corrected(on, status="terminated")
     end_period(on)
+    assert on.read(CONSORTIUM, "credit", "approved", "contract", "party buyer", "C-1") == 0
     assert (line_of(on, first)["state"], line_of(on, second)["state"]) == ("closed", "open")
     assert (on.read(CONSORTIUM, "credit", "line_count"), on.read(CONSORTIUM, "credit", "line_at", 0)) == (1, second)
     assert line_of(on, second)["place"] == 0
