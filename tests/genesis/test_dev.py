@@ -76,12 +76,14 @@ def test_what_is_asked_for_is_in_it(tmp_path: Path) -> None:
         base_port=30_000,
         template_ids=["general-trade"],
         parameters={"max_idle_ms": 1_000},
+        period_seconds=60,
         time_ms=1_750_000_000_000,
     )
     document = ceremony.load_sealed(tmp_path / "genesis.json").document
     assert (document["name"], document["time"]) == ("Seven", 1_750_000_000_000)
     assert [template["id"] for template in document["templates"]] == ["general-trade"]
-    assert document["parameters"]["max_idle_ms"] == 1_000
+    assert [model["id"] for model in document["models"]] == ["standard"]
+    assert (document["parameters"]["max_idle_ms"], document["parameters"]["credit_period_s"]) == (1_000, 60)
     assert document["parties"][0]["identifiers"] == ["GB-COH:1", "GB-COH:2"]
     assert len(made.members) == 7
     assert made.members[6].p2p == "127.0.0.1:30012"
