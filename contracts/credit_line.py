@@ -38,6 +38,7 @@ from contracts.truth import MATCHED
 MS: Final = 1_000
 MAX_LINES: Final = 64  # of one enterprise, closed ones included
 MAX_PLEDGES: Final = 512  # of one line
+MAX_STAGE: Final = 2**60  # minor units that a stage counts at most
 
 OPEN: Final = "open"
 OVERDUE: Final = "overdue"
@@ -172,7 +173,9 @@ def deal_of(ctx: Context, reader: Reader, line: dict[str, Any]) -> Deal:
     contract = _contract(reader, line)
     reached = progress.of_contract(ctx, reader, contract)
     net = net_of(contract) if reached.currency == line["currency"] else 0
-    return Deal(contract, net, reached.stages)
+    # Papers may name any amount, the state holds 64 bits: what is beyond all measure is enough all the same.
+    stages = {stage: min(value, MAX_STAGE) for stage, value in reached.stages.items()}
+    return Deal(contract, net, stages)
 
 
 def ladder_of(line: dict[str, Any]) -> Ladder:

@@ -28,7 +28,7 @@ class Grant(NamedTuple):
 
 
 class Ladder(NamedTuple):
-    """A line's milestones. headroom: M, minor units. weights: (id, weight > 0), in their own order, ids unique.
+    """A line's milestones. headroom: M, minor units. weights: (id, weight), not all 0, in their order, ids unique.
 
     grants: (id, grant) of those granted now, in the order of weights.
     """

@@ -342,6 +342,19 @@ def test_only_the_applications_own_lender_acts_on_its_line() -> None:
 # bounds ----------------------------------------------------------------------------------------------------------
 
 
+def test_papers_of_absurd_amounts_stop_no_hook() -> None:
+    on = at.desk()
+    application = at.opened(on)
+    huge = 10**35
+    reach(on, ordered=huge, despatched=huge, received=huge, invoiced=huge, paid=huge, returned=huge)
+    activity(on, "E-1", full=True)
+    (increment,) = told(end_period(on), "increment")
+    assert (increment["granted"], increment["base"], increment["available"]) == (M, 0, 0)
+    reach(on)
+    assert told(judge(on), "limit_lowered")[0]["limit"] == L0
+    assert line_of(on, application)["granted"] == 0
+
+
 def test_an_enterprise_has_at_most_so_many_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("contracts.credit_line.MAX_LINES", 1)
     on = at.desk()
