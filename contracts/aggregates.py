@@ -7,7 +7,8 @@ brings is new in the open period.
 State, in the records contract's namespace: ("sums", enterprise) ->
     {"total": [int] in the order of KEYS,
      "periods": [[period, [int]]], newest first, at most PERIODS of them,
-     "samples": {measure: [[record id, kind, number]]}, newest first, at most SAMPLES of each of MEASURES}
+     "samples": {measure: [[record id, kind, number]]}, newest first, at most SAMPLES of each of MEASURES,
+     "series": root page of the map of contracts/series.py, absent where it is empty}
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from operator import add
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from contracts.access import CONSORTIUM
-from contracts.context import Context
+from contracts.context import Context, Value
 from contracts.record import Moment
 from contracts.series import Change, Source
 from contracts.template import Kind
@@ -113,6 +114,7 @@ class Running:
         self._periods: list[tuple[int, list[int]]] = [] if entry is None else entry["periods"]
         self._total: Sums = _ZERO if entry is None else tuple(entry["total"])
         self._samples: dict[str, list[Any]] = {} if entry is None else entry["samples"]
+        self.series: Value = None if entry is None else entry.get("series")
         self._changes: dict[int, list[Sequence[int]]] = {}
         self._found: dict[str, list[tuple[int, list[Any]]]] = {}
         self._gone: set[bytes] = set()
@@ -158,6 +160,7 @@ class Running:
         entry = {  # sorted: canonical as it stands
             "periods": [[period, rows[period]] for period in newest],
             "samples": self._newest_samples(),
+            **({} if self.series is None else {"series": self.series}),
             "total": total,
         }
         self._ctx.put_canonical("sums", self._enterprise, value=entry)

@@ -16,12 +16,16 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple, TypeAlias
 
-from contracts.context import Context, KeyPart
+from contracts.context import Context, KeyPart, Value
 
 PAGE: Final = 32
 """Most keys of a page."""
 
 Scalar: TypeAlias = str | int | bytes
+
+
+_OWN: Final = object()
+"""The root page lies in the state beside the others."""
 
 
 class Entry(NamedTuple):
@@ -32,7 +36,7 @@ class Entry(NamedTuple):
 
 
 class Run(NamedTuple):
-    """entries[first:last] of those added stand together, between two that were there, None at an end."""
+    """entries[first:last] of those added, and the two that stood beside that place, None at an end."""
 
     before: Entry | None
     first: int
@@ -60,15 +64,26 @@ class _Page:
 _Path: TypeAlias = list[tuple[_Page, int]]  # from the root; the place taken in each page
 
 
+def _limit(path: _Path) -> bytes | None:
+    """The lower bound of the leaf after that of a path: it may have lost its first keys."""
+    for page, taken in reversed(path[:-1]):
+        if taken + 1 < len(page.keys):
+            return page.keys[taken + 1]
+    return None
+
+
 class OrderedMap:
     """One map, opened for one transaction: pages are read once, and written by `write`."""
 
-    def __init__(self, ctx: Context, *prefix: KeyPart) -> None:
+    def __init__(self, ctx: Context, *prefix: KeyPart, root: Value = _OWN) -> None:
+        """root: page 0 where whoever opens the map keeps it elsewhere, None for an empty map; see `write`."""
         self._ctx = ctx
         self._prefix = prefix
         self._pages: dict[int, _Page] = {}
         self._changed: dict[int, None] = {}
-        root = ctx.get(*prefix, 0)
+        self._keeps_root = root is _OWN
+        if self._keeps_root:
+            root = ctx.get(*prefix, 0)
         if root is None:
             self._next = 1
             self._root = _Page(0, 0, [], [])
@@ -83,9 +98,9 @@ class OrderedMap:
         return Neighbours(run.before, run.after)
 
     def insert_many(self, entries: Sequence[Entry]) -> Iterator[Run]:
-        """Add entries, ascending, whose keys are not there yet; gives the runs they form among those that were.
+        """Add entries, ascending, whose keys are not there yet, run by run; gives each with what it stands between.
 
-        Each run is added when it is given: take all of them.
+        What an earlier run has added is there for the next one. Take all of them: each is added when it is given.
         """
         keys = [entry.key for entry in entries]
         first = 0
@@ -93,7 +108,8 @@ class OrderedMap:
             path = self._path(keys[first])
             leaf, at = path[-1]
             before, after = self._before(path), self._entry_at(path)
-            last = len(keys) if after is None else bisect_left(keys, after.key, first)
+            limit = leaf.keys[at] if at < len(leaf.keys) else _limit(path)
+            last = len(keys) if limit is None else bisect_left(keys, limit, first)
             assert last > first, "a key stands once in an ordered map"
             leaf.keys[at:at] = keys[first:last]
             leaf.items[at:at] = [entry.value for entry in entries[first:last]]
@@ -116,16 +132,26 @@ class OrderedMap:
             self._drop(path)
         return found
 
-    def write(self) -> None:
-        """Put the changed pages into the state."""
+    def write(self) -> Value:
+        """Put the changed pages into the state; gives the root page, None for an empty map.
+
+        A map that was opened with its root leaves that one page to the caller.
+        """
+        root = None
+        if self._root.keys:
+            root = [self._root.level, self._root.keys, self._root.items, self._next]
         for number in self._changed:
             page = self._pages.get(number)
-            if page is None or not page.keys:
+            if number == 0:
+                if self._keeps_root and root is not None:
+                    self._ctx.put_canonical(*self._prefix, 0, value=root)
+                elif self._keeps_root:
+                    self._ctx.delete(*self._prefix, 0)
+            elif page is None:
                 self._ctx.delete(*self._prefix, number)
-            elif number:
-                self._ctx.put_canonical(*self._prefix, number, value=[page.level, page.keys, page.items])
             else:
-                self._ctx.put_canonical(*self._prefix, 0, value=[page.level, page.keys, page.items, self._next])
+                self._ctx.put_canonical(*self._prefix, number, value=[page.level, page.keys, page.items])
+        return root
 
     def _page(self, number: Scalar) -> _Page:
         assert type(number) is int

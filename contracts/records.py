@@ -127,9 +127,10 @@ class _Batch:
         for enterprise, sums in self._sums.items():
             steps = self._steps.get(enterprise)
             if steps is not None:
-                changes, unsteady = steps.finish()
-                sums.steps(changes)
-                for source in unsteady:
+                judged = steps.finish(sums.series)
+                sums.series = judged.root
+                sums.steps(judged.changes)
+                for source in judged.unsteady:
                     sums.sample(aggregates.ACCURACY, 0, source)
             sums.write()
         for enterprise, keys in self._standing.items():

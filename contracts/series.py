@@ -6,8 +6,9 @@ member's chain (docs/adr/0012), ordered by event time, then record id, then row.
 one and belongs to the later record. A record that comes late, or goes by a correction, changes the two steps beside
 it and no other; so judging costs the same whatever the history.
 
-State, in the records contract's namespace: ("series", enterprise, page) -> pages of one contracts/ordered.py map for
-all series of an enterprise: series (16 bytes) || event time (5) || record id (16) || row (2) -> "PERIOD VALUE".
+State, in the records contract's namespace: one contracts/ordered.py map for all series of an enterprise, series (16
+bytes) || event time (5) || record id (16) || row (2) -> "PERIOD VALUE". Its root page lies in the enterprise's sums
+(contracts/aggregates.py), the others are ("series", enterprise, page).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from contracts import decimal_text
-from contracts.context import Context
+from contracts.context import Context, Value
 from contracts.decimal_text import MAX_DIGITS, DecimalError, Scaled, at_scale
 from contracts.errors import ContractError
 from contracts.ordered import Entry, OrderedMap
@@ -78,6 +79,14 @@ def units(text: str) -> int:
     return int(whole + fraction) * _POWERS[MAX_DIGITS - len(fraction)]
 
 
+class Judged(NamedTuple):
+    """What a transaction changes: steps by period, its records with a step beyond its threshold, the map's root."""
+
+    changes: list[Change]
+    unsteady: list[Source]
+    root: Value
+
+
 class _Series(NamedTuple):
     """One series as its map knows it: how its keys begin, its threshold, its floor in 10**-MAX_DIGITS."""
 
@@ -113,9 +122,9 @@ class Steps:
             if self._new.pop(key, None) is None:
                 self._old[key] = value
 
-    def finish(self) -> tuple[list[Change], list[Source]]:
-        """Write the series; gives what that changes, and the new records with a step beyond its threshold."""
-        entered = OrderedMap(self._ctx, "series", self._enterprise)
+    def finish(self, root: Value) -> Judged:
+        """Write the series. root: of their map, None for an empty one."""
+        entered = OrderedMap(self._ctx, "series", self._enterprise, root=root)
         for key, value in self._old.items():
             before, after = entered.remove(key)
             itself = _entry(key, value)
@@ -128,8 +137,8 @@ class Steps:
         unsteady: list[Source] = []
         for before, first, last, after in entered.insert_many(entries):
             unsteady += self._enter(before, values[first:last], after)
-        entered.write()
-        return [(period, judged, passed) for period, (judged, passed) in self._gained.items()], unsteady
+        changes = [(period, judged, passed) for period, (judged, passed) in self._gained.items()]
+        return Judged(changes, unsteady, entered.write())
 
     def _enter(self, before: Entry | None, values: list[_Value], after: Entry | None) -> list[Source]:
         """Judge the steps to new values that stand together, and the one from them; gives whose step is too large.
