@@ -36,11 +36,11 @@ def _lines(report: Any) -> list[str]:
         ]
         for phase in report.phases
     ]  # fmt: skip
-    stages = [[stage, cost] for stage, cost in report.stages_us.items()]
+    stages = [[stage, cost, report.batch_stages_us[stage]] for stage, cost in report.stages_us.items()]
     return [
         *table(["phase", "tx/s", "records/s", "blocks", "p50 ms", "p99 ms", "cores a node", "RSS MB"], rows),
         "",
-        *table(["stage of one replica, one process", "µs a transaction"], stages),
+        *table(["stage of one replica, one process", "µs a transaction", "µs a record in batches"], stages),
         "",
         *table(["condition", "value"], [[name, value] for name, value in report.conditions.items()]),
     ]

@@ -88,6 +88,7 @@ class Report:
     conditions: dict[str, Any]
     phases: list[Phase] = field(default_factory=list)
     stages_us: dict[str, float] = field(default_factory=dict)
+    batch_stages_us: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -121,7 +122,8 @@ def run(*, seconds: float = 20.0, folder: Path | None = None, say: Callable[[str
         if folder is None:
             shutil.rmtree(place, ignore_errors=True)
     say("measuring the stages in one process")
-    report.stages_us = stage_costs()
+    report.stages_us = stage_costs(600, 1)
+    report.batch_stages_us = stage_costs(8, BATCH)
     return report
 
 
@@ -395,11 +397,11 @@ def conditions(processes: LocalNodes) -> dict[str, Any]:
     }
 
 
-def stage_costs(transactions: int = 600, blocks: int = 5) -> dict[str, float]:
-    """Microseconds a transaction (one record) costs one replica, by stage; medians over blocks, one process."""
+def stage_costs(transactions: int, batch: int, blocks: int = 5) -> dict[str, float]:
+    """Microseconds a record costs one replica, by stage; medians over blocks. batch: records of a transaction."""
     from node.bench_stages import measure
 
-    return measure(transactions, blocks)
+    return measure(transactions, blocks, batch)
 
 
 def _percentile(values: list[float], percent: int) -> float:
