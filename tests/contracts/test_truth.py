@@ -231,6 +231,80 @@ def test_a_bill_without_an_amount_counts_for_nothing_and_says_so() -> None:
     assert verdict.status == "partial"
 
 
+def part(n: int, quantity: str = "50") -> bytes:
+    """The bill of the n-th part of the order, which names the part's despatch."""
+    money = f"{int(quantity) * 10}.00"
+    links = [["despatch", SUPPLIER, f"D-{n}"], ["order", "", "O-1"]]
+    day = {"occurred_at": f"2025-12-1{n + 1}"}
+    return invoice(quantity, amount=money, tax="0", total=money, number=f"I-{n}", links=links, **day)
+
+
+def parts(*papers: tuple[str, bytes]) -> dict[str, Verdict]:
+    """The first half of an order of 100 with all its papers, and some of the second's."""
+    first = (("procurement", order()), ("erp", despatch("50")), ("procurement", receipt("50")), ("erp", part(1)))
+    return {verdict.bill.number: verdict for verdict in verdicts(*documents(*first, *papers))}
+
+
+def test_papers_that_come_late_leave_a_doubt_until_they_are_here() -> None:
+    bill, sent = ("erp", part(2)), ("erp", despatch("50", number="D-2"))
+    got = ("procurement", receipt("50", number="R-2", despatch_number="D-2"))
+    for papers in ((bill,), (bill, sent), (bill, got)):
+        found = parts(*papers)
+        assert found["I-1"].status in ("matched", "partial")
+        assert found["I-2"].status == "partial"
+        assert set(rules(found["I-2"])) <= {"AWAITED", "DESPATCH_AWAITED"}
+    assert {number: verdict.status for number, verdict in parts(bill, sent, got).items()} == {
+        "I-1": "matched",
+        "I-2": "matched",
+    }
+
+
+def test_goods_on_their_way_excuse_no_more_than_they_are() -> None:
+    sent = ("erp", despatch("20", number="D-2"))
+    assert parts(("erp", part(2, "20")), sent)["I-2"].status == "partial"
+    assert parts(("erp", part(2, "40")), sent)["I-2"].status == "contradicted"
+
+
+def returned(quantity: str) -> tuple[Document, ...]:
+    fields = {"issue_date": "2025-12-13", "lines": [line(quantity)]}
+    data = paper("return", "T-1", BUYER, fields, [("receipt", BUYER, "R-1")], occurred_at="2025-12-13")
+    return documents(("procurement", data))
+
+
+def test_goods_that_went_back_are_in_doubt_until_they_are_credited() -> None:
+    verdict = one(*story(), *returned("10"))
+    assert (verdict.status, rules(verdict)) == ("partial", ["RETURNED"])
+    assert verdict.findings[0].text == "quantity: invoice I-1 line 1 says 100, 90 were kept after return T-1"
+    credited = verdicts(*story(), *returned("10"), *documents(("erp", credit_note("10", "100.00"))))
+    assert {v.status for v in credited} == {"matched"}
+
+
+@pytest.mark.parametrize(
+    ("left_out", "day", "status"),
+    [
+        (("despatch", "receipt"), "2025-12-05", "contradicted"),
+        (("despatch", "receipt"), "2025-12-20", "partial"),  # cancelled after it was billed
+        ((), "2025-12-05", "partial"),  # the buyer took the goods nevertheless
+    ],
+)
+def test_a_bill_of_a_cancelled_order(left_out: tuple[str, ...], day: str, status: str) -> None:
+    gone = paper("order_cancellation", "X-1", BUYER, {"issue_date": day}, [("order", BUYER, "O-1")], occurred_at=day)
+    verdict = one(*story(**dict.fromkeys(left_out, b"")), *documents(("procurement", gone)))
+    assert verdict.status == status
+    assert "CANCELLED" in rules(verdict)
+
+
+@pytest.mark.parametrize("issuer", [SUPPLIER, "stranger"])
+def test_a_receipt_that_the_buyer_did_not_issue_proves_nothing(issuer: str) -> None:
+    verdict = one(*story(receipt=receipt(issuer=issuer)))
+    assert (verdict.status, rules(verdict)) == ("partial", ["RECEIPT_ISSUER"])
+
+
+def test_an_upheld_dispute_makes_a_bill_false() -> None:
+    (verdict,) = judge(Book(story(), party_of), lambda bill: bill.number == "I-1")
+    assert (verdict.status, rules(verdict)) == ("contradicted", ["DISPUTE_UPHELD"])
+
+
 quantities = st.integers(1, 200).map(str)
 
 
