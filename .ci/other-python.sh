@@ -6,12 +6,12 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly needs=(msgpack pynacl py-ed25519-zebra-bindings pydantic numpy plyvel)
+readonly needs=(msgpack pynacl py-ed25519-zebra-bindings pydantic numpy plyvel pytest hypothesis lxml python-stdnum pydifact)
 
 minor() { "$@" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
 
 usable() {
-    .other-python/bin/python -c 'import msgpack, nacl, ed25519_zebra, pydantic, numpy, plyvel' 2>/dev/null &&
+    .other-python/bin/python -c 'import msgpack, nacl, ed25519_zebra, pydantic, numpy, plyvel, pytest, hypothesis, lxml, stdnum, pydifact' 2>/dev/null &&
         [[ $(minor .other-python/bin/python) != "$(minor .venv/bin/python)" ]]
 }
 
