@@ -231,8 +231,7 @@ def steps_by_record(documents: list[Document]) -> dict[bytes, tuple[int, int]]:
         series[place].add(rules, doc.record, doc.id, doc.occurred.last, number)
     found: dict[bytes, tuple[int, int]] = {}
     for steps in series.values():
-        changes, _ = steps.finish()
-        found |= {documents[number].id: (judged, passed) for number, judged, passed in changes}
+        found |= {documents[number].id: (judged, passed) for number, judged, passed in steps.finish(None).changes}
     return found
 
 
