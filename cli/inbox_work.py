@@ -62,29 +62,20 @@ def _of_application(
     if asked["state"] == "assessed":
         data = told["assessed"]["data"] if "assessed" in told else {}
         return [Item("decide", application, about, _money(data, "limit"), "tally credit decide")]
-    items = []
     line = client.state("consortium", "credit", "line", bytes.fromhex(application))
-    if line is not None and line["state"] == "overdue":
+    if line is None:
+        return []
+    items = []
+    if line["state"] == "overdue":
         owed = money(line["outstanding"], line["scale"], line["currency"])
         items.append(Item("collect: overdue", application, about, owed, "tally credit line"))
-    if line is not None and asked["disbursed"] < asked["approved"]:
+    if asked["disbursed"] < asked["approved"]:
         left = money(asked["approved"] - asked["disbursed"], line["scale"], line["currency"])
         items.append(Item("pay out", application, about, left, "tally credit disburse"))
-    increment = told.get("increment")
-    if increment is not None and increment["data"]["available"] > 0 and not _decided_since(told, increment):
-        room = _money(increment["data"], "available")
+    if line["undecided"]:
+        room = _money(told["increment"]["data"], "available") if "increment" in told else ""
         items.append(Item("decide on the increment", application, about, room, "tally credit extend"))
     return items
-
-
-def _decided_since(told: dict[str, Notice], increment: Notice) -> bool:
-    decided = told.get("decided")
-    return decided is not None and _place(decided) > _place(increment)
-
-
-def _place(notice: Notice) -> tuple[int, int]:
-    height, _, number = notice["cursor"].partition(".")
-    return int(height), int(number)
 
 
 def _overdue_first(items: list[Item]) -> list[Item]:
