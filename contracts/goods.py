@@ -20,7 +20,8 @@ from contracts.documents import Document, Line, line_total, lines, name, names
 from contracts.findings import EVIDENCE, Finding, Tolerances, contradiction, doubt, tolerances
 from contracts.matching import Book, Trade
 
-FIGURES = ("AMOUNT_SUM", "NET_SUM", "ARITHMETIC")  # rules about a bill's own figures
+# Rules about a bill's own figures, and what it names itself.
+FIGURES = ("AMOUNT_SUM", "NET_SUM", "ARITHMETIC", "QUANTITY_NAMED")
 ORDER_FINDINGS = 8  # about the orders' own figures, that each bill of a trade carries
 
 
@@ -200,7 +201,18 @@ class Count:
                 text = f"quantity: {said}, {names(docs)} says {render(quantity)}"
                 found, make = ("AWAITED", doubt) if awaited else (rule, contradiction)
                 findings.append(make(found, text, render(billed), render(quantity), bill, *docs[:EVIDENCE]))
-        return findings or self._kept(bill, key, said, bound)
+        return findings or [*self._named(bill, key, own, bound), *self._kept(bill, key, said, bound)]
+
+    def _named(self, bill: Document, key: str, own: Scaled, bound: Tolerances) -> list[Finding]:
+        """A bill for more than the despatches it names, though others of the trade may make up for it."""
+        named = self._book.linked(bill, "despatch")
+        if not named or "despatch" in self._book.dangling(bill):
+            return []
+        sent = self._ship(named).quantities.get(key, NOTHING)
+        if not exceeds(own, sent, bound.quantity_bp):
+            return []
+        text = f"quantity: {name(bill)} says {render(own)} of {key}, {names(named)} that it names says {render(sent)}"
+        return [doubt("QUANTITY_NAMED", text, render(own), render(sent), bill, *named)]
 
     def _kept(self, bill: Document, key: str, said: str, bound: Tolerances) -> list[Finding]:
         """Goods went back and are billed still: a credit note must follow."""

@@ -265,6 +265,18 @@ def test_goods_on_their_way_excuse_no_more_than_they_are() -> None:
     assert parts(("erp", part(2, "40")), sent)["I-2"].status == "contradicted"
 
 
+def test_a_bill_for_more_than_the_despatch_it_names_is_in_doubt_though_the_trade_makes_up_for_it() -> None:
+    second = (
+        ("erp", despatch("50", number="D-2")),
+        ("procurement", receipt("50", number="R-2", despatch_number="D-2")),
+    )
+    found = parts(("erp", part(2, "50")), *second)
+    assert found["I-2"].status == "matched"
+    docs = documents(("procurement", order()), ("erp", despatch("50")), ("procurement", receipt("50")), *second)
+    verdict = one(*docs, *documents(("erp", part(1, "60"))))
+    assert (verdict.status, rules(verdict)) == ("partial", ["QUANTITY_NAMED"])
+
+
 def returned(quantity: str) -> tuple[Document, ...]:
     fields = {"issue_date": "2025-12-13", "lines": [line(quantity)]}
     data = paper("return", "T-1", BUYER, fields, [("receipt", BUYER, "R-1")], occurred_at="2025-12-13")

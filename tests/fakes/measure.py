@@ -20,6 +20,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "QUANTITY_ORDERED",
         "QUANTITY_DESPATCHED",
         "QUANTITY_RECEIVED",
+        "QUANTITY_NAMED",
         "RECEIVED_DESPATCHED",
         "ITEM",
     ),
