@@ -323,3 +323,20 @@ def test_a_claimed_identifier_joins_what_was_apart() -> None:
     on.next_block()
     check(on)
     assert status(on) == "matched"
+
+
+def test_the_newest_of_many_doubtful_bills_are_listed_and_older_ones_come_back_when_those_are_settled() -> None:
+    on = trading.ledger()
+    numbers = [f"L-{n:03}" for n in range(150)]
+    for number in numbers:
+        trading.seal(on, "erp", trading.invoice(number=number, links=[["order", "", f"for {number}"]]))
+        on.next_block()
+
+    def listed() -> list[str]:
+        context = MemoryContext(on, CONSORTIUM, "credit")
+        return [place[3] for place in book.doubtful_bills(context, trading.reader(on).universe(SUPPLIER))]
+
+    assert listed() == numbers[:-9:-1]
+    for number in numbers[-3:]:
+        told(on, "procurement", trading.order("1", number=f"for {number}"))
+    assert listed() == numbers[-4:-9:-1] + numbers[-9:-12:-1]
