@@ -16,7 +16,7 @@ Event, one a batch: "records_sealed" {"outcomes": a letter a record: s sealed, c
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from contracts import access, aggregates, arguments, periods
 from contracts.context import Args, Context, Method, Value
@@ -64,6 +64,16 @@ def submit(ctx: Context, args: Args) -> Value:
 METHODS: Final[dict[str, Method]] = {"submit": submit}
 
 
+class _Setting(NamedTuple):
+    """What records of one template, kind and enterprise share, looked up once a transaction."""
+
+    template: Template
+    kind: Kind
+    counted: bool  # its category has sums
+    flags: int  # of the log, before the record itself is looked at
+    onboarding: aggregates.Onboarding | None
+
+
 class _Batch:
     """One transaction's records; what many of them share is read and written once."""
 
@@ -72,7 +82,7 @@ class _Batch:
         self._actor = actor
         self._period = periods.current(ctx).number
         self._templates: dict[tuple[str, int], Template] = {}
-        self._onboardings: dict[tuple[str, str], aggregates.Onboarding | None] = {}
+        self._settings: dict[tuple[str, int, str, str], _Setting] = {}
         self._sums: dict[str, aggregates.Running] = {}
         self._steps: dict[str, Steps] = {}
         self._standing: dict[str, list[NaturalKey]] = {}
@@ -83,8 +93,9 @@ class _Batch:
         """Seal, correct or recognise one record."""
         ctx = self._ctx
         record = parse(array)
-        rows = sum(len(value) for value in record.fields.values() if type(value) is list)
-        ctx.charge(CHARGE_PER_RECORD + len(record.fields) + rows)
+        fields = record.fields
+        rows = sum(map(len, filter(_is_lines, fields.values()))) if list in map(type, fields.values()) else 0
+        ctx.charge(CHARGE_PER_RECORD + len(fields) + rows)
         previous = ctx.get("record", *record.natural_key)
         if previous is not None and self._is_known(record, record_id, array, previous):
             self._outcomes.append(KNOWN)
@@ -93,19 +104,16 @@ class _Batch:
             raise ContractError(
                 "NOTHING_TO_CORRECT", "corrects names a record, but none is sealed under this key: send it without"
             )
-        template = self._template(record)
-        kind = self._kind(template, record)
-        self._check_uploader(kind)
+        template, kind, counted, flags, onboarding = self._setting(record)
         occurred = moment(record.occurred_at, template.time_zone_minutes)
         if ctx.time < occurred.first * 1_000:
             raise ContractError(
                 "FUTURE_EVENT",
                 f"occurred at {record.occurred_at}, after the time of block {ctx.height}: correct the date",
             )
-        present = check_fields(kind, record.fields)
-        within = within_ranges(kind, record.fields)
-        counted = kind.category in ("process", "bill")
-        historical = counted and aggregates.is_historical(self._onboarding(record, template), occurred, ctx.time)
+        present = check_fields(kind, fields)
+        within = within_ranges(kind, fields)
+        historical = counted and aggregates.is_historical(onboarding, occurred, ctx.time)
         if previous is not None:
             self._take_out(record, kind, previous)
         if counted:
@@ -115,7 +123,8 @@ class _Batch:
                 steps = self._series(record.enterprise)
                 steps.add(kind.steady, record, record_id, occurred.last, self._period)
         self._write(record_id, array, record, historical, previous)
-        flags = (FOLLOWED if kind.follow else 0) | (IMPLAUSIBLE if within is False else 0)
+        if within is False:
+            flags |= IMPLAUSIBLE
         if flags:
             self._log.append([*record.natural_key, flags | (CORRECTION if previous is not None else 0)])
         if previous is None and kind.category in ("qualification", "guarantee"):
@@ -239,6 +248,20 @@ class _Batch:
             steps = self._steps[enterprise] = Steps(self._ctx, enterprise)
         return steps
 
+    def _setting(self, record: Record) -> _Setting:
+        """Raises ContractError UNKNOWN_TEMPLATE, UNKNOWN_KIND or UPLOADER_NOT_ALLOWED."""
+        name = (record.template, record.template_version, record.kind, record.enterprise)
+        setting = self._settings.get(name)
+        if setting is None:
+            template = self._template(record)
+            kind = self._kind(template, record)
+            self._check_uploader(kind)
+            counted = kind.category in ("process", "bill")
+            onboarding = aggregates.onboarding(self._ctx, record.enterprise, template.model) if counted else None
+            flags = FOLLOWED if kind.follow else 0
+            setting = self._settings[name] = _Setting(template, kind, counted, flags, onboarding)
+        return setting
+
     def _template(self, record: Record) -> Template:
         name = (record.template, record.template_version)
         template = self._templates.get(name)
@@ -266,11 +289,9 @@ class _Batch:
                 f"{kind.kind} is uploaded by {', '.join(kind.uploaders)}; {self._actor.id} is {self._actor.role}",
             )
 
-    def _onboarding(self, record: Record, template: Template) -> aggregates.Onboarding | None:
-        name = (record.enterprise, template.model)
-        if name not in self._onboardings:
-            self._onboardings[name] = aggregates.onboarding(self._ctx, *name)
-        return self._onboardings[name]
+
+def _is_lines(value: Value) -> bool:
+    return type(value) is list
 
 
 def _label(array: Value) -> str:

@@ -63,7 +63,7 @@ class Kind(NamedTuple):
     # name -> (matcher, or None for lines; weight; what the field must be, for the error)
     rules: dict[str, tuple[Matcher | None, int, str]]
     sealed: tuple[str, ...]  # fields that stay out of the open part
-    required: tuple[str, ...]  # open fields only: a sealed one cannot be seen
+    required: frozenset[str]  # open fields only: a sealed one cannot be seen
     asked: int  # sum of the open fields' weights
     ranges: tuple[Range, ...]
     steady: tuple[Steady, ...]  # values judged for fluctuation
@@ -137,9 +137,9 @@ def check_fields(kind: Kind, fields: dict[str, FieldValue]) -> int:
         elif type(value) is not str or not matches(value):
             raise ContractError("WRONG_FIELD_TYPE", f"field {name!r} must be {expected}, not {str(value)[:40]!r}")
         present += weight
-    for name in kind.required:
-        if name not in fields:
-            raise ContractError("MISSING_FIELD", f"field {name!r} is required for {kind.kind}: fill it in")
+    if not kind.required <= fields.keys():
+        name = min(kind.required - fields.keys())
+        raise ContractError("MISSING_FIELD", f"field {name!r} is required for {kind.kind}: fill it in")
     return present
 
 
@@ -247,7 +247,7 @@ def _kind(name: str, document: Value) -> Kind:
     asked = sum(weight for _, weight, _ in rules.values())
     follow = _flag(name, document, "follow", category == "bill" or name in PAPER_KINDS)
     return Kind(
-        name, category, tuple(uploaders), rules, tuple(sealed), tuple(required), asked, tuple(ranges),
+        name, category, tuple(uploaders), rules, tuple(sealed), frozenset(required), asked, tuple(ranges),
         thresholds(document), follow,
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ checks that the running sums have counted them all.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import tempfile
 import time
@@ -107,6 +108,7 @@ def main() -> None:
     """Print the measurement as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=1_000_000)
+    gc.set_threshold(50_000, 20, 50)  # as a node does (node/main.py)
     with tempfile.TemporaryDirectory(prefix="tally-history-") as name:
         print(json.dumps(measure(parser.parse_args().records, Path(name)), indent=2))
 
