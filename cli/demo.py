@@ -34,6 +34,12 @@ tally demo --input invoices/ --keep"""
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="folder of documents; default the example documents that come with tally",
 )
+@click.option(
+    "--later",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="folder of what comes in afterwards (period-1, period-2, return …, see docs/demo.md); without --input the "
+    "example's own",
+)
 @click.option("--keep", is_flag=True, help="leave nodes and public chain running at the end")
 @click.option(
     "--dir",
@@ -44,7 +50,7 @@ tally demo --input invoices/ --keep"""
     help="folder to play in; what an earlier demo left there is replaced",
 )
 @click.pass_obj
-def command(settings: Settings, inputs: Path | None, keep: bool, directory: Path) -> None:
+def command(settings: Settings, inputs: Path | None, later: Path | None, keep: bool, directory: Path) -> None:
     """Play the whole story on this machine: consortium, documents, limit, loan, notary, anchor, audit, offline check.
 
     Four validators run as four processes on loopback, a public-chain node beside them. At the end everything is
@@ -52,7 +58,7 @@ def command(settings: Settings, inputs: Path | None, keep: bool, directory: Path
     enterprise without a limit is told why. Exit code 0 if the story held.
     """
     from cli.story_stage import claim
-    from genesis.library import example_documents
+    from genesis.library import example_documents, example_later
     from tallystick.client import ClientError
 
     begun = time.monotonic()
@@ -62,10 +68,11 @@ def command(settings: Settings, inputs: Path | None, keep: bool, directory: Path
         signal.signal(number, _interrupt)
     teller = Teller(aside=settings.json)
     documents = inputs or example_documents()
+    following = later or (example_later() if inputs is None else None)
     stage = claim(directory, documents)
     kept = False
     try:
-        story, audit = _play(stage, teller, documents, keep)
+        story, audit = _play(stage, teller, documents, following, keep)
         kept = keep
     except ClientError:
         stage.check()  # a process that has ended explains it better
@@ -82,12 +89,12 @@ def command(settings: Settings, inputs: Path | None, keep: bool, directory: Path
         show(settings, _value(story, audit, seconds), [])
 
 
-def _play(stage: Stage, teller: Teller, documents: Path, keep: bool) -> tuple[Story, Audit]:
+def _play(stage: Stage, teller: Teller, documents: Path, later: Path | None, keep: bool) -> tuple[Story, Audit]:
     """All steps. Whatever goes wrong is raised; the caller stops the nodes."""
     from cli.story import Story
     from cli.story_evidence import Audit
 
-    story = Story(stage, teller, documents)
+    story = Story(stage, teller, documents, later)
     audit = Audit(story)
     with teller.step("A consortium of four, and a public chain"):
         stage.open(teller.say)
@@ -95,6 +102,9 @@ def _play(stage: Stage, teller: Teller, documents: Path, keep: bool) -> tuple[St
         teller.say(f"Genesis hash: {stage.genesis}")
         stage.wait_ready()
         teller.show(_processes(stage))
+    with teller.step("A regulator, an insurer and a second lender join"):
+        story.admission.admit_all()
+        story.market.publish()
     with teller.step("Whom the documents are about"):
         story.look()
         story.onboard()
@@ -102,6 +112,7 @@ def _play(stage: Stage, teller: Teller, documents: Path, keep: bool) -> tuple[St
         story.take_in()
     with teller.step("Credit: application, assessment, decision, disbursement"):
         story.lend()
+    story.go_on()
     with teller.step("The notary contract preserves it"):
         story.preserve()
     with teller.step("Anchored on the public chain"):

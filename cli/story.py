@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from chain import keys
 from cli.errors import DONE, FAILED, REJECTED, CliError, one_line
@@ -17,15 +18,23 @@ from cli.output import table
 from cli.session import PARTIES, PASSPHRASE_FILE
 from cli.story_cast import Cast, cast_of
 from cli.story_credit import PROCUREMENT, Deal, Desk, Key, Paper
+from cli.story_market import Market
+from cli.story_members import NEWCOMERS, Admission
 from cli.story_stage import Stage
-from cli.story_teller import Tally, Teller
+from cli.story_teller import Tally, Teller, typed
 from node.connectors import ConnectorError, RecordDraft
 from node.connectors import read as read_document
 from node.intake import outcomes, reading
 
+MAPPING: Final = "goods-movements.json"
+"""In a folder of later documents: what the columns of its tables mean."""
+if TYPE_CHECKING:
+    from cli.story_later import Later
+
 ANCHOR_S: Final = 120.0
 POLL_S: Final = 0.3
 SEALED: Final = (outcomes.SEALED, outcomes.KNOWN, outcomes.CORRECTED)
+MAX_PERIODS: Final = 12
 MAX_PRESERVED: Final = 256
 AT_ONCE: Final = 32
 """Identifiers that one registration takes."""
@@ -34,32 +43,37 @@ AT_ONCE: Final = 32
 class Story:
     """The steps, in their order; each leaves what it found for those after it."""
 
-    def __init__(self, stage: Stage, teller: Teller, inputs: Path) -> None:
+    desk: Desk
+
+    def __init__(self, stage: Stage, teller: Teller, inputs: Path, later: Path | None) -> None:
+        """inputs: the folder of the first documents; later: the one of those that come in later, if there are any."""
         self.stage = stage
         self.teller = teller
         self.inputs = inputs
         self.tally = Tally(stage.home, teller, stage.settle)
+        self.market = Market(self.tally, teller)
+        self.admission = Admission(stage, self.tally, teller)
+        self.later = later
+        self.mapping = None if later is None else later / MAPPING
         self.files = reading.files_of([inputs])
         self.drafts: dict[tuple[Path, Key], RecordDraft] = {}
         self.cast = Cast((), {})
         self.counts: Counter[str] = Counter()
         self.papers: dict[Key, Paper] = {}
         self.deals: list[Deal] = []
+        self.course: Later | None = None
         self.anchors: list[dict[str, Any]] = []
         self.anchor_note = ""
 
     def look(self) -> None:
         """Read every document, to see whom they are about. What cannot be read is left to ``ingest`` to refuse."""
-        for path in self.files:
-            try:
-                fits = path.stat().st_size <= reading.MAX_FILE
-                drafts = read_document(path.read_bytes(), path.name) if fits else []
-            except (ConnectorError, OSError):
-                continue
-            for draft in drafts:
-                self.drafts.setdefault((path, (draft.kind, draft.issuer, draft.number)), draft)
-        self.cast = cast_of(self.drafts.values(), (*self.stage.members, PARTIES))
-        if not self.cast.people:
+        self._read(self.files)
+        readable = bool(self.drafts)
+        if self.later is not None:
+            self._read(path for path in reading.files_of([self.later]) if path != self.mapping)
+        taken = (*self.stage.members, *(member for member, _ in NEWCOMERS), PARTIES)
+        self.cast = cast_of(self.drafts.values(), taken)
+        if not readable:
             raise CliError(f"{self.inputs} holds no readable document: try `tally ingest {self.inputs} --dry-run`")
         self.teller.say(
             f"{len(self.files)} files, {len(self.cast.people)} parties. Who is who stands in the documents:"
@@ -68,6 +82,17 @@ class Story:
             self.teller.say(f"- {person.label}, {' and '.join(person.roles)}: {', '.join(person.identifiers)}")
         if any(person.label != person.name for person in self.cast.people):
             self.teller.say("Parties of one name that have no identifier in common are not taken for one.")
+
+    def _read(self, paths: Iterable[Path]) -> None:
+        mapping = reading.mapping_of("" if self.mapping is None else str(self.mapping))
+        for path in paths:
+            try:
+                fits = path.stat().st_size <= reading.MAX_FILE
+                drafts = read_document(path.read_bytes(), path.name, mapping) if fits else []
+            except (ConnectorError, OSError):
+                continue
+            for draft in drafts:
+                self.drafts.setdefault((path.resolve(), (draft.kind, draft.issuer, draft.number)), draft)
 
     def onboard(self) -> None:
         """Register the parties before any record, so that what came before them is history and nothing is late."""
@@ -89,9 +114,19 @@ class Story:
 
     def take_in(self) -> None:
         """Every document: sealed on its member's chain, or refused with a reason. Raises CliError for none sealed."""
+        self.counts = self.ingest(self.inputs)
+        said = ", ".join(f"{count} {outcome}" for outcome, count in self.counts.items())
+        self.teller.say(f"{len(self.files)} files: {said}. Raw files stay with the member that took them in.")
+        if not self.papers:
+            raise CliError("nothing was sealed, so there is nothing to lend on or to prove: see the reasons above")
+
+    def ingest(self, folder: Path, *, correct: bool = False) -> Counter[str]:
+        """Take a folder in with ``tally ingest``, tell what came of each record; gives how many of each outcome."""
+        tables = None if self.mapping is None or folder == self.inputs else typed(self.mapping)
         report = self.tally.do(
-            PROCUREMENT, "ingest", str(self.inputs), all_members=True, timeout=120, allow=(DONE, REJECTED, FAILED)
-        )
+            PROCUREMENT, "ingest", typed(folder), all_members=True, timeout=120, allow=(DONE, REJECTED, FAILED),
+            mapping=tables, correct=correct or None,
+        )  # fmt: skip
         rows, reasons = [], []
         for file in report["files"]:
             path = Path(file["file"])
@@ -101,23 +136,48 @@ class Story:
                 reasons += [f"{path.name}, {name}, {row['outcome']}: {row['reason']}"] if row["reason"] else []
                 if row["outcome"] in SEALED:
                     key = (row["kind"], row["issuer"], row["number"])
-                    paper = Paper(row["kind"], row["number"], row["chain"], row["id"], self.drafts[path, key])
-                    self.papers.setdefault(key, paper)
+                    corrected = row["outcome"] == outcomes.CORRECTED
+                    self.sealed(key, row["chain"], row["id"], path, corrected=corrected)
             if not file["records"]:
                 rows.append([outcomes.REFUSED, "", "", path.name])
             reasons += [f"{path.name}, {outcomes.REFUSED}: {refusal['reason']}" for refusal in file["refused"]]
-        self.counts.update(report["counts"])
         self.teller.show(table(["outcome", "record", "chain", "file"], rows))
         for reason in reasons:
             self.teller.say(f"- {one_line(reason)}")
-        said = ", ".join(f"{count} {outcome}" for outcome, count in self.counts.items())
-        self.teller.say(f"{len(self.files)} files: {said}. Raw files stay with the member that took them in.")
-        if not self.papers:
-            raise CliError("nothing was sealed, so there is nothing to lend on or to prove: see the reasons above")
+        return Counter(report["counts"])
+
+    def sealed(self, key: Key, chain: str, identity: str, path: Path, *, corrected: bool = False) -> None:
+        """Keep a record that is on a chain; a correction takes the place of what it corrects."""
+        paper = Paper(key[0], key[2], chain, identity, self.drafts[path.resolve(), key])
+        if corrected or key not in self.papers:
+            self.papers[key] = paper
 
     def lend(self) -> None:
         """Every enterprise with a contract, from application to disbursement."""
-        self.deals = Desk(self.tally, self.teller, self.cast, self.papers).handle()
+        self.desk = Desk(self.stage, self.tally, self.teller, self.cast, self.papers, self.market)
+        self.deals = self.desk.handle()
+
+    def go_on(self) -> None:
+        """What follows the first loan that was paid out, as far as there are later documents; each part a step."""
+        from cli.story_later import RETURN, Later
+
+        deal = next((deal for deal in self.deals if deal.payments), None)
+        if self.later is None or deal is None:
+            self.teller.say("No documents come in later, or there is no line that they could move.")
+            return
+        self.course = course = Later(self, deal)
+        for number in range(1, MAX_PERIODS + 1):
+            if not (self.later / f"period-{number}").is_dir():
+                break
+            with self.teller.step(f"Period {number}: more evidence, and the limit rises"):
+                course.period(number)
+        if (self.later / RETURN).is_dir():
+            with self.teller.step("Goods go back, and what they had earned is taken back at once"):
+                course.undone()
+        with self.teller.step("A receivable is pledged once, over all lenders"):
+            course.pledge_twice()
+        with self.teller.step("Every number explained"):
+            course.explain()
 
     def preserve(self) -> None:
         """Bind contract, bills, guarantees, assessment, decision and disbursement of each deal together."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from cli import credit_words
@@ -13,8 +14,11 @@ from cli.story_teller import Tally, Teller
 from cli.values import decimal_text
 
 if TYPE_CHECKING:
+    from cli.story_market import Market
+    from cli.story_stage import Stage
     from node.connectors import RecordDraft
 
+MATCHED: Final = "matched"
 LENDER, PROCUREMENT, GUARANTOR = "lender", "procurement", "guarantor"
 TERM_DAYS: Final = 90
 RATE_BP: Final = 650
@@ -52,6 +56,12 @@ class Deal:
     decision: dict[str, Any] = field(default_factory=dict)
     paid: dict[str, Any] = field(default_factory=dict)
     preservation: dict[str, Any] = field(default_factory=dict)
+    lender: str = ""
+    pledged: list[Paper] = field(default_factory=list)
+    booked: set[str] = field(default_factory=set)
+    payments: list[dict[str, Any]] = field(default_factory=list)
+    lender_match: dict[str, Any] = field(default_factory=dict)
+    insurer_match: dict[str, Any] = field(default_factory=dict)
 
     @property
     def limit(self) -> str:
@@ -66,12 +76,17 @@ class Deal:
 class Desk:
     """Brings every enterprise with a contract (else an order) from application to decision."""
 
-    def __init__(self, tally: Tally, teller: Teller, cast: Cast, papers: Mapping[Key, Paper]) -> None:
-        """papers: all that is sealed, by natural key."""
+    def __init__(
+        self, stage: Stage, tally: Tally, teller: Teller, cast: Cast, papers: Mapping[Key, Paper], market: Market
+    ) -> None:
+        """papers: all that is sealed, by natural key; it may grow. market: where lenders and insurers are found."""
+        self._stage = stage
+        self._confirmed: set[str] = set()
         self._tally = tally
         self._teller = teller
         self._cast = cast
         self._papers = papers
+        self._market = market
         self.deals: list[Deal] = []
 
     def handle(self) -> list[Deal]:
@@ -85,6 +100,8 @@ class Desk:
                 self._confirm(deal)
                 self._apply(deal)
                 self._assess(deal)
+                self._market.choose_lender(deal)
+                self._market.name_insurer(deal)
                 self._decide(deal)
                 self.deals.append(deal)
         return self.deals
@@ -124,18 +141,20 @@ class Desk:
 
     def _apply(self, deal: Deal) -> None:
         person, paper = deal.enterprise, deal.paper
-        self._teller.say(f"{person.label} applies for credit on the {paper.name}, with its own key.")
+        self._teller.say(
+            f"{person.label} applies for credit on the {paper.name}, with its own key, to no lender yet."
+        )
         done = self._tally.do(
             person.id, "credit apply", person.id,
-            contract=paper.number, kind=paper.kind, issuer=paper.draft.issuer, lender=LENDER,
+            contract=paper.number, kind=paper.kind, issuer=paper.draft.issuer,
         )  # fmt: skip
         deal.application = done["id"]
 
     def _assess(self, deal: Deal) -> None:
         deal.assessment = self._tally.do(LENDER, "credit assess", deal.application)
-        self._teller.say("Every node has computed this from all chains; the lender's shows it:")
+        self._teller.say("Every node has computed this from all chains:")
         self._teller.show(credit_words.assessment(deal.assessment), deeper="  ")
-        explained = self._tally.do(LENDER, "credit explain", deal.application, records=True)["explained"]
+        explained = self._tally.ask(LENDER, "credit explain", deal.application, records=True, told=False)["explained"]
         deal.bills = explained[0]["bills"]
         for bill in deal.assessment["bills"]:
             for finding in bill["findings"]:
@@ -162,44 +181,82 @@ class Desk:
             codes = assessed["no_limit"] or [row["code"] for row in assessed["reasons"]]
             why = f"initial limit {deal.limit}: {', '.join(codes)}"
             self._teller.say(f"The lender declines: {why}.")
-            deal.decision = self._tally.do(LENDER, "credit decide", deal.application, decline=True, note=why)
+            deal.decision = self._tally.do(deal.lender, "credit decide", deal.application, decline=True, note=why)
             return
-        self._confirm_bills(deal)
+        bills = self.confirm_bills(deal)
         self._teller.say(
             f"The lender decides, always. This one lends the whole limit, {deal.limit}, for {TERM_DAYS} days at "
             f"{RATE_BP / 100:.2f} % a year: a loan record on its own chain, then the decision that cites it."
         )
         deal.decision = self._tally.do(
-            LENDER, "credit decide", deal.application,
+            deal.lender, "credit decide", deal.application,
             approve=decimal_text(assessed["limit"], assessed["scale"]), term_days=TERM_DAYS, rate_bp=RATE_BP,
         )  # fmt: skip
-        self._pay_out(deal)
+        self.pledge(deal, bills)
+        self.pay_out(deal)
 
-    def _pay_out(self, deal: Deal) -> None:
-        """What the collateral carries today; the rest follows with the evidence."""
-        line = self._tally.do(LENDER, "credit line", deal.application)
-        amount = min(line["approved"], line["room"]["available"])
-        if amount < line["approved"]:
+    def pledge(self, deal: Deal, bills: list[Paper]) -> None:
+        """Bills that the buyer has confirmed back the line: each once, over all lenders."""
+        if bills:
+            self._teller.say(f"{deal.lender} has {', '.join(bill.name for bill in bills)} pledged to it.")
+        for bill in bills:
+            self._tally.do(
+                deal.lender, "credit pledge", deal.application, bill.number,
+                kind=bill.kind, issuer=bill.draft.issuer,
+            )  # fmt: skip
+            deal.pledged.append(bill)
+
+    def pay_out(self, deal: Deal) -> None:
+        """What limit and collateral carry today, in two instalments; the rest follows with the evidence."""
+        line = self._tally.ask(deal.lender, "credit line", deal.application, told=False)
+        amount = min(line["approved"] - line["drawn"], line["room"]["available"])
+        if amount < line["approved"] - line["drawn"]:
             base = deal.money(line["room"]["base"])
             self._teller.say(f"The collateral carries {base} today; more can be drawn as goods and bills move.")
-        if amount == 0:
+        if amount <= 0:
             return
-        paid = decimal_text(amount, line["scale"])
-        deal.paid = self._tally.do(LENDER, "credit disburse", deal.application, amount=paid)
-        self._teller.say(f"Paid out: {deal.money(deal.paid['amount'])}, loan {deal.paid['loan'][1]}.")
+        paid = self._tally.do(
+            deal.lender, "credit disburse", deal.application, amount=decimal_text(amount, line["scale"]),
+            instalment=self._schedule(amount, line["scale"]),
+        )  # fmt: skip
+        deal.paid = deal.paid or paid
+        deal.payments.append(paid)
+        self._teller.say(f"Paid out: {deal.money(paid['amount'])}, loan {paid['loan'][1]}, due in two instalments.")
+
+    def _schedule(self, amount: int, scale: int) -> tuple[str, ...]:
+        """Two instalments, half of the principal each, with simple interest on what is still owed."""
+        today = datetime.fromtimestamp(self._stage.time() // 1_000, UTC).date()
+        rows, left = [], amount
+        for days, principal in ((TERM_DAYS // 2, amount - amount // 2), (TERM_DAYS, amount // 2)):
+            interest = -(-left * RATE_BP * (TERM_DAYS // 2) // (10_000 * 365))
+            left -= principal
+            parts = (decimal_text(value, scale) for value in (principal, interest))
+            rows.append(":".join([str(today + timedelta(days=days)), *parts]))
+        return tuple(rows)
+
+    def _verdict_of(self, paper: Paper) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = self._stage.state(
+            "verdict", paper.chain, paper.kind, paper.draft.issuer, paper.number
+        )
+        return found
 
     def _shares_guarantee(self, deal: Deal) -> bool:
         used = {guarantee for other in self.deals if other.paid for guarantee in other.assessment["guarantees"]}
         return bool(used & set(deal.assessment["guarantees"]))
 
-    def _confirm_bills(self, deal: Deal) -> None:
-        """Each buyer stands for the bills that agree with what it ordered and received."""
-        true = [bill for bill in deal.bills if bill["status"] == "matched"]
-        for bill in true:
-            paper = self._papers.get((bill["kind"], bill["issuer"], bill["number"]))
-            party = paper.draft.counterparty if paper is not None else None
+    def confirm_bills(self, deal: Deal) -> list[Paper]:
+        """Each buyer stands for the bills that agree with what it ordered and received; gives those it stood for."""
+        stood = []
+        for paper in self._papers.values():
+            mine = paper.kind == "invoice" and self._is(paper.draft.enterprise.id, deal.enterprise)
+            verdict = self._verdict_of(paper) if mine and paper.id not in self._confirmed else None
+            party = paper.draft.counterparty
             debtor = self._cast.by_identifier.get(party.id) if party is not None else None
-            if paper is not None and debtor is not None and debtor is not deal.enterprise:
-                owed = f"{bill['amount']} {bill['currency']}"
-                self._teller.say(f"{debtor.label} confirms that it owes {owed}, {paper.name}.")
-                self._stand_for(debtor.id, paper)
+            if verdict is None or verdict["status"] != MATCHED or debtor is None or debtor is deal.enterprise:
+                continue
+            owed = f"{verdict['amount']} {verdict['currency']}"
+            self._teller.say(f"{debtor.label} confirms that it owes {owed}, {paper.name}.")
+            self._stand_for(debtor.id, paper)
+            self._confirmed.add(paper.id)
+            stood += [paper] if verdict["currency"] == deal.assessment["currency"] else []
+        return stood

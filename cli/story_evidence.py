@@ -14,6 +14,7 @@ from cli.errors import DONE, UNVERIFIED, CliError
 from cli.output import moment, write_file
 from cli.story import Story
 from cli.story_credit import LENDER, Paper
+from cli.story_teller import typed
 from node.processes import ROOT
 
 EVIDENCE, VERIFIED, TRUST = "evidence", "verified", "trust.json"
@@ -110,11 +111,11 @@ class Audit:
 
     def _export(self, path: Path, what: str, kind: str, identity: str, **options: Any) -> None:
         done = self.story.tally.ask(
-            self.node, "audit export", kind, identity, anchored=True, output=_relative(path), **options
+            self.node, "audit export", kind, identity, anchored=True, output=typed(path), **options
         )
         self.files[path] = what
         count = "1 proof" if done["proofs"] == 1 else f"{done['proofs']} proofs"
-        self.story.teller.say(f"{_relative(path)}: {count}, tied to the public chain: {what}.")
+        self.story.teller.say(f"{typed(path)}: {count}, tied to the public chain: {what}.")
 
     def _trust(self) -> dict[str, Any]:
         hashes: dict[str, dict[str, str]] = {}
@@ -128,7 +129,7 @@ class Audit:
     def _verify(self, path: Path, genesis: str) -> tuple[int, str]:
         """(exit code, output) of `tally verify` run as a command."""
         stage = self.story.stage
-        words = ["verify", _relative(path), "--genesis", genesis, "--trust", _relative(stage.directory / TRUST)]
+        words = ["verify", typed(path), "--genesis", genesis, "--trust", typed(stage.directory / TRUST)]
         self.story.teller.show([f"$ tally {' '.join(words)}"])
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         done = subprocess.run(
@@ -144,19 +145,11 @@ class Audit:
         return done.returncode, done.stdout
 
 
-def _relative(path: Path) -> str:
-    """A path as people type it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
 def _excerpt(lines: list[str], most: int, whole: Path) -> list[str]:
     """The beginning, and the last line with the verdict."""
     if len(lines) <= most:
         return lines
-    return [*lines[: most - 2], f"… {len(lines) - most + 1} more lines in {_relative(whole)}", lines[-1]]
+    return [*lines[: most - 2], f"… {len(lines) - most + 1} more lines in {typed(whole)}", lines[-1]]
 
 
 def _last(printed: str) -> str:

@@ -18,7 +18,8 @@ from typing import Any, Final, TextIO
 import httpx
 
 from cli.errors import CliError
-from genesis.dev import DevNetwork, make_dev
+from contracts.access import CONSORTIUM
+from genesis.dev import CONFIG_FILE, DevNetwork, make_dev
 from node.processes import ROOT, LocalNodes, ProcessError
 from node.public_chain import PublicChain, start_public_chain
 from tallystick.client import Client
@@ -38,6 +39,18 @@ PORTS: Final = range(20_000, 32_000)
 # An idle chain still makes a block a second, so that the newest one that matters soon has a child: the anchored log
 # ends before the newest block. Members sign their chains' heads every 25 blocks.
 PARAMETERS: Final = {"max_idle_ms": 1_000, "anchor_interval_blocks": 25}
+PERIOD_S: Final = 8
+"""A credit period lasts a calendar month; here some seconds, so that two of them pass while somebody watches."""
+OUTBOX: Final = "erp-outbox"
+OUTBOX_OF: Final = "erp"
+_WATCHED: Final = f"""
+[intake]
+poll_s = 1
+[[intake.folders]]
+name = "{OUTBOX}"
+path = "../{OUTBOX}"
+still_s = 0
+"""
 ANCHORING: Final = {"poll_s": 1}
 
 
@@ -59,6 +72,11 @@ class Stage:
     def home(self) -> Path:
         """The consortium's folder."""
         return self.directory / HOME
+
+    @property
+    def outbox(self) -> Path:
+        """The folder that the ERP's node watches: what is dropped there is taken in."""
+        return self.home / OUTBOX
 
     @property
     def genesis(self) -> str:
@@ -89,9 +107,13 @@ class Stage:
                 parties=(),
                 base_port=base,
                 parameters=PARAMETERS,
+                period_seconds=PERIOD_S,
                 anchor_rpc_url=f"http://127.0.0.1:{port}",
                 anchor_settings=ANCHORING,
             )
+        self.outbox.mkdir()
+        with (self.home / OUTBOX_OF / CONFIG_FILE).open("a", encoding="utf-8") as config:
+            config.write(_WATCHED)
         self.public = self._chain.result()
         self.nodes = self._nodes = LocalNodes(self.home, self.members)
         self.nodes.start()
@@ -118,6 +140,10 @@ class Stage:
         """The newest block that any node has."""
         return max(int(client.status()["height"]) for client in self._clients.values())
 
+    def time(self) -> int:
+        """Block time of the newest block, ms."""
+        return max(int(client.status()["time"]) for client in self._clients.values())
+
     def settle(self) -> None:
         """Until every node has the newest block that any of them has now. Raises CliError."""
         self.check()
@@ -129,6 +155,20 @@ class Stage:
                     log = self.nodes.nodes[member].log
                     raise CliError(f"the node of {member} stays behind block {wanted}: see {log}", code="NODE_BEHIND")
                 time.sleep(POLL_S)
+
+    def state(self, *key: str | int | bytes, chain: str = CONSORTIUM, contract: str = "credit") -> Any:
+        """An entry of a contract's state at the first node, None where there is none."""
+        return next(iter(self._clients.values())).state(chain, contract, *key)
+
+    def until(self, holds: Callable[[], bool], what: str, seconds: float = SETTLE_S) -> None:
+        """Wait, then for all nodes. Raises CliError naming what did not come about."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            self.check()
+            if time.monotonic() > deadline:
+                raise CliError(f"{what} did not come about within {seconds:.0f} s", code="STORY_FAILED")
+            time.sleep(POLL_S)
+        self.settle()
 
     def public_block_hash(self, number: int) -> str:
         """The hash of a public block as the public chain itself tells it, ``0x…``. Raises CliError."""

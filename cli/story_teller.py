@@ -90,6 +90,12 @@ class Tally:
             self._tell(acting, command, words, options)
         return self._run(acting, command, words, (DONE,), options)
 
+    def words(self, acting: str, command: str, *words: str, **options: Any) -> list[str]:
+        """What a command that reads prints for people."""
+        self._tell(acting, command, words, options)
+        who = (f"--home={self._home}", f"--as={acting}")
+        return _invoke([*who, *command.split(), *_flags(options), "--", *words])[1].splitlines()
+
     def _tell(self, acting: str, command: str, words: Sequence[str], options: dict[str, Any]) -> None:
         words = (*command.split(), *words, *_flags(options))
         self._teller.show([f"$ tally --as {acting} {' '.join(map(_as_typed, words))}"])
@@ -103,6 +109,14 @@ class Tally:
             said = f"`tally {command}` ended with exit code {exit_code}, which the story does not know"
             raise CliError(f"{said}: try it by itself", code="STEP_FAILED", exit_code=exit_code)
         return json.loads(printed)
+
+
+def typed(path: Path) -> str:
+    """A path as people type it: from the working folder where it lies below it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def _invoke(arguments: list[str]) -> tuple[int, str]:

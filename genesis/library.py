@@ -54,6 +54,16 @@ def example_documents() -> Path:
     return _FOLDER / "example" / "documents"
 
 
+def example_later() -> Path:
+    """What comes in later in that story: periods, a return, an altered bill (`genesis/example/README.md`)."""
+    return _FOLDER / "example" / "later"
+
+
+def example_market() -> Path:
+    """A regulator's made-up market data to match on (`genesis/example/regulator/README.md`)."""
+    return _FOLDER / "example" / "regulator"
+
+
 def _ids(folder: str) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (_FOLDER / folder).glob("*.json")))
 
