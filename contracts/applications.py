@@ -80,6 +80,19 @@ def require_contract_of(reader: Reader, of: Enterprise, deal: Document) -> None:
         )
 
 
+def require_no_framework(reader: Reader, deal: Document) -> None:
+    """An order is a contract where none stands behind it. Raises ContractError CONTRACT_OF_ORDER."""
+    if deal.kind != "order":
+        return
+    for relation, issuer, number in deal.record.links:
+        sides = [issuer] if issuer else [deal.record.issuer, deal.record.counterparty, deal.record.enterprise]
+        issuers = dict.fromkeys(other for side in sides if side for other in reader.identifiers_of(side))
+        if relation == "contract" and any(reader.find(("contract", other, number)) for other in issuers):
+            raise ContractError(
+                "CONTRACT_OF_ORDER", f"{name(deal)} is of contract {number}, which is sealed: apply for that one"
+            )
+
+
 def claim(ctx: Context, application_id: bytes, of: str, key: NaturalKey, asked: str) -> None:
     """One open application of an enterprise for a contract to a lender ("" while none is chosen).
 

@@ -65,7 +65,8 @@ class Inputs(NamedTuple):
     model: Model
     contract: Facts
     qualification: Facts | None
-    guarantees: tuple[Document, ...]
+    guarantees: tuple[Document, ...]  # each once, whatever chains hold copies of it
+    guarantee_copies: tuple[Document, ...]
     used_guarantees: frozenset[bytes]  # ids that back another approved application
     sums: dict[str, int]  # by aggregates.KEYS, over all chains and identifiers of the enterprise
     samples: dict[str, tuple[bytes, ...]]  # ids of records that lower a measure
@@ -100,6 +101,7 @@ def assess(inputs: Inputs) -> dict[str, Any]:
     counted = standing.guarantees(
         inputs.guarantees, contract, inputs.used_guarantees, money, model, inputs.now, steps, found
     )
+    found += standing.left_out(inputs.guarantee_copies, "another copy of it counts")
     forbidden = any(reason.severity == Severity.FORBIDS for reason in found)
     base = _Base(money, q, tuple(guarantee for _, guarantee in counted), forbidden)
     result = _limit(model, base, combined, steps)

@@ -8,7 +8,8 @@ Stages repay each other, so each unit of the contract counts in one of them only
     in_transit  on its way: despatched, neither received nor billed
     receivable  bills pledged to this line, as far as they are eligible
 
-What was received and is not billed, or whose bill does not stand, carries nothing.
+What was received and is not billed, or whose bill does not stand, carries nothing. What is not billed yet stands
+behind all lines of its contract: it carries what the loans of the others leave.
 
 A bill drops out when it is not matched, disputed, unconfirmed (where the model asks for it) or too long past due;
 when too much of its debtor's bills is past due (cross-aging); for what exceeds what its contract has open, billed
@@ -63,6 +64,7 @@ class Collateral(NamedTuple):
     receivables: Sequence[Receivable]
     open_by_contract: Mapping[str, int]
     guarantees: int
+    owed_elsewhere: int = 0  # on the contract, over its other lines: the goods stand behind those loans first
 
 
 def exclusions(receivables: Sequence[Receivable], rules: Eligibility, now_ms: int) -> list[str]:
@@ -93,6 +95,8 @@ def borrowing_base(
         formula = "eligible * advance // B"
         steps.add(f"base_{stage}", formula, "minor", value, eligible=stages[stage], advance=advance[stage])
         carried += value
+        if stage == "in_transit":
+            carried = _own_goods(collateral, carried, steps)
     dilution = _dilution(collateral, eligible * advance["receivable"] // B, steps)
     base = max(0, carried + collateral.guarantees - dilution)
     steps.add(
@@ -105,6 +109,14 @@ def borrowing_base(
         dilution=dilution,
     )
     return base
+
+
+def _own_goods(collateral: Collateral, carried: int, steps: Steps) -> int:
+    """What goods not billed yet carry for this line: all lines of a contract share them."""
+    value = max(0, carried - collateral.owed_elsewhere)
+    formula = "max(0, order + in_transit - lent on the contract by its other lines)"
+    steps.add("base_goods", formula, "minor", value, goods=carried, elsewhere=collateral.owed_elsewhere)
+    return value
 
 
 def _own_exclusion(item: Receivable, rules: Eligibility, now_ms: int) -> str:

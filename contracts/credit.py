@@ -21,6 +21,7 @@ from contracts import (
     applications,
     arguments,
     book,
+    collateral,
     decimal_text,
     disputing,
     lending,
@@ -82,6 +83,7 @@ def apply(ctx: Context, args: Args) -> Value:
     lender = applications.lender(ctx, args["lender"]) if args.get("lender", "") != "" else ""
     contract = applications.contract(reader, applications.contract_key(args["contract"]))
     applications.require_contract_of(reader, enterprise, contract)
+    applications.require_no_framework(reader, contract)
     applications.claim(ctx, ctx.tx_id, enterprise.id, contract.key, lender)
     application = {
         "id": ctx.tx_id,
@@ -210,17 +212,21 @@ def gather(ctx: Context, reader: Reader, enterprise: Enterprise, contract: Docum
     """
     now = ctx.time // 1_000
     documents = reader.standing(enterprise)
-    guarantees = tuple(doc for doc in documents if doc.category == "guarantee")
+    model = credit_model.current(ctx, adoption.model_of(contract.template))
+    guarantees, copies = standing.each_once(
+        (doc for doc in documents if doc.category == "guarantee"), model, reader.party_of
+    )
     qualification = standing.current_qualification(
         tuple(doc for doc in documents if doc.category == "qualification"), now
     )
-    used = (doc.id for doc in guarantees if ctx.get("guarantee_used", doc.id) not in (None, application))
+    used = (doc.id for doc in guarantees if collateral.backed_by(ctx, reader, doc.key) not in (None, application))
     samples = reader.samples(enterprise)
     return Inputs(
-        model=credit_model.current(ctx, adoption.model_of(contract.template)),
+        model=model,
         contract=_facts(ctx, reader, contract),
         qualification=None if qualification is None else _facts(ctx, reader, qualification),
         guarantees=guarantees,
+        guarantee_copies=copies,
         used_guarantees=frozenset(used),
         sums=reader.sums(enterprise),
         samples={measure: tuple(sample.id for sample in samples[measure]) for measure in sorted(samples)},

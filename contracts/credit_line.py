@@ -6,36 +6,29 @@
 With one line on a contract, "lent on the contract" is the line's outstanding and this is DOMAIN 8; with several, all
 of them together stay within the limit. A line keeps the milestones and the model it was approved under.
 
-State, on the consortium chain, in the credit contract's namespace:
+State, on the consortium chain, in the credit contract's namespace (and that of collateral.py):
     ("line", application)      -> the line, see `opened`
     ("lines_of", enterprise)   -> application ids, oldest first
     ("line_count",), ("line_at", n) -> applications of all lines that are not closed, n from 0
     ("lent", kind, issuer party, number)     -> outstanding principal on a contract, over all its lines
     ("approved", kind, issuer party, number) -> approved on a contract less principal repaid, over all its lines
-    ("pledges", application)   -> [[kind, issuer party, number]] of the receivables pledged to the line
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from contracts import base, book, disputes, increments, progress, standing
+from contracts import base, collateral, increments, progress, standing
 from contracts import model as credit_model
-from contracts.base import Collateral, Receivable
+from contracts.base import Collateral
 from contracts.context import Context
-from contracts.decimal_text import floor_at_scale, parse_or_none
 from contracts.documents import Document, party_key
 from contracts.errors import ContractError
-from contracts.evidence import Reader
+from contracts.evidence import Reader, keys_of
 from contracts.explained import Steps
 from contracts.increments import Grant, Ladder
 from contracts.model import Model
-from contracts.record import moment
-from contracts.statistics import B
-from contracts.truth import MATCHED
 
-MS: Final = 1_000
 MAX_LINES: Final = 64  # of one enterprise, closed ones included
 MAX_PLEDGES: Final = 512  # of one line
 MAX_STAGE: Final = 2**60  # minor units that a stage counts at most
@@ -98,7 +91,7 @@ def opened(
     contract = _contract(reader, asked)
     model = credit_model.at(ctx, *assessed["model"])
     net, cap = net_of(contract), model.obligor_caps.get(assessed["currency"])
-    guarantees = _guarantees(reader, asked, assessed, model)
+    guarantees = collateral.guarantees_of(reader, asked, assessed, model)
     holders = {doc.chain for doc in reader.find(contract.key)} | {doc.chain for doc, _ in guarantees}
     line = {
         "application": asked["id"],
@@ -122,7 +115,7 @@ def opened(
             for milestone in contract.template.get("milestones", [])
         ],
         "granted": 0,
-        "guarantees": [[doc.id, *value] for doc, value in guarantees],
+        "guarantees": [[doc.id, *value, doc.chain, *doc.key] for doc, value in guarantees],
         "approved": amount,
         "drawn": 0,
         "repaid": 0,
@@ -172,10 +165,11 @@ def deal_of(ctx: Context, reader: Reader, line: dict[str, Any]) -> Deal:
     """The line's contract now, and how far it has come."""
     contract = _contract(reader, line)
     reached = progress.of_contract(ctx, reader, contract)
-    net = net_of(contract) if reached.currency == line["currency"] else 0
+    if reached.currency != line["currency"]:  # corrected since: what it says now are units of another money
+        return Deal(contract, 0, dict.fromkeys(progress.STAGES, 0))
     # Papers may name any amount, the state holds 64 bits: what is beyond all measure is enough all the same.
     stages = {stage: min(value, MAX_STAGE) for stage, value in reached.stages.items()}
-    return Deal(contract, net, stages)
+    return Deal(contract, net_of(contract), stages)
 
 
 def ladder_of(line: dict[str, Any]) -> Ladder:
@@ -222,18 +216,41 @@ def headroom_now(line: dict[str, Any], deal: Deal) -> int:
     return increments.headroom(min(deal.net, line["net"]), line["cap"], line["L0"])
 
 
+class Lowered(NamedTuple):
+    """A line less what no longer stands, and the grants that this takes back."""
+
+    line: dict[str, Any]
+    taken: tuple[tuple[str, Grant], ...]
+
+
+def lowered(line: dict[str, Any], deal: Deal) -> Lowered:
+    """The line without grants of milestones undone, and without what a contract corrected downwards cannot carry."""
+    ladder, taken = increments.undo(ladder_of(line), attained(line, deal))
+    headroom = headroom_now(line, deal)
+    if headroom < ladder.headroom:
+        ladder = increments.correct(ladder, headroom)
+    return Lowered(with_ladder(line, ladder), taken)
+
+
+def limit_now(line: dict[str, Any], deal: Deal) -> int:
+    """L0 + sum(g) as the contract stands in this transaction, also before the hook has come round to the line."""
+    limit: int = line["L0"] + lowered(line, deal).line["granted"]
+    return limit
+
+
 def room(ctx: Context, reader: Reader, line: dict[str, Any], deal: Deal | None = None) -> Room:
     """Limit, borrowing base and what is available, at this block. Reads the line's pledged receivables."""
     deal = deal or deal_of(ctx, reader, line)
+    line = lowered(line, deal).line
     model = model_of(ctx, line)
     steps = Steps()
     limit = line["L0"] + line["granted"]
     grants = {f"g_{row['id']}": row["granted"] or 0 for row in line["milestones"]}
     steps.add("line_limit", "L0 + sum(g)", "minor", limit, L0=line["L0"], **grants)
-    collateral = _collateral(ctx, reader, line, deal)
-    carried = base.borrowing_base(collateral, model.stage_advance, model.eligibility, ctx.time, steps)
     lent = lent_on(ctx, reader, line["contract"])
     outstanding = line["outstanding"]
+    behind = _collateral(ctx, reader, line, deal, lent - outstanding)
+    carried = base.borrowing_base(behind, model.stage_advance, model.eligibility, ctx.time, steps)
     overdue, closed = is_overdue(ctx, line), line["state"] == CLOSED
     free = 0 if overdue or closed else max(0, min(limit - lent, carried - outstanding))
     steps.add(
@@ -255,12 +272,6 @@ def is_overdue(ctx: Context, line: dict[str, Any]) -> bool:
     """Whether an instalment is unpaid past its grace days, also before the hook has come round to it."""
     rows = ctx.get("schedule", line["application"]) or []
     return line["state"] == OVERDUE or bool(rows and rows[0][1] <= ctx.time)
-
-
-def keys_of(reader: Reader, issuer: str) -> tuple[str, ...]:
-    """Every text that may stand for an issuer in a key: its party's, and each identifier from before it had one."""
-    now = party_key(issuer, reader.party_of)
-    return tuple(dict.fromkeys([now, *(f"identifier {other}" for other in reader.identifiers_of(issuer))]))
 
 
 def lent_on(ctx: Context, reader: Reader, contract: list[str]) -> int:
@@ -303,79 +314,14 @@ def _key(contract: list[str]) -> tuple[str, str, str]:
     return kind, issuer, number
 
 
-def _guarantees(
-    reader: Reader, asked: dict[str, Any], assessed: dict[str, Any], model: Model
-) -> list[tuple[Document, list[int]]]:
-    """The guarantees of an assessment: each with [value after its haircut, end in ms, 0 without one]."""
-    cited = frozenset(assessed["guarantees"])
-    found = []
-    for doc in reader.standing(reader.enterprise(asked["enterprise"])):
-        amount, haircut = doc.decimal("amount"), model.haircuts.get(doc.text("grade"))
-        if doc.id not in cited or amount is None or haircut is None:
-            continue
-        worth = min(max(0, floor_at_scale(amount, assessed["scale"])), standing.MAX_MONEY)
-        expiry = doc.text("expiry_date")
-        end = moment(expiry, doc.template["time_zone_minutes"]).last * MS if expiry else 0
-        found.append((doc, [worth * haircut // B, end]))
-    return found
-
-
-def _collateral(ctx: Context, reader: Reader, line: dict[str, Any], deal: Deal) -> Collateral:
+def _collateral(ctx: Context, reader: Reader, line: dict[str, Any], deal: Deal, owed_elsewhere: int) -> Collateral:
     open_by_contract: dict[str, int] = {}
     return Collateral(
         net=deal.net,
         is_order=line["contract"][0] == "order",
         stages=deal.stages,
-        receivables=tuple(_receivables(ctx, reader, line, deal, open_by_contract)),
+        receivables=tuple(collateral.receivables(ctx, reader, line, deal.contract, deal.stages, open_by_contract)),
         open_by_contract=open_by_contract,
-        guarantees=sum(value for _, value, end in line["guarantees"] if end == 0 or ctx.time < end),
+        guarantees=collateral.guaranteed(ctx, reader, line, model_of(ctx, line)),
+        owed_elsewhere=max(0, owed_elsewhere),
     )
-
-
-def _receivables(
-    ctx: Context, reader: Reader, line: dict[str, Any], deal: Deal, open_by_contract: dict[str, int]
-) -> Iterable[Receivable]:
-    """The line's pledged bills as they stand now; fills in what each of their contracts has open.
-
-    A bill corrected downwards carries what it says now.
-    """
-    for kind, issuer, number in ctx.get("pledges", line["application"]) or []:
-        pledge = ctx.get("pledge", kind, issuer, number)
-        verdict = book.verdict_of(ctx, pledge["chain"], _key(pledge["bill"])) or {}
-        says = parse_or_none(verdict.get("amount"))
-        matched = says is not None and verdict["status"] == MATCHED and verdict["currency"] == line["currency"]
-        amount, contract = pledge["amount"], ""
-        if matched and says is not None:
-            amount = min(amount, floor_at_scale(says, line["scale"]))
-            contract = "\n".join(verdict["contract"])
-            if contract not in open_by_contract:
-                open_by_contract[contract] = _open_on(ctx, reader, line, deal, pledge, verdict["contract"])
-        issuer_now = party_key(pledge["bill"][1], reader.party_of)
-        yield Receivable(
-            debtor=party_key(pledge["counterparty"], reader.party_of),
-            contract=contract,
-            amount=amount,
-            due_ms=pledge["due_ms"],
-            matched=matched,
-            disputed=disputes.status_of(ctx, kind, issuer_now, number) in (disputes.OPEN, disputes.UPHELD),
-            confirmed=bool(verdict.get("confirmed")) or pledge["acknowledged"] is not None,
-        )
-
-
-def _open_on(
-    ctx: Context, reader: Reader, line: dict[str, Any], deal: Deal, pledge: dict[str, Any], named: list[str]
-) -> int:
-    """Billed less credit notes and payments, of the contract that a bill's verdict names; 0 if none has it."""
-    stages = deal.stages
-    bill = reader.document(pledge["chain"], _key(pledge["bill"]))
-    if named != line["contract"] and (bill is None or not progress.belongs(reader, named, bill, deal.contract)):
-        kind, issuer, number = named or ["", "", ""]
-        issuers = [issuer] if issuer else reader.identifiers_of(pledge["counterparty"])
-        copies = [doc for other in issuers for doc in reader.find((kind, other, number))]
-        if not copies:
-            return 0
-        reached = progress.of_contract(ctx, reader, copies[0])
-        if reached.currency != line["currency"]:
-            return 0
-        stages = reached.stages
-    return stages["invoiced"] - stages["paid"]

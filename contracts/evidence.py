@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from contracts.access import CONSORTIUM
 from contracts.aggregates import KEYS
 from contracts.context import Context
-from contracts.documents import Document, PartyOf, business_content, document, event_order
+from contracts.documents import Document, PartyOf, business_content, document, event_order, party_key
 from contracts.record import NaturalKey
 
 CHARGE_PER_DOCUMENT: Final = 4  # units, beside the read itself
@@ -133,6 +133,12 @@ class Reader:
 
     def _registry(self, *key: str) -> Any:
         return self._ctx.read(CONSORTIUM, "registry", *key)
+
+
+def keys_of(reader: Reader, issuer: str) -> tuple[str, ...]:
+    """Every text that may stand for an issuer in a key: its party's, and each identifier from before it had one."""
+    now = party_key(issuer, reader.party_of)
+    return tuple(dict.fromkeys([now, *(f"identifier {other}" for other in reader.identifiers_of(issuer))]))
 
 
 def _added(parts: Iterable[list[int]]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from contracts import access, arguments, credit_line, notices, repayments
+from contracts import access, arguments, collateral, credit_line, notices, repayments
 from contracts import model as credit_model
 from contracts.applications import (
     APPROVED,
@@ -78,7 +78,8 @@ def extend(ctx: Context, args: Args) -> Value:
         if credit_line.is_overdue(ctx, line):
             raise ContractError("LINE_OVERDUE", "an instalment is overdue: nothing more is lent until it is paid")
         reader = Reader(ctx)
-        entry |= _commit(ctx, reader, args, asked, assessed, line["L0"] + line["granted"])
+        limit = credit_line.limit_now(line, credit_line.deal_of(ctx, reader, line))
+        entry |= _commit(ctx, reader, args, asked, assessed, limit)
         asked = {**asked, "decision": ctx.tx_id, "approved": asked["approved"] + entry["amount"]}
         ctx.put("application", asked["id"], value=asked)
     elif not line["undecided"]:
@@ -210,12 +211,12 @@ def _approve(
 ) -> dict[str, Any]:
     """What an initial approval adds to its decision; the guarantees behind the limit now back this application."""
     committed = _commit(ctx, reader, args, asked, assessed, assessed["limit"])
-    for guarantee in assessed["guarantees"]:
-        if ctx.get("guarantee_used", guarantee) not in (None, asked["id"]):
+    for guarantee in collateral.guarantees_behind(reader, asked, assessed):
+        if collateral.backed_by(ctx, reader, guarantee.key) not in (None, asked["id"]):
             raise ContractError(
                 "ASSESSMENT_STALE", "a guarantee has come to back another application since: assess again"
             )
-        ctx.put("guarantee_used", guarantee, value=asked["id"])
+        collateral.take(ctx, reader, guarantee.key, asked["id"])
     return committed
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final
 
-from contracts import alerts, credit_line, increments, notices, ratings, repayments
+from contracts import alerts, collateral, credit_line, increments, notices, ratings, repayments
 from contracts.context import Context
 from contracts.credit_line import CLOSED, Deal, attained, deal_of, headroom_now, ladder_of, room, shown, with_ladder
 from contracts.evidence import Reader
@@ -28,7 +28,7 @@ from contracts.standing import ENDED
 
 WORK_PER_BLOCK: Final = 2_048  # reads of the state, roughly, of each of the two hooks; a line tells at most 2 events
 LINE_WORK: Final = 16  # of one line, beside its receivables
-PLEDGE_WORK: Final = 4  # of one receivable
+PLEDGE_WORK: Final = 6  # of one receivable
 
 
 def begin_block(ctx: Context, reader: Reader, judged: Collection[str]) -> None:
@@ -82,11 +82,7 @@ def take_back(ctx: Context, reader: Reader, line: dict[str, Any], deal: Deal) ->
 
     Gives the line as it is then, stored and told to those concerned if it changed.
     """
-    ladder, taken = increments.undo(ladder_of(line), attained(line, deal))
-    headroom = headroom_now(line, deal)
-    if headroom < ladder.headroom:
-        ladder = increments.correct(ladder, headroom)
-    changed = with_ladder(line, ladder)
+    changed, taken = credit_line.lowered(line, deal)
     if changed == line:
         return line
     credit_line.save(ctx, changed)
@@ -135,8 +131,8 @@ def _close_for_good(ctx: Context, reader: Reader, line: dict[str, Any]) -> None:
     line = {**line, "state": CLOSED, "approved": line["repaid"]}
     credit_line.save(ctx, line)
     credit_line.drop_from_index(ctx, line)
-    for guarantee, _, _ in line["guarantees"]:
-        ctx.delete("guarantee_used", guarantee)
+    for *_, kind, issuer, number in line["guarantees"]:
+        collateral.free(ctx, reader, (kind, issuer, number))
     notices.notify(ctx, "line_closed", line["concerned"], shown(line))
 
 

@@ -8,7 +8,7 @@ failed one could leave no alert; it raises DOUBLE_PLEDGE to both lenders.
 The assignment notice (its day, the hash of its text or its number in the public register) is stored with the pledge;
 the debtor acknowledges it with its own key.
 
-State, on the consortium chain, in the credit contract's namespace (and the list in credit_line.py):
+State, on the consortium chain, in the credit contract's namespace (and the list in collateral.py):
     ("pledge", kind, issuer party, number) -> {application, lender, enterprise, chain, bill, bill_id, amount,
         currency, scale, due, due_ms, counterparty, registration, notice, acknowledged, height, time}; absent once
         released
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from contracts import access, alerts, arguments, book, credit_line, disputes, notices
+from contracts import access, alerts, arguments, book, collateral, credit_line, disputes, notices
 from contracts.access import PARTY
 from contracts.applications import application, natural_key, require_lender
 from contracts.context import Args, Context, Method, Value
@@ -26,8 +26,8 @@ from contracts.credit_line import MAX_PLEDGES
 from contracts.decimal_text import NOTHING, floor_at_scale, parse_or_none
 from contracts.documents import Document, name, party_key, seal_order
 from contracts.errors import ContractError
-from contracts.evidence import Reader
-from contracts.record import NaturalKey, moment
+from contracts.evidence import Reader, keys_of
+from contracts.record import NaturalKey
 from contracts.repayments import MAX_MONEY, date
 from contracts.truth import INELIGIBLE, MATCHED
 
@@ -45,7 +45,7 @@ class Held(NamedTuple):
 def held(ctx: Context, reader: Reader, key: NaturalKey) -> Held | None:
     """The pledge of a bill, by its natural key under any identifier of its issuer; None when there is none."""
     kind, issuer, number = key
-    for issuer_key in credit_line.keys_of(reader, issuer):
+    for issuer_key in keys_of(reader, issuer):
         found = ctx.get("pledge", kind, issuer_key, number)
         if found is not None:
             return Held((kind, issuer_key, number), found)
@@ -81,7 +81,7 @@ def pledge(ctx: Context, args: Args) -> Value:
     if len(pledges) >= MAX_PLEDGES:
         raise ContractError("TOO_MANY_PLEDGES", f"{len(pledges)} bills are pledged to this line: release paid ones")
     place = [key[0], party_key(key[1], reader.party_of), key[2]]
-    due, due_ms = _due(bill)
+    due, due_ms = collateral.due_of(bill)
     entry = {
         "application": asked["id"],
         "lender": actor.id,
@@ -243,13 +243,6 @@ def _disputed(ctx: Context, reader: Reader, key: NaturalKey) -> bool:
     kind, issuer, number = key
     status = disputes.status_of(ctx, kind, party_key(issuer, reader.party_of), number)
     return status in (disputes.OPEN, disputes.UPHELD)
-
-
-def _due(bill: Document) -> tuple[str, int]:
-    """The day a bill is due and the end of it, UTC ms; a bill that names none is due on the day it was issued."""
-    zone = bill.template["time_zone_minutes"]
-    text = bill.text("due_date")
-    return (text, moment(text, zone).last * MS) if text else (bill.record.occurred_at, bill.occurred.last * MS)
 
 
 def _own(ctx: Context, reader: Reader, lender: str, args: Args) -> Held:

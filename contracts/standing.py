@@ -5,11 +5,12 @@ Each function adds its steps and the reasons for what it leaves out or finds wan
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from contracts import decimal_text, reasons
-from contracts.decimal_text import NOTHING, ceil_at_scale, floor_at_scale
-from contracts.documents import Document, event_order, name
+from contracts.decimal_text import MAX_DIGITS, NOTHING, ceil_at_scale, floor_at_scale
+from contracts.documents import Document, PartyOf, event_order, name, party_key, seal_order
 from contracts.errors import ContractError
 from contracts.evidence import weight_asked, weights
 from contracts.explained import Steps
@@ -136,8 +137,7 @@ def guarantees(
         if not why and (amount is None or haircut is None):
             why = "it names no amount" if amount is None else f"the model has no grade {doc.text('grade')!r}"
         if why or amount is None or haircut is None:
-            text = f"{name(doc)} is left out: {why}"
-            found.append(Reason(Severity.NOTES, 0, reasons.GUARANTEE_LEFT_OUT, text, (doc.id,)))
+            found += left_out((doc,), why)
             continue
         guarantee = Guarantee(min(max(0, floor_at_scale(amount, money.scale)), MAX_MONEY), haircut)
         counted.append((doc, guarantee))
@@ -145,6 +145,28 @@ def guarantees(
         said = {"grade": doc.text("grade"), "record": name(doc)}
         steps.add("guarantee", "G * gamma // B", "minor", value, G=guarantee.amount, gamma=haircut, **said)
     return tuple(counted)
+
+
+def each_once(
+    docs: Iterable[Document], model: Model, party_of: PartyOf
+) -> tuple[tuple[Document, ...], tuple[Document, ...]]:
+    """Of the copies of each guarantee, on whatever chains, the one that is worth least; and the others."""
+    copies: dict[tuple[str, str, str], list[Document]] = {}
+    for doc in docs:
+        copies.setdefault((doc.kind, party_key(doc.record.issuer, party_of), doc.number), []).append(doc)
+
+    def order(doc: Document) -> tuple[int, int, str, bytes]:
+        amount, haircut = doc.decimal("amount") or NOTHING, model.haircuts.get(doc.text("grade"), 0)
+        return max(0, floor_at_scale(amount, MAX_DIGITS)) * haircut, *seal_order(doc)
+
+    ranked = [sorted(group, key=order) for group in copies.values()]
+    return tuple(group[0] for group in ranked), tuple(doc for group in ranked for doc in group[1:])
+
+
+def left_out(docs: Iterable[Document], why: str) -> list[Reason]:
+    """The reason that guarantees do not count."""
+    code = reasons.GUARANTEE_LEFT_OUT
+    return [Reason(Severity.NOTES, 0, code, f"{name(doc)} is left out: {why}", (doc.id,)) for doc in docs]
 
 
 def _why_left_out(doc: Document, contract: Document, used: frozenset[bytes], money: Money, now: int) -> str:

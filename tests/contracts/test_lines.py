@@ -12,6 +12,7 @@ from tests.contracts.small_consortium import record_id
 from tests.contracts.trading import BUYER, ok, seal
 
 M = 10_000_000 - L0  # C' less L0
+GUARANTEE = ("guarantee", f"identifier {trading.GUARANTOR}", "G-1")
 
 
 def corrected(on: Ledger, **fields: str) -> None:
@@ -65,7 +66,7 @@ def test_the_decision_is_told_to_whoever_holds_the_contract_and_the_guarantee() 
     receipt = at.approve(on, application, L0)
     assert told(receipt.events, "decided")[0]["to"] == ["guarantor", "lender", "procurement", "supplier"]
     # 5 000.55 at grade A, 80 %: 500 055 * 8 000 // 10 000 = 400 044, until the end of 2026-12-01
-    ((_, value, _),) = line_of(on, application)["guarantees"]
+    ((_, value, *_),) = line_of(on, application)["guarantees"]
     assert value == 400_044
 
 
@@ -176,7 +177,7 @@ def test_a_cancelled_contract_takes_everything_back_and_closes_its_line_once_not
     application = at.assessed(on, guarantees=(record_id(paper),))
     at.loan(on, L0, "L-1")
     ok(at.approve(on, application, L0))
-    assert on.read(CONSORTIUM, "credit", "guarantee_used", record_id(paper)) == application
+    assert on.read(CONSORTIUM, "credit", "guarantee_used", *GUARANTEE) == application
     ok(at.disburse(on, application))
     reach(on, despatched=5_000_000)
     activity(on, "E-1", full=True)
@@ -193,7 +194,7 @@ def test_a_cancelled_contract_takes_everything_back_and_closes_its_line_once_not
     assert line_of(on, application)["state"] == "closed"
     assert told(events, "line_closed")[0]["application"] == application
     assert on.read(CONSORTIUM, "credit", "line_count") is None
-    assert on.read(CONSORTIUM, "credit", "guarantee_used", record_id(paper)) is None
+    assert on.read(CONSORTIUM, "credit", "guarantee_used", *GUARANTEE) is None
     assert room_of(on, application).available == 0
     assert at.extend(on, application, 1, "L-2").code == "WRONG_STATE"
 
