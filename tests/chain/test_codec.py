@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.codec import MAX_DEPTH, CodecError, decode, encode, is_tagged
+from chain.codec import MAX_DEPTH, CodecError, decode, encode, encode_key, is_tagged, known_key
 
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
 SCALARS = st.none() | st.booleans() | INTEGERS | st.text() | st.binary()
@@ -358,3 +358,12 @@ def test_a_tag_is_for_its_length_and_name() -> None:
     assert not is_tagged({"0": "tally/x"}, "tally/x", 1, 3)
     assert not is_tagged([], "tally/x", 1, 3)
     assert not is_tagged(None, "tally/x", 1, 3)
+
+
+def test_a_remembered_key_is_the_key_and_what_is_no_key_stays_none() -> None:
+    """``True == 1 == 1.0`` in Python: what is remembered of one must not answer for the other."""
+    for _ in range(2):
+        assert known_key("a", 1, b"b") == encode_key(("a", 1, b"b")) == encode(["a", 1, b"b"])
+        for part in (True, 1.0, None):
+            with pytest.raises(CodecError):
+                known_key("a", part, b"b")

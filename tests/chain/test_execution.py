@@ -113,6 +113,30 @@ def test_a_refused_transaction_leaves_the_state_root_alone(probe: Probe, chain: 
     assert probe.consortium.ledger.tree(chain).root == root
 
 
+@CHAINS
+def test_what_is_put_as_canonical_is_the_same_state_and_the_last_put_counts(probe: Probe, chain: str) -> None:
+    value = {"a": [1, None, "text", bytes(32)], "b": {"x": True, "y": []}}
+
+    def canonical(ctx: Context, _args: Args) -> Value:
+        ctx.put_canonical("one", value=value)
+        ctx.put_canonical("two", value=value)
+        ctx.put("two", value={"z": 1, "a": 2})  # not in order: encoded as any other value
+        ctx.put("three", value={"z": 1})
+        ctx.put_canonical("three", value=value)
+        ctx.put_canonical("four", value=value)
+        ctx.delete("four")
+        return [ctx.get("one"), ctx.get("four")]
+
+    [receipt] = probe.seal(probe.call(chain, canonical))
+    assert (receipt.status, receipt.result) == (0, [value, None])
+    assert [probe.value(chain, key) for key in ("one", "two", "three", "four")] == [
+        value,
+        {"a": 2, "z": 1},
+        value,
+        None,
+    ]
+
+
 def fails_with(error: type[Exception]) -> Script:
     def script(ctx: Context, _args: Args) -> Value:
         ctx.put("a", value="lost")
