@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from cli.command import Settings, TallyCommand
-from cli.output import plain, show, table
+from cli.output import percent, plain, show, table
 from cli.story_teller import Teller
 
 if TYPE_CHECKING:
     from cli.story import Story
+    from cli.story_credit import Deal
     from cli.story_evidence import Audit
+    from cli.story_later import Later
     from cli.story_stage import Stage
 
 DEFAULT_FOLDER: Final = Path("demo-run")
@@ -154,6 +156,8 @@ def _rows(story: Story, audit: Audit, seconds: float, kept: bool) -> list[list[s
         ratings = deal.assessment["ratings"]
         grades = ", ".join(f"{name} {rating['grade'] or 'none'}" for name, rating in ratings.items())
         paid = f", paid out {deal.money(deal.paid['amount'])}" if deal.paid else ""
+        match = "target of the match, " if deal.lender_match.get("target") else ""
+        insurer = deal.insurer_match.get("target")
         why = "; ".join(deal.assessment["no_limit"])
         rows += [
             [deal.enterprise.label, deal.paper.name],
@@ -162,7 +166,9 @@ def _rows(story: Story, audit: Audit, seconds: float, kept: bool) -> list[list[s
                 "  initial limit",
                 f"{deal.limit}, grade {deal.assessment['grade'] or 'none'}{f': {why}' if why else ''}",
             ],
-            ["  lender", f"{deal.decision['state']}{paid}"],
+            ["  lender", f"{deal.lender}: {match}{deal.decision['state']}{paid}"],
+            *([["  insurer", f"{insurer}: target of the match, on made-up data"]] if insurer else []),
+            *_course_rows(story, deal),
             ["  preserved", f"block {deal.preservation['height']}"],
         ]
     newest = story.newest_anchor
@@ -175,6 +181,28 @@ def _rows(story: Story, audit: Audit, seconds: float, kept: bool) -> list[list[s
         ],
         ["time", f"{seconds:.1f} s"],
     ]
+    return rows
+
+
+def _course_rows(story: Story, deal: Deal) -> list[list[str]]:
+    """What became of a deal's line."""
+    course = story.course
+    if course is None or course.deal is not deal:
+        return []
+    money = deal.money
+    rows = [["  paid out", ", ".join(money(paid["amount"]) for paid in deal.payments)]]
+    for rise in course.rises:
+        said = f"{money(rise.before)} -> {money(rise.after)} (E {percent(rise.credibility)})"
+        rows.append([f"  limit, period {rise.period}", said])
+    if course.fall is not None:
+        before, after = course.fall
+        rows.append(["  limit, goods back", f"{money(before)} -> {money(after)}, to the unit what was granted"])
+    for alert in course.alerts:
+        if alert["rule"] == "DOUBLE_PLEDGE":
+            rows.append(["  second pledge", f"refused; alert in block {alert['height']} to both lenders"])
+        else:
+            values = f"{alert['ours']} against {alert['theirs']}"
+            rows.append(["  altered bill", f"alert {alert['rule']} in block {alert['height']}: {values}"])
     return rows
 
 
@@ -199,7 +227,10 @@ def _value(story: Story, audit: Audit, seconds: float) -> Any:
             "application": deal.application,
             "assessment": deal.assessment,
             "decision": deal.decision,
-            "disbursement": deal.paid or None,
+            "lender": deal.lender,
+            "lender_match": deal.lender_match or None,
+            "insurer_match": deal.insurer_match or None,
+            "disbursements": deal.payments,
             "preservation": deal.preservation,
         }
         for deal in story.deals
@@ -212,11 +243,23 @@ def _value(story: Story, audit: Audit, seconds: float) -> Any:
             "parties": [person._asdict() for person in story.cast.people],
             "documents": dict(story.counts),
             "deals": deals,
+            "joined": story.admission.joined,
+            "course": None if story.course is None else _course_value(story.course),
             "anchors": story.anchors,
             "verified": [str(path) for path in audit.verified],
             "seconds": {"all": round(seconds, 1), **{title: round(spent, 1) for title, spent in story.teller.steps}},
         }
     )
+
+
+def _course_value(course: Later) -> dict[str, Any]:
+    return {
+        "application": course.deal.application,
+        "rises": [rise._asdict() for rise in course.rises],
+        "fall": course.fall,
+        "alerts": course.alerts,
+        "pledged_once": None if course.twice is None else course.twice.number,
+    }
 
 
 def _interrupt(_signal: int, _frame: Any) -> None:

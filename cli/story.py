@@ -184,9 +184,9 @@ class Story:
         for deal in self.deals:
             assessed = deal.assessment
             records = [deal.paper.id, *assessed["guarantees"], *(bill["id"] for bill in deal.bills)]
+            records += [paper.id for paper in deal.pledged]
             subjects = [*dict.fromkeys(records), f"assessment:{assessed['id']}", f"decision:{deal.decision['id']}"]
-            if deal.paid:
-                subjects.append(f"disbursement:{deal.paid['id']}")
+            subjects += [f"disbursement:{paid['id']}" for paid in deal.payments]
             deal.preservation = self.tally.do(PROCUREMENT, "notary preserve", *subjects, contract=deal.paper.number)
             self.teller.say(
                 f"{deal.paper.name}: {len(subjects)} things are bound together as of block "

@@ -151,7 +151,7 @@ class Desk:
         deal.application = done["id"]
 
     def _assess(self, deal: Deal) -> None:
-        deal.assessment = self._tally.do(LENDER, "credit assess", deal.application)
+        deal.assessment = self._tally.do(deal.enterprise.id, "credit assess", deal.application)
         self._teller.say("Every node has computed this from all chains:")
         self._teller.show(credit_words.assessment(deal.assessment), deeper="  ")
         explained = self._tally.ask(LENDER, "credit explain", deal.application, records=True, told=False)["explained"]
@@ -234,7 +234,8 @@ class Desk:
             rows.append(":".join([str(today + timedelta(days=days)), *parts]))
         return tuple(rows)
 
-    def _verdict_of(self, paper: Paper) -> dict[str, Any] | None:
+    def verdict_of(self, paper: Paper) -> dict[str, Any] | None:
+        """What the book says of a bill now, None while it says nothing."""
         found: dict[str, Any] | None = self._stage.state(
             "verdict", paper.chain, paper.kind, paper.draft.issuer, paper.number
         )
@@ -249,7 +250,7 @@ class Desk:
         stood = []
         for paper in self._papers.values():
             mine = paper.kind == "invoice" and self._is(paper.draft.enterprise.id, deal.enterprise)
-            verdict = self._verdict_of(paper) if mine and paper.id not in self._confirmed else None
+            verdict = self.verdict_of(paper) if mine and paper.id not in self._confirmed else None
             party = paper.draft.counterparty
             debtor = self._cast.by_identifier.get(party.id) if party is not None else None
             if verdict is None or verdict["status"] != MATCHED or debtor is None or debtor is deal.enterprise:

@@ -15,6 +15,7 @@ from cli.output import moment, write_file
 from cli.story import Story
 from cli.story_credit import LENDER, Paper
 from cli.story_teller import typed
+from contracts.access import CONSORTIUM
 from node.processes import ROOT
 
 EVIDENCE, VERIFIED, TRUST = "evidence", "verified", "trust.json"
@@ -76,11 +77,31 @@ class Audit:
                 deal.assessment["id"],
                 with_evidence=True,
             )
+        for name, what, key in self._of_the_course():
+            self._export(folder / f"{name}.bundle", what, "state", CONSORTIUM, "credit", *key)
         write_file(stage.directory / TRUST, json.dumps(self._trust(), indent=2).encode())
         self.story.teller.say(
             f"What a verifier brings along, never from the evidence: the genesis hash, and {TRUST} with hashes of "
             "public blocks, as the public chain itself tells them, and the accounts that anchor."
         )
+
+    def _of_the_course(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """(file, what it proves, key in the credit contract's state) of what followed the loan."""
+        course = self.story.course
+        if course is None:
+            return []
+        found: list[tuple[str, str, tuple[str, ...]]] = []
+        for rise in course.rises:
+            money = course.deal.money(rise.after - rise.before)
+            key = ("increment", course.deal.application, f"n:{rise.period}")
+            found.append((f"increment-{rise.period}", f"increment of period {rise.period}, {money}", key))
+        if course.twice is not None:
+            place = course.place_of(course.twice)
+            found.append(("pledge", f"{course.twice.name} backs one loan", ("pledge", *map(_as_key, place))))
+        for alert in course.alerts:
+            name = f"alert-{alert['rule'].lower().replace('_', '-')}"
+            found.append((name, f"alert {alert['rule']}: {alert['text']}", ("alert", f"n:{alert['number']}")))
+        return found
 
     def check(self) -> None:
         """Verify every file in a process of its own, then with another genesis hash. Raises CliError if one fails."""
@@ -109,9 +130,9 @@ class Audit:
         papers = list(self.story.papers.values())
         return next((paper for kind in PREFERRED for paper in papers if paper.kind == kind), papers[0])
 
-    def _export(self, path: Path, what: str, kind: str, identity: str, **options: Any) -> None:
+    def _export(self, path: Path, what: str, kind: str, *ids: str, **options: Any) -> None:
         done = self.story.tally.ask(
-            self.node, "audit export", kind, identity, anchored=True, output=typed(path), **options
+            self.node, "audit export", kind, *ids, anchored=True, output=typed(path), **options
         )
         self.files[path] = what
         count = "1 proof" if done["proofs"] == 1 else f"{done['proofs']} proofs"
@@ -143,6 +164,11 @@ class Audit:
             timeout=VERIFY_S,
         )
         return done.returncode, done.stdout
+
+
+def _as_key(part: str | bytes) -> str:
+    """A part of a state's key as it is typed."""
+    return part if isinstance(part, str) else f"x:{part.hex()}"
 
 
 def _excerpt(lines: list[str], most: int, whole: Path) -> list[str]:

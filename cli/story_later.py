@@ -15,19 +15,20 @@ from cli import inbox_work
 from cli.errors import FAILED, CliError
 from cli.output import percent, table
 from cli.story import Story
-from cli.story_credit import LENDER, Deal, Key, Paper
+from cli.story_credit import LENDER, MATCHED, Deal, Key, Paper
 from cli.story_members import SECOND_LENDER
 from cli.story_stage import OUTBOX_OF, PERIOD_S
+from cli.story_teller import typed
 from cli.values import decimal_text
 from node.connectors import read as read_document
 
 ALTERED, BILL, DROPPED, RETURN, CREDIT_NOTE = "altered", "bill", "dropped", "return", "credit-note"
 ROOM_MS: Final = 5_000
 """What is left of a period in which documents still go in; else the next one is waited for."""
-SECOND_SHARE: Final = 10
-"""The second lender lends a tenth of the limit."""
+SECOND_SHARE: Final = 20
+"""The second lender lends one part of the limit in so many."""
 EXPLAINED: Final = "explained.txt"
-SHOWN: Final = 60
+SHOWN: Final = 42
 
 
 class Rise(NamedTuple):
@@ -71,7 +72,7 @@ class Later:
         self._wait_for_close(self._open()["number"])
         after = self._line()
         self._told(after, before)
-        self._lend_more(after, bills)
+        self._lend_more(after, after["granted"] - before["granted"], bills)
 
     def undone(self) -> None:
         """Goods go back: exactly what their milestones had earned is taken back, in the block that shows it."""
@@ -106,33 +107,30 @@ class Later:
     def pledge_twice(self) -> None:
         """A second lender is offered a receivable that the first one holds: refused, and both are alerted."""
         say, tally, deal = self.story.teller.say, self.story.tally, self.deal
-        bill = deal.pledged[-1] if deal.pledged else None
-        order = max(
-            (paper for paper in self.story.papers.values() if paper.kind == "order" and self._theirs(paper)),
-            key=lambda paper: (paper.draft.occurred_at, paper.number),
-            default=None,
-        )
-        if bill is None or order is None or deal.buyer is None:
-            say("No pledged bill and order to try it with.")
+        verdicts = ((paper, self.story.desk.verdict_of(paper)) for paper in reversed(deal.pledged))
+        bill = next((paper for paper, found in verdicts if found and found["status"] == MATCHED), None)
+        if bill is None:
+            say("No pledged bill that still stands to try it with.")
             return
         say(
-            f"{deal.enterprise.label} asks {self._other()} for credit too, on its {order.name}, and offers it "
+            f"{deal.enterprise.label} asks {self._other()} for credit too, on the same contract, and offers it "
             f"{bill.name}, which {deal.lender} holds already."
         )
-        application = self._second_line(order)
+        application = self._second_line()
         seen = self._alert_count()
-        refusal = ""
-        names = {"kind": bill.kind, "issuer": bill.draft.issuer}
+        refusal, block = "", 0
         try:
-            tally.do(self._other(), "credit pledge", application, bill.number, **names)
+            tally.do(
+                self._other(), "credit pledge", application, bill.number, kind=bill.kind, issuer=bill.draft.issuer
+            )
         except CliError as error:
             if (error.code, error.exit_code) != ("DOUBLE_PLEDGE", FAILED):
                 raise
-            refusal = str(error)
+            refusal, block = str(error), error.data["transaction"]["height"]
         self._require(refusal != "", "the second pledge is refused")
         self.story.stage.settle()
         say(f"Refused (exit code {FAILED}): {refusal}.")
-        alert = self._alert("DOUBLE_PLEDGE", bill, seen)
+        alert = self._alert("DOUBLE_PLEDGE", bill, seen, block)
         holder = self.story.stage.state("pledge", *self.place_of(bill))
         self._require(holder["lender"] == deal.lender, "the bill still backs the first lender's loan alone")
         for lender in (deal.lender, self._other()):
@@ -142,12 +140,27 @@ class Later:
         say(f"{deal.lender} and {self._other()} both have it in their work queues.")
 
     def explain(self) -> None:
-        """Every number from record to limit, as `tally credit explain` prints it; the whole is kept in a file."""
+        """Every number from record to limit, as `tally credit explain` prints it; the terminal shows the line."""
         lines = self.story.tally.words(self.deal.lender, "credit explain", self.deal.enterprise.id, records=True)
         path = self.story.stage.directory / EXPLAINED
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        more = [f"… {len(lines) - SHOWN} more lines in {path.name}"] if len(lines) > SHOWN else []
-        self.story.teller.show([*lines[:SHOWN], *more], deeper="  ")
+        start = next((n for n, line in enumerate(lines) if self._line()["assessment"].hex() in line.split()[2:]), 0)
+        start = max(start - 1, 0)
+        shown = lines[start : start + SHOWN]
+        left = len(lines) - len(shown)
+        self.story.teller.say(
+            f"{len(lines)} lines, from each record to what can be drawn, to be redone by hand, are in {typed(path)}. "
+            f"The line of {self.deal.paper.name}:"
+        )
+        self.story.teller.show([*shown, f"… {left} more lines in {typed(path)}"], deeper="  ")
+        for claim in ("Computed again", "Milestones, g =", "What can be drawn"):
+            self._require(any(line.startswith(claim) for line in lines), f"the explanation says: {claim}")
+
+    @property
+    def limit(self) -> int:
+        """The limit as it stands, minor units."""
+        line = self._line()
+        return int(line["L0"] + line["granted"])
 
     # what a period consists of
 
@@ -159,7 +172,7 @@ class Later:
         say("A bill comes in that somebody has altered after the goods were received:")
         self.story.ingest(folder)
         paper = self._papers_of(folder)[0]
-        alert = self._alert("QUANTITY", paper, seen)
+        alert = self._alert("QUANTITY", paper, seen, self._entry_of(folder)["height"])
         say(
             f"The bill says {alert['ours']}, the papers it rests on say {alert['theirs']}. It counts as false: the "
             "buyer does not confirm it, nobody may pledge it."
@@ -233,30 +246,28 @@ class Later:
             f"{deal.money(rise.after)}."
         )
 
-    def _lend_more(self, line: dict[str, Any], bills: list[Paper]) -> None:
+    def _lend_more(self, line: dict[str, Any], increment: int, bills: list[Paper]) -> None:
         """The lender decides on the increment: this one lends all of it, as far as the collateral carries."""
         deal = self.deal
-        left = line["L0"] + line["granted"] - (line["approved"] - line["repaid"])
-        self.story.teller.say("The lender decides on the increment: this one lends all that the limit leaves.")
-        self.story.tally.do(deal.lender, "credit extend", deal.application, approve=decimal_text(left, line["scale"]))
+        self.story.teller.say("The lender decides on the increment: this one lends all of it.")
+        self.story.tally.do(
+            deal.lender, "credit extend", deal.application, approve=decimal_text(increment, line["scale"])
+        )
         self.story.desk.pledge(deal, bills)
         self.story.desk.pay_out(deal)
 
-    def _second_line(self, order: Paper) -> str:
-        """A line of the second lender's own, on an order; gives its application."""
-        tally, deal = self.story.tally, self.deal
-        issuer = order.draft.issuer
-        assert deal.buyer is not None
-        tally.do(deal.buyer.id, "credit confirm", "order", order.number, issuer=issuer, chain=order.chain)
+    def _second_line(self) -> str:
+        """A line of the second lender's own, in what repayments have freed of the limit; gives its application."""
+        tally, deal, other = self.story.tally, self.deal, self._other()
         asked: dict[str, Any] = tally.do(
             deal.enterprise.id, "credit apply", deal.enterprise.id,
-            contract=order.number, kind="order", issuer=issuer, lender=self._other(),
+            contract=deal.paper.number, kind=deal.paper.kind, issuer=deal.paper.draft.issuer, lender=other,
         )  # fmt: skip
-        assessed = tally.do(self._other(), "credit assess", asked["id"])
+        assessed = tally.do(other, "credit assess", asked["id"])
         amount = assessed["limit"] // SECOND_SHARE
-        self._require(amount > 0, f"the {order.name} carries a limit")
+        self._require(amount > 0, f"the {deal.paper.name} carries a limit for {other}")
         approved = decimal_text(amount, assessed["scale"])
-        tally.do(self._other(), "credit decide", asked["id"], approve=approved, term_days=30, rate_bp=800)
+        tally.do(other, "credit decide", asked["id"], approve=approved, term_days=30, rate_bp=800)
         return str(asked["id"])
 
     # looking and waiting
@@ -278,9 +289,6 @@ class Later:
 
     def _other(self) -> str:
         return SECOND_LENDER if self.deal.lender != SECOND_LENDER else LENDER
-
-    def _theirs(self, paper: Paper) -> bool:
-        return self.story.cast.by_identifier.get(paper.draft.enterprise.id) is self.deal.enterprise
 
     def _papers_of(self, folder: Path) -> list[Paper]:
         keys = [key for path, key in self.story.drafts if path.parent == folder.resolve()]
@@ -325,17 +333,21 @@ class Later:
         newest: dict[str, Any] = max(found, key=lambda notice: tuple(map(int, notice["cursor"].split("."))))
         return newest
 
-    def _alert(self, rule: str, bill: Paper, seen: int) -> dict[str, Any]:
+    def _alert(self, rule: str, bill: Paper, seen: int, block: int) -> dict[str, Any]:
         """The alert about a bill, raised since so many were; told, and checked to be of the block that shows it."""
+        self.story.stage.until(lambda: self._alert_count() > seen, f"an alert {rule} about {bill.name}")
         key = [bill.kind, bill.draft.issuer, bill.number]
         fresh = [self.story.stage.state("alert", number) for number in range(seen, self._alert_count())]
         alert = next((row for row in fresh if row["rule"].startswith(rule) and row["bill"] == key), None)
         self._require(alert is not None, f"an alert {rule} about {bill.name}")
         assert alert is not None
         found: dict[str, Any] = {**alert, "id": alert["id"].hex()}
+        self._require(found["height"] == block, f"the alert is raised in block {block}, which shows it")
         self.alerts.append(found)
         to = ", ".join(found["to"])
-        self.story.teller.say(f"ALERT in block {found['height']}, {found['rule']}: {found['text']}. Told to {to}.")
+        self.story.teller.say(f"ALERT in that same block {block}, {found['rule']}: {found['text']}. Told to {to}.")
+        if len(fresh) > 1:
+            self.story.teller.say(f"Also: {', '.join(row['rule'] for row in fresh if row is not alert)}.")
         return found
 
     @staticmethod

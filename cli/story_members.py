@@ -32,7 +32,8 @@ class Admission:
         """All of them. Raises CliError when the validators are not the four that they were."""
         self._teller.say(
             "A regulator, an insurer and a second lender want to join. Each makes its key; the members vote on its "
-            "public half by hash, and what is approved anybody may enter. They run no node: they sign through a validator's."
+            "public half by hash, and what is approved anybody may enter. They run no node: what they sign goes in "
+            "through a validator's."
         )
         (self._stage.directory / HALVES).mkdir()
         for member, role in NEWCOMERS:
