@@ -198,8 +198,15 @@ def test_bad_data_is_refused_whole(ledger: Ledger, name: str) -> None:
     assert not ledger.items("regulator", "market")
 
 
-ODD = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=5) | st.binary(max_size=60)
-ODD |= st.lists(st.text(max_size=3) | st.integers(-1, 3), max_size=4) | st.just({})
+ODD: st.SearchStrategy[Any] = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.text(max_size=5),
+    st.binary(max_size=60),
+    st.lists(st.text(max_size=3) | st.integers(-1, 3), max_size=4),
+    st.just({}),
+)
 
 
 @given(st.data())
