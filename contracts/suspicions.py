@@ -2,7 +2,7 @@
 
 LIKELY_DUPLICATE  a bill that has the parties, currency and amount of another and names the same despatch or receipt;
                   or that has no goods of its own (no order found, or more billed than ordered or moved) and names
-                  the same order, or none at about the same date. Not where a credit note takes one of them back
+                  the same order, or none at about the same date. Not where credit notes take one of them back
 BACKDATED         a bill dated clearly before the despatch or receipt that it names, or before all goods were sent; or
                   against the order of numbers of its issuer's series, where that series is otherwise in order
 PHANTOM           a bill whose receipt its own seller issued; or for which the buyer shows no receipt, or papers that
@@ -25,7 +25,7 @@ from typing import Any, Final, NamedTuple
 
 from contracts.alerts import Alarm
 from contracts.context import Context
-from contracts.decimal_text import NOTHING, render
+from contracts.decimal_text import NOTHING, add, exceeds, render
 from contracts.documents import Document, bill_amount, name, same_name, same_party, seal_order
 from contracts.evidence import Enterprise, Reader
 from contracts.findings import tolerances, watch
@@ -174,10 +174,16 @@ def _is_same_sale(bill: Document, other: Document, reader: Reader) -> bool:
 
 
 def _taken_back(verdict: Verdict, other: Document, book: Book) -> bool:
-    """A credit note of the trade is about one of the two: what was credited may be billed anew."""
-    ids = {verdict.bill.id, other.id}
-    notes = verdict.trade.credit_notes
-    return any(invoice.id in ids for note in notes for invoice in book.linked(note, "invoice"))
+    """Credit notes of the trade take one of the two back as a whole: what was credited may be billed anew."""
+    for bill in (verdict.bill, other):
+        credited = NOTHING
+        for note in verdict.trade.credit_notes:
+            if any(invoice.id == bill.id for invoice in book.linked(note, "invoice")):
+                credited = add(credited, bill_amount(note) or NOTHING)
+        bound = tolerances(bill.template)
+        if credited.units and not exceeds(verdict.amount or NOTHING, credited, bound.amount_bp, bound.amount_slack):
+            return True
+    return False
 
 
 def _raise_duplicate(alarm: Alarm, verdict: Verdict, other: Document) -> None:

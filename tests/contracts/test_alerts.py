@@ -135,6 +135,18 @@ def test_two_bills_of_one_despatch_and_amount_are_told_though_the_order_has_room
     assert [alert["rule"] for alert in told(on)] == ["LIKELY_DUPLICATE"]
 
 
+@pytest.mark.parametrize(("credited", "rules"), [("100.00", ["LIKELY_DUPLICATE"]), ("600.00", [])])
+def test_a_bill_may_come_again_once_credit_notes_take_it_back_as_a_whole(credited: str, rules: list[str]) -> None:
+    on = trading.ledger()
+    moved = [["despatch", SUPPLIER, "D-1"], ["order", "", "O-1"]]
+    half = {"amount": "500.00", "tax": "100.00", "total": "600.00"}
+    story(on, invoice=trading.invoice("50", links=moved, **half))
+    seal(on, "erp", trading.credit_note("5", credited))
+    seal(on, "erp", trading.invoice("50", number="I-2", links=moved, **half))
+    on.next_block()
+    assert [alert["rule"] for alert in told(on, "LIKELY_DUPLICATE")] == rules
+
+
 @pytest.mark.parametrize("apart", ["its own order", "another buyer", "another amount", "a month later"])
 def test_the_same_amount_again_is_no_duplicate_by_itself(apart: str) -> None:
     on = trading.ledger()
