@@ -209,7 +209,7 @@ class _Load:
 
     async def _phase(self, name: str, seconds: float, batch: int, rate: float | None) -> Phase:
         total = seconds + WARM_UP_S
-        expected = (rate or (6_000 if batch == 1 else 300)) * total * 1.5 + CHUNK * len(MEMBERS)
+        expected = (rate or (6_000 if batch == 1 else 10_000 // batch)) * total * 1.5 + CHUNK * len(MEMBERS)
         self._say(f"{name}: signing up to {int(expected)} transactions beforehand")
         queues = self._signed(int(expected), batch)
         self._sent, self._latencies = {}, []
