@@ -124,8 +124,9 @@ def said(name: str, data: dict[str, Any]) -> str:
     if name == "alert":
         return f"{data['rule']}: {data['text']}"
     parts = [str(data["enterprise"])] if "enterprise" in data else []
-    if data.get("bill") or data.get("contract"):
+    if data.get("bill") or data.get("contract") or "number" in data:
         parts.append(_bill(data))
+    parts += [f"by {data['by']}"] if type(data.get("by")) is str else []
     parts += [str(data["decision"])] if "decision" in data else []
     amounts = ("amount", "increment", "lowered_by", "limit", "available", "outstanding")
     parts += [f"{what.replace('_', ' ')} {_money(data, what)}" for what in amounts if type(data.get(what)) is int]
@@ -133,7 +134,8 @@ def said(name: str, data: dict[str, Any]) -> str:
 
 
 def _bill(data: dict[str, Any]) -> str:
-    kind, _, number = (data.get("bill") or data.get("contract") or ["", "", ""])[-3:]
+    named = data.get("bill") or data.get("contract") or [data.get("kind", ""), "", data.get("number", "")]
+    kind, _, number = named
     return f"{kind} {number}".strip()
 
 
