@@ -27,6 +27,7 @@ from contracts.statistics import B
 MAX_THRESHOLD_BP: Final = 10_000_000
 SERIES_SIZE: Final = 16
 ID_SIZE: Final = 16  # of a record id: two that agree in so much cannot be found
+CHARGE_PER_VALUE: Final = 2  # units; the pages it lies in cost as any entry
 MAX_KNOWN: Final = 4_096
 NUMERIC: Final = ("money", "decimal", "integer")
 NUMBERED: Final = ("quantity", "price", "amount")  # columns of lines
@@ -124,6 +125,7 @@ class Steps:
 
     def finish(self, root: Value) -> Judged:
         """Write the series. root: of their map, None for an empty one."""
+        self._ctx.charge(CHARGE_PER_VALUE * (len(self._old) + len(self._new)))
         entered = OrderedMap(self._ctx, "series", self._enterprise, root=root)
         for key, value in self._old.items():
             before, after = entered.remove(key)
