@@ -103,6 +103,7 @@ class _Work:
         self._ctx = ctx
         self._reader = reader
         self._reads = reads
+        self._work = reads * TOPICS_PER_READ  # places of the index that new papers may touch
         self._alarm = Alarm(ctx, reader, most_alerts)
         self.pending = Pending(ctx)
         self.judged: dict[str, None] = {}
@@ -163,7 +164,7 @@ class _Work:
         taken = 0
         while page < pages and taken < most:
             rows = self._ctx.read(chain, "records", "log", page)
-            while row < len(rows) and taken < most and not self._alarm.is_full:
+            while row < len(rows) and taken < most and self._work > 0 and not self._alarm.is_full:
                 kind, issuer, number, flags = rows[row]
                 self._take_in(chain, (kind, issuer, number), flags)
                 row, taken = row + 1, taken + 1
@@ -185,6 +186,7 @@ class _Work:
         if not is_paper(doc):
             self.judged[doc.record.enterprise] = None  # a contract: lines look at what it says now
             return
+        self._work -= trades.work_of(self._ctx, self._reader, doc)
         known = self._ctx.get("paper", *place_of(doc)) is not None
         self.pending.add(trades.enter(self._ctx, self._reader, doc))
         naming.enter(self._ctx, self._reader, doc)

@@ -12,12 +12,12 @@ State, on the consortium chain, in the credit contract's namespace:
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from contracts.alerts import Alarm
 from contracts.context import Context
 from contracts.decimal_text import NOTHING, Scaled, add, differs, exceeds, render, reread
-from contracts.documents import Document, bill_amount, lines, name, same_party
+from contracts.documents import Document, bill_amount, lines, name, party_key, same_party
 from contracts.evidence import Reader
 from contracts.findings import Watch, watch
 from contracts.record import SECONDS_PER_DAY
@@ -63,7 +63,7 @@ def enter(ctx: Context, reader: Reader, alarm: Alarm, bill: Document) -> None:
 
 
 class _Search:
-    """Depth first, shortest way first by deepening; bounded by the rows looked at."""
+    """Depth first, shortest way first by deepening; bounded by the rows looked at, and identifiers looked under."""
 
     def __init__(self, ctx: Context, reader: Reader, bounds: Watch, first: Sale, seller: str) -> None:
         self._ctx = ctx
@@ -72,7 +72,7 @@ class _Search:
         self._first = first
         self._seller = seller
         self._left = ROWS_LOOKED_AT
-        self._sales: dict[str, list[Sale]] = {}
+        self._rows: dict[str, list[Any]] = {}
 
     def run(self) -> tuple[Sale, ...] | None:
         """The sales that lead back, None when there are none."""
@@ -84,10 +84,13 @@ class _Search:
 
     def _back(self, party: str, parties: int, steps: int, way: tuple[Sale, ...]) -> tuple[Sale, ...] | None:
         """From a party to the first seller in exactly so many steps."""
-        for sale in self._of(party):
+        for row in self._rows_of(party):
             if self._left <= 0:
                 return None
             self._left -= 1
+            sale = Sale(
+                (row[0], row[1], row[2], row[3]), row[4], row[5], row[6], reread(row[7]), row[8], reread(row[9])
+            )
             home = same_party(sale.buyer, self._seller, self._reader.party_of)
             if home != (steps == 1) or not self._is_like(sale, parties):
                 continue
@@ -101,15 +104,13 @@ class _Search:
                 return found
         return None
 
-    def _of(self, party: str) -> list[Sale]:
-        if party not in self._sales:
+    def _rows_of(self, party: str) -> list[Any]:
+        known = party_key(party, self._reader.party_of)
+        if known not in self._rows:
             identifiers = self._reader.identifiers_of(party) if party else ()
-            rows = [row for identifier in identifiers for row in self._ctx.get("sales", identifier) or []]
-            self._sales[party] = [
-                Sale((row[0], row[1], row[2], row[3]), row[4], row[5], row[6], reread(row[7]), row[8], reread(row[9]))
-                for row in rows
-            ]
-        return self._sales[party]
+            self._left -= len(identifiers)
+            self._rows[known] = [row for name in identifiers for row in self._ctx.get("sales", name) or []]
+        return self._rows[known]
 
     def _is_like(self, sale: Sale, parties: int) -> bool:
         first, bounds = self._first, self._bounds

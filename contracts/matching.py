@@ -19,7 +19,6 @@ from contracts.documents import (
     business_content,
     event_order,
     party_key,
-    same_party,
     seal_order,
 )
 
@@ -152,14 +151,12 @@ class Book:
         return found.values()
 
     def _find(self, doc: Document, kind: str, issuer: str, number: str) -> Document | None:
+        for party in (issuer,) if issuer else (doc.record.counterparty, doc.record.enterprise):
+            copies = self._copies.get((kind, party_key(party, self.party_of), number)) if party else None
+            if copies is not None:
+                return copies.original
         candidates = self._by_number.get((kind, number), [])
-        if issuer:
-            return next((c for c in candidates if same_party(c.record.issuer, issuer, self.party_of)), None)
-        for party in (doc.record.counterparty, doc.record.enterprise):
-            for candidate in candidates:
-                if party and same_party(candidate.record.issuer, party, self.party_of):
-                    return candidate
-        return candidates[0] if len(candidates) == 1 else None
+        return candidates[0] if len(candidates) == 1 and not issuer else None
 
 
 def is_paper(doc: Document) -> bool:

@@ -242,12 +242,13 @@ def _rows_of(reader: Reader, contract: Document) -> Iterable[Row]:
             yield Row(contract.kind, issuer, record.number, identifier, "")
     if contract.kind == "order":
         return
-    sides = {side for name in (record.issuer, record.counterparty) if name for side in reader.identifiers_of(name)}
+    buyers: set[str] = set()
+    for side in (record.issuer, record.counterparty):  # all identifiers of a party belong, or none does
+        if side and _row_belongs(reader, Row(contract.kind, "", record.number, record.enterprise, side), contract):
+            buyers.update(reader.identifiers_of(side))
     for identifier in enterprise:
-        for buyer in sorted(sides):
-            row = Row(contract.kind, "", record.number, identifier, buyer)
-            if _row_belongs(reader, row, contract):
-                yield row
+        for buyer in sorted(buyers):
+            yield Row(contract.kind, "", record.number, identifier, buyer)
 
 
 def _row_belongs(reader: Reader, row: Row, contract: Document) -> bool:

@@ -24,7 +24,7 @@ from contracts.errors import ContractError
 
 MAX_MEMBERS: Final = 64
 MAX_KEYS: Final = 64  # per owner, past ones included
-MAX_IDENTIFIERS: Final = 64  # per party
+MAX_IDENTIFIERS: Final = 32  # per party: what is found under pairs of them is read in each block
 MAX_RIGHTS: Final = 64
 PURPOSES: Final = ("signer", "network", "validator")
 

@@ -143,10 +143,14 @@ def _likely_duplicate(
     )
     own = _Row.of(bill)
     near = watch(bill.template).alike_days
+    left = ALIKE_KEPT
     for identifier in universe.identifiers:
         for stored in ctx.get("alike", identifier, bill.text("currency"), render(verdict.amount)) or []:
             row = _Row((stored[0], stored[1], stored[2], stored[3]), *stored[4:])
             if _is_alike(own, row, near, without_goods=without_goods) and row.place[1:] != own.place[1:]:
+                left -= 1
+                if left < 0:
+                    return
                 other = reader.document(row.place[0], row.place[1:])
                 if other is not None and _is_same_sale(bill, other, reader) and not _taken_back(verdict, other, book):
                     _raise_duplicate(alarm, verdict, other)

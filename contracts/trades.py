@@ -80,6 +80,21 @@ def enter(ctx: Context, reader: Reader, doc: Document) -> list[Touched]:
     return [*touched, *_touches(ctx, reader, under, place, topics)]
 
 
+def work_of(ctx: Context, reader: Reader, doc: Document) -> int:
+    """About how many places of the index it takes to enter a paper."""
+    place, topics = place_of(doc), topics_of(doc)
+    known = ctx.get("paper", *place)
+    work = len(topics)
+    if doc.kind == REMITTANCE:  # each topic is looked for under each identifier, for each copy
+        copies = len(ctx.get("copies", *doc.key) or []) + 1
+        work *= copies * len(reader.identifiers_of(doc.record.enterprise))
+    if known is not None:
+        dropped = [topic for topic in map(_topic, known["topics"]) if topic not in topics]
+        heads = (ctx.get("about", name, *topic, 0) for name in known["under"] for topic in dropped)
+        work += sum(head["pages"] for head in heads if head is not None)
+    return work
+
+
 def touched_by(ctx: Context, reader: Reader, place: Place) -> list[Touched]:
     """What is to be judged again when something about an entered paper changed; nothing for one not entered."""
     known = ctx.get("paper", *place)
