@@ -1,10 +1,10 @@
-"""Bounds that every computation of the contracts shares: the unit of ratios, and what an int64 holds.
-
-Ratios are integers in basis points; no float is made anywhere. Where an array library makes long work cheap
-(neighbours.py), its 64-bit integers are used only within bounds that were checked.
-"""
+"""The two numbers that every rating's arithmetic shares."""
 
 from __future__ import annotations
 
-B = 10_000
-INT64_MAX = 2**63 - 1
+from typing import Final
+
+B: Final = 10_000
+"""Basis points: 10,000 are 1."""
+INT64_MAX: Final = 2**63 - 1
+"""The largest integer the codec carries."""
