@@ -136,8 +136,8 @@ class Story:
                 reasons += [f"{path.name}, {name}, {row['outcome']}: {row['reason']}"] if row["reason"] else []
                 if row["outcome"] in SEALED:
                     key = (row["kind"], row["issuer"], row["number"])
-                    corrected = row["outcome"] == outcomes.CORRECTED
-                    self.sealed(key, row["chain"], row["id"], path, corrected=corrected)
+                    known = row["outcome"] == outcomes.KNOWN
+                    self.sealed(key, row["chain"], row["id"], path, known=known)
             if not file["records"]:
                 rows.append([outcomes.REFUSED, "", "", path.name])
             reasons += [f"{path.name}, {outcomes.REFUSED}: {refusal['reason']}" for refusal in file["refused"]]
@@ -146,11 +146,10 @@ class Story:
             self.teller.say(f"- {one_line(reason)}")
         return Counter(report["counts"])
 
-    def sealed(self, key: Key, chain: str, identity: str, path: Path, *, corrected: bool = False) -> None:
-        """Keep a record that is on a chain; a correction takes the place of what it corrects."""
-        paper = Paper(key[0], key[2], chain, identity, self.drafts[path.resolve(), key])
-        if corrected or key not in self.papers:
-            self.papers[key] = paper
+    def sealed(self, key: Key, chain: str, identity: str, path: Path, *, known: bool = False) -> None:
+        """Keep a record that is on a chain. A correction takes the place of what it corrects, a known one none."""
+        if not known or key not in self.papers:
+            self.papers[key] = Paper(key[0], key[2], chain, identity, self.drafts[path.resolve(), key])
 
     def lend(self) -> None:
         """Every enterprise with a contract, from application to disbursement."""
