@@ -72,7 +72,7 @@ def lender(ctx: Context, member_id: Value) -> str:
 
 def require_contract_of(reader: Reader, of: Enterprise, deal: Document) -> None:
     """The contract is the enterprise's own. Raises ContractError WRONG_ENTERPRISE."""
-    if reader.enterprise(deal.record.enterprise).id != of.id:
+    if reader.party_of(deal.record.enterprise) != of.id:
         raise ContractError(
             "WRONG_ENTERPRISE",
             f"{name(deal)} is of {deal.record.enterprise}, not of {of.id}: register the identifier if they are one "
@@ -131,10 +131,9 @@ def require_independent(reader: Reader, actor: Actor, doc: Document) -> None:
         if actor.id == doc.chain:
             raise ContractError("NOT_INDEPENDENT", f"{actor.id} sealed {name(doc)} itself: ask another member")
         return
-    enterprise_id = reader.enterprise(doc.record.enterprise).id
-    if actor.id == enterprise_id:
+    if actor.id == reader.party_of(doc.record.enterprise):
         raise ContractError("NOT_INDEPENDENT", f"{name(doc)} is {actor.id}'s own: its counterparty confirms it")
-    if not doc.record.counterparty or reader.enterprise(doc.record.counterparty).id != actor.id:
+    if reader.party_of(doc.record.counterparty) != actor.id:
         raise ContractError("NOT_INVOLVED", f"{name(doc)} does not name {actor.id} as counterparty")
 
 
@@ -142,7 +141,7 @@ def require_involved(reader: Reader, actor: Actor, of: Enterprise, deal: Documen
     """Members may assess; of the parties, the enterprise and its contract's counterparty."""
     if actor.owner == MEMBER or actor.id == of.id:
         return
-    if not deal.record.counterparty or reader.enterprise(deal.record.counterparty).id != actor.id:
+    if reader.party_of(deal.record.counterparty) != actor.id:
         raise ContractError("NOT_INVOLVED", f"{actor.id} is no party to this application")
 
 

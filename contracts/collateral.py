@@ -124,6 +124,7 @@ def receivables(
         bill = reader.document(pledge["chain"], key)
         says = parse_or_none(verdict.get("amount"))
         matched = says is not None and verdict["status"] == MATCHED and verdict["currency"] == line["currency"]
+        matched = matched and reader.party_of(pledge["counterparty"]) != line["enterprise"]
         amount, due_ms, of = pledge["amount"], pledge["due_ms"], ""
         if matched and says is not None and bill is not None:
             amount = min(amount, floor_at_scale(says, line["scale"]))

@@ -46,7 +46,7 @@ class _Bill:
         if self.reader.party_of(issuer) is None:
             raise ContractError("UNKNOWN_PARTY", f"{issuer!r} is no registered party: registry.register_party first")
         self.place = (kind, party_key(issuer, self.reader.party_of), number)
-        self.enterprise = self.reader.enterprise(self.first.record.enterprise).id
+        self.enterprise = self.reader.party_of(self.first.record.enterprise) or ""
         self.debtor = self.reader.party_of(self.first.record.counterparty) or ""
 
     def concerned(self, ctx: Context, entry: dict[str, Any]) -> set[str]:

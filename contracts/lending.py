@@ -251,7 +251,7 @@ def _loan(reader: Reader, reference: Value, asked: dict[str, Any], assessed: dic
         raise ContractError(
             "LOAN_NOT_SEALED", f"chain {asked['lender']} has no loan {key[2]!r} of {key[1]!r}: ingest it first"
         )
-    if reader.enterprise(loan.record.enterprise).id != asked["enterprise"]:
+    if reader.party_of(loan.record.enterprise) != asked["enterprise"]:
         raise ContractError(
             "LOAN_DIFFERS", f"{name(loan)} is to {loan.record.enterprise}, not to {asked['enterprise']}"
         )

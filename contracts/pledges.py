@@ -171,7 +171,8 @@ def acknowledge(ctx: Context, args: Args) -> Value:
             "NOT_PLEDGED", f"{key[0]} {key[2]!r} of {key[1]!r} is not pledged: nothing to acknowledge"
         )
     said = f"{key[0]} {key[2]}"
-    if actor.owner != PARTY or _debtor(reader, found.pledge) != actor.id:
+    is_debtor = actor.owner == PARTY and _debtor(reader, found.pledge) == actor.id
+    if not is_debtor or actor.id == found.pledge["enterprise"]:
         owed_by = found.pledge["counterparty"] or "nobody by name"
         raise ContractError("NOT_THE_DEBTOR", f"{said} is owed by {owed_by}, not by {actor.id}")
     if found.pledge["notice"] is None:
@@ -189,10 +190,12 @@ def acknowledge(ctx: Context, args: Args) -> Value:
 def _require_own_receivable(reader: Reader, line: dict[str, Any], bill: Document) -> None:
     if bill.category != "bill" or bill.kind in NOT_PLEDGED:
         raise ContractError("NOT_A_RECEIVABLE", f"{name(bill)} is no bill that its issuer is owed: pledge an invoice")
-    if reader.enterprise(bill.record.enterprise).id != line["enterprise"]:
+    if reader.party_of(bill.record.enterprise) != line["enterprise"]:
         raise ContractError(
             "FOREIGN_BILL", f"{name(bill)} is of {bill.record.enterprise}, the line of {line['enterprise']}"
         )
+    if reader.party_of(bill.record.counterparty) == line["enterprise"]:
+        raise ContractError("NOT_A_RECEIVABLE", f"{name(bill)} is owed by its own issuer: pledge what others owe")
 
 
 def _pledgeable(
@@ -200,14 +203,6 @@ def _pledgeable(
 ) -> tuple[Document, int]:
     """The copy of a bill that is matched, and its amount in minor units. Raises ContractError saying what hinders."""
     first = copies[0]
-    if first.category != "bill" or first.kind in NOT_PLEDGED:
-        raise ContractError(
-            "NOT_A_RECEIVABLE", f"{name(first)} is no bill that its issuer is owed: pledge an invoice"
-        )
-    if reader.enterprise(first.record.enterprise).id != line["enterprise"]:
-        raise ContractError(
-            "FOREIGN_BILL", f"{name(first)} is of {first.record.enterprise}, the line of {line['enterprise']}"
-        )
     if _disputed(ctx, reader, key):
         raise ContractError("BILL_DISPUTED", f"{name(first)} is disputed: it backs no loan until that is resolved")
     book.settle(ctx, reader, reader.enterprise(line["enterprise"]))

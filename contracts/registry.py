@@ -69,6 +69,8 @@ def register_party(ctx: Context, args: Args) -> Value:
     keys = [arguments.binary(key, "a key") for key in arguments.sequence(args.get("keys", []), "keys", 0, 8)]
     if ctx.get("party", party) is not None:
         raise ContractError("PARTY_EXISTS", f"party {party!r} is registered already: use registry.add_identifiers")
+    if ctx.get("identifier", party) is not None:
+        raise ContractError("PARTY_EXISTS", f"{party!r} stands for a party in papers already: choose another id")
     if ctx.get("member", party) is not None:
         raise ContractError("PARTY_EXISTS", f"{party!r} is a member's id: notices to both would meet; choose another")
     _write_party(ctx, party, name, identifiers)
@@ -238,6 +240,8 @@ def _claim_identifiers(ctx: Context, party: str, identifiers: list[str]) -> None
         holder = ctx.get("identifier", identifier)
         if holder is not None:
             raise ContractError("IDENTIFIER_TAKEN", f"{identifier[:60]!r} already stands for party {holder!r}")
+        if identifier != party and ctx.get("party", identifier) is not None:
+            raise ContractError("IDENTIFIER_TAKEN", f"{identifier[:60]!r} is the id of another party")
         ctx.put("identifier", identifier, value=party)
         ctx.put("claim", count + position, value=identifier)
     ctx.put("claim_count", value=count + len(identifiers))

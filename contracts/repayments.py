@@ -265,7 +265,7 @@ def _record(ctx: Context, reader: Reader, reference: Value, line: dict[str, Any]
             "REPAYMENT_NOT_SEALED",
             f"chain {line['lender']} has no repayment {key[2]!r} of {key[1]!r}: ingest it first",
         )
-    if reader.enterprise(record.record.enterprise).id != line["enterprise"]:
+    if reader.party_of(record.record.enterprise) != line["enterprise"]:
         raise ContractError(
             "REPAYMENT_DIFFERS", f"{name(record)} is of {record.record.enterprise}, not of {line['enterprise']}"
         )

@@ -17,7 +17,7 @@ from contracts.evidence import Reader
 from contracts.matching import Book
 from contracts.registry import MAX_IDENTIFIERS
 from tests.contracts import trading
-from tests.contracts.memory_context import CONSORTIUM, Ledger, MemoryContext, key
+from tests.contracts.memory_context import CONSORTIUM, Ledger, MemoryContext, decode_args, key
 from tests.contracts.trading import BUYER, DAY, SUPPLIER, ok, seal
 
 DAY_OF_BILL = 20_434  # 2025-12-12
@@ -147,9 +147,9 @@ def test_remittances_that_name_many_bills_of_many_identifiers_are_taken_in_by_th
     book.settle(context, reader, reader.enterprise("supplier"))
 
 
-def test_a_trade_is_joined_without_comparing_each_paper_with_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trade_is_joined_without_comparing_each_paper_with_each() -> None:
     """Orders of one number by many issuers, and despatches that name them all."""
-    spec = trading.decode_args(trading.template())
+    spec = decode_args(trading.template())
     papers = []
     for n in range(120):
         order = trading.paper("order", "O-1", f"issuer {n}", {"issue_date": "2025-12-01", "currency": "GBP"})
