@@ -99,7 +99,7 @@ def _seal(
         kind,
         lender,
         number,
-        of["enterprise"],
+        _identifier(session, of["enterprise"]),
         "",
         template_id,
         _template_version(session, template_id, kind),
@@ -117,6 +117,12 @@ def _seal(
             f"{kind} {number} was sealed but this node does not show it yet: try again", code="NODE_BEHIND"
         )
     return sealed
+
+
+def _identifier(session: Session, party: str) -> str:
+    """How records name a party: by an identifier of it; its id in the registry is no name that papers know."""
+    entry = session.client.state("consortium", "registry", "party", party)
+    return party if entry is None else str(entry["identifiers"][0])
 
 
 def fields_of(assessment: Mapping[str, Any], amount: int, **optional: int | str | None) -> dict[str, str]:
