@@ -7,7 +7,7 @@ from typing import Any, Final
 from contracts import access, arguments
 from contracts.access import MEMBER, PARTY, Actor
 from contracts.context import Context, Value
-from contracts.documents import Document, name
+from contracts.documents import Document, name, seal_order
 from contracts.errors import ContractError
 from contracts.evidence import Enterprise, Reader
 from contracts.record import NaturalKey
@@ -59,7 +59,7 @@ def contract(reader: Reader, key: NaturalKey) -> Document:
         raise ContractError(
             "CONTRACT_NOT_SEALED", f"no chain has {key[0]} {key[2]!r} of {key[1]!r}: have procurement ingest it"
         )
-    return min(copies, key=lambda doc: (doc.height, doc.chain))
+    return min(copies, key=seal_order)
 
 
 def lender(ctx: Context, member_id: Value) -> str:

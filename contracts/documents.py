@@ -34,7 +34,8 @@ class Document(NamedTuple):
 
     id: bytes
     chain: str
-    height: int
+    height: int  # of the block that sealed this version
+    since: int  # of the block that sealed the first version
     sealed_at: int  # UTC seconds of the sealing block
     period: int  # number of the period it was sealed in
     record: Record
@@ -73,6 +74,7 @@ def document(chain: str, entry: dict[str, Any], template: dict[str, Any]) -> Doc
         id=entry["id"],
         chain=chain,
         height=entry["height"],
+        since=entry["since"],
         sealed_at=entry["time"] // 1_000,
         period=entry["period"],
         record=record,
@@ -89,8 +91,8 @@ def event_order(doc: Document) -> tuple[int, bytes, str]:
 
 
 def seal_order(doc: Document) -> tuple[int, str, bytes]:
-    """Sort key: who was sealed first."""
-    return doc.height, doc.chain, doc.id
+    """Sort key: whose first version was sealed first; a correction does not make a paper a late copy."""
+    return doc.since, doc.chain, doc.id
 
 
 def lines(doc: Document) -> tuple[Line, ...]:

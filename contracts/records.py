@@ -4,8 +4,9 @@ A record is sealed once under its natural key (kind, issuer, number). The same c
 nothing; other content is refused unless it names the record it corrects. A batch goes in whole or not at all.
 
 State, on the member's chain; one key a record, and for a batch of one enterprise a few more (docs/adr/0012):
-    ("record", kind, issuer, number) -> {id, height, time, period, record, superseded, historical}, latest version;
-        superseded: ids of the versions before it, oldest first; period: the one open in the state of height - 1
+    ("record", kind, issuer, number) -> {id, height, time, period, record, since, superseded, historical}, latest
+        version; since: height of the first; superseded: ids of the versions before it, oldest first; period: the one
+        open in the state of height - 1
     ("log", n), ("log_count",)       -> [[kind, issuer, number, flags]] of one transaction's followed and implausible
         records; how many there are
     ("standing", enterprise)         -> [[kind, issuer, number]] of its newest qualifications and guarantees, in order
@@ -230,6 +231,7 @@ class _Batch:
             "id": record_id,
             "period": self._period,
             "record": array,
+            "since": self._ctx.height if previous is None else previous["since"],
             "superseded": [] if previous is None else [*previous["superseded"], previous["id"]],
             "time": self._ctx.time,
         }

@@ -414,3 +414,24 @@ def test_an_upheld_dispute_makes_a_bill_false_and_is_told() -> None:
     verdict = book.verdict_of(context, "erp", ("invoice", SUPPLIER, "I-1"))
     assert verdict is not None
     assert verdict["status"] == "contradicted"
+
+
+def test_an_honest_correction_does_not_make_the_first_bill_the_copy() -> None:
+    """Who sealed a bill first stays first, whatever it corrects later."""
+    on = trading.ledger()
+    story(on)
+    on.next_block()
+    copied = trading.invoice(source=["other", "other", "1", bytes(32), 5])
+    seal(on, "erp-two", copied)
+    on.next_block()
+    assert [alert["chain"] for alert in told(on, "DUPLICATE")] == ["erp-two"]
+    on.next_block()
+    corrected = trading.invoice(fields={"due_date": "2026-01-31"}, corrects=record_id(trading.invoice()))
+    seal(on, "erp", corrected)
+    on.next_block()
+    assert [alert["chain"] for alert in told(on, "DUPLICATE")] == ["erp-two"]
+    key = ("invoice", SUPPLIER, "I-1")
+    context = MemoryContext(on, CONSORTIUM, "credit")
+    verdict = book.verdict_of(context, "erp-two", key)
+    assert verdict is not None
+    assert verdict["status"] == "duplicate"

@@ -163,7 +163,7 @@ def test_a_trade_is_joined_without_comparing_each_paper_with_each() -> None:
 
     docs = []
     for place, data in enumerate(papers):
-        entry = {"id": place.to_bytes(32, "big"), "height": 1, "time": DAY, "period": 1}
+        entry = {"id": place.to_bytes(32, "big"), "height": 1, "since": 1, "time": DAY, "period": 1}
         docs.append(document("erp", {**entry, "record": trading.decode_record(data)}, spec))
     (trade, *others) = Book(docs, party_of).trades()
     assert len(trade.despatches) == 120

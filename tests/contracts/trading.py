@@ -222,7 +222,8 @@ def documents(*papers: tuple[str, bytes], height: int = 1) -> tuple[Document, ..
     spec = decode_args(template())
     found = []
     for chain, data in papers:
-        entry = {"id": record_id(data), "height": height, "time": START, "period": 1, "record": decode_record(data)}
+        entry = {"id": record_id(data), "height": height, "since": height, "time": START, "period": 1}
+        entry["record"] = decode_record(data)
         found.append(document(chain, entry, spec))
     return tuple(found)
 

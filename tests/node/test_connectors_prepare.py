@@ -22,6 +22,7 @@ from tests.connector_samples import EXAMPLE, ROOT, invoice
 
 TEMPLATE = library.template("general-trade")
 SECRET = bytes(range(32))
+SEALED_AT = 1_795_500_000_000
 MEMBERS = [
     Member("erp", "erp"),
     Member("guarantor", "guarantor"),
@@ -170,7 +171,7 @@ def verdicts(prepared: dict[str, Prepared]) -> dict[str, str]:
         [
             documents.document(
                 "erp",
-                {"record": item.record, "id": item.id, "height": 1, "time": 1_795_500_000_000, "period": 1},
+                {"record": item.record, "id": item.id, "time": SEALED_AT, "height": 1, "since": 1, "period": 1},
                 TEMPLATE,
             )
             for item in prepared.values()
