@@ -29,6 +29,7 @@ from contracts.standing import ENDED
 WORK_PER_BLOCK: Final = 2_048  # reads of the state, roughly, of each of the two hooks; a line tells at most 2 events
 LINE_WORK: Final = 16  # of one line, beside its receivables
 PLEDGE_WORK: Final = 6  # of one receivable
+GUARANTEE_WORK: Final = 3
 
 
 def begin_block(ctx: Context, reader: Reader, judged: Collection[str]) -> None:
@@ -41,8 +42,8 @@ def begin_block(ctx: Context, reader: Reader, judged: Collection[str]) -> None:
     due = list(dict.fromkeys([*before, *fresh]))
     work, done = WORK_PER_BLOCK, 0
     while done < len(due) and work > 0:
-        work -= _cost(ctx, due[done])
         line = credit_line.load(ctx, due[done])
+        work -= _cost(ctx, line)
         if line["state"] != CLOSED:
             take_back(ctx, reader, line, deal_of(ctx, reader, line))
         done += 1
@@ -68,9 +69,9 @@ def continue_closing(ctx: Context, reader: Reader) -> None:
     left, work = closing["next"], WORK_PER_BLOCK
     while left > 0 and work > 0:
         left -= 1
-        application: bytes = ctx.get("line_at", left)
-        work -= _cost(ctx, application)
-        _close_line(ctx, reader, credit_line.load(ctx, application), closing["period"])
+        line = credit_line.load(ctx, ctx.get("line_at", left))
+        work -= _cost(ctx, line)
+        _close_line(ctx, reader, line, closing["period"])
     if left:
         ctx.put("closing", value={**closing, "next": left})
     else:
@@ -210,5 +211,6 @@ def _tell_silent(ctx: Context, line: dict[str, Any], period: int) -> None:
     )
 
 
-def _cost(ctx: Context, application: bytes) -> int:
-    return LINE_WORK + PLEDGE_WORK * len(ctx.get("pledges", application) or [])
+def _cost(ctx: Context, line: dict[str, Any]) -> int:
+    pledged = len(ctx.get("pledges", line["application"]) or [])
+    return LINE_WORK + PLEDGE_WORK * pledged + GUARANTEE_WORK * len(line["guarantees"])
