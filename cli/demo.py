@@ -155,8 +155,7 @@ def _rows(story: Story, audit: Audit, seconds: float, kept: bool) -> list[list[s
     for deal in story.deals:
         ratings = deal.assessment["ratings"]
         grades = ", ".join(f"{name} {rating['grade'] or 'none'}" for name, rating in ratings.items())
-        paid = f", paid out {deal.money(deal.paid['amount'])}" if deal.paid else ""
-        match = "target of the match, " if deal.lender_match.get("target") else ""
+        match = " (target of the match)" if deal.lender_match.get("target") else ""
         insurer = deal.insurer_match.get("target")
         why = "; ".join(deal.assessment["no_limit"])
         rows += [
@@ -166,8 +165,13 @@ def _rows(story: Story, audit: Audit, seconds: float, kept: bool) -> list[list[s
                 "  initial limit",
                 f"{deal.limit}, grade {deal.assessment['grade'] or 'none'}{f': {why}' if why else ''}",
             ],
-            ["  lender", f"{deal.lender}: {match}{deal.decision['state']}{paid}"],
-            *([["  insurer", f"{insurer}: target of the match, on made-up data"]] if insurer else []),
+            ["  lender", f"{deal.lender}{match}: {deal.decision['state']}"],
+            *([["  insurer", f"{insurer} (target of the match, on made-up data)"]] if insurer else []),
+            *(
+                [["  paid out", ", ".join(deal.money(paid["amount"]) for paid in deal.payments)]]
+                if deal.payments
+                else []
+            ),
             *_course_rows(story, deal),
             ["  preserved", f"block {deal.preservation['height']}"],
         ]
@@ -190,13 +194,13 @@ def _course_rows(story: Story, deal: Deal) -> list[list[str]]:
     if course is None or course.deal is not deal:
         return []
     money = deal.money
-    rows = [["  paid out", ", ".join(money(paid["amount"]) for paid in deal.payments)]]
+    rows = []
     for rise in course.rises:
         said = f"{money(rise.before)} -> {money(rise.after)} (E {percent(rise.credibility)})"
         rows.append([f"  limit, period {rise.period}", said])
     if course.fall is not None:
         before, after = course.fall
-        rows.append(["  limit, goods back", f"{money(before)} -> {money(after)}, to the unit what was granted"])
+        rows.append(["  limit, goods back", f"{money(before)} -> {money(after)}, exactly as granted"])
     for alert in course.alerts:
         if alert["rule"] == "DOUBLE_PLEDGE":
             rows.append(["  second pledge", f"refused; alert in block {alert['height']} to both lenders"])

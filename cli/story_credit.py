@@ -225,6 +225,8 @@ class Desk:
 
     def _schedule(self, amount: int, scale: int) -> tuple[str, ...]:
         """Two instalments, half of the principal each, with simple interest on what is still owed."""
+        if amount < 2:
+            return ()
         today = datetime.fromtimestamp(self._stage.time() // 1_000, UTC).date()
         rows, left = [], amount
         for days, principal in ((TERM_DAYS // 2, amount - amount // 2), (TERM_DAYS, amount // 2)):

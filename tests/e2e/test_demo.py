@@ -195,8 +195,8 @@ def first_loan(rows: dict[str, str]) -> None:
     receivable  (51,600.00 + 7,200.00 + 52,920.00) * 8000 // 10000 =  89,376.00
     guarantee   20,000.00 * 8000 // 10000                          =  16,000.00
     """
-    assert rows["lender"] == "lender: target of the match, approved, paid out 151,441.00 GBP"
-    assert rows["insurer"] == "insurer: target of the match, on made-up data"
+    assert rows["lender"] == "lender (target of the match): approved"
+    assert rows["insurer"] == "insurer (target of the match, on made-up data)"
     assert rows["paid out"].startswith("151,441.00 GBP, ")
 
 
@@ -212,7 +212,7 @@ def ups_and_downs(run: Run) -> None:
     assert rises[0] == ("179,080.00", "185,960.55")
     assert rises[-1] == ("185,960.55", "203,849.98")
     rows = run.table()
-    assert rows["limit, goods back"] == "203,849.98 GBP -> 187,336.66 GBP, to the unit what was granted"
+    assert rows["limit, goods back"] == "203,849.98 GBP -> 187,336.66 GBP, exactly as granted"
     assert re.fullmatch(r"alert QUANTITY_\w+ in block \d+: 36 against 26", rows["altered bill"])
     assert re.fullmatch(r"refused; alert in block \d+ to both lenders", rows["second pledge"])
     for text in (
