@@ -91,6 +91,8 @@ def opened(
     contract = _contract(reader, asked)
     model = credit_model.at(ctx, *assessed["model"])
     net, cap = net_of(contract), model.obligor_caps.get(assessed["currency"])
+    if net < assessed["limit"]:
+        raise ContractError("ASSESSMENT_STALE", "the contract has been cut to less than the limit: assess again")
     guarantees = collateral.guarantees_of(reader, asked, assessed, model)
     holders = {doc.chain for doc in reader.find(contract.key)} | {doc.chain for doc, _ in guarantees}
     line = {

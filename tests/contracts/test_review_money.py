@@ -10,7 +10,7 @@ from tests.contracts.credit_story import LOAN_AMOUNT, assessed, decide, tell_sto
 from tests.contracts.lending_desk import line_of, reach, room_of
 from tests.contracts.memory_context import CONSORTIUM, Ledger, key
 from tests.contracts.small_consortium import record_id
-from tests.contracts.trading import BANK, BUYER, GUARANTOR, SUPPLIER, ok, seal
+from tests.contracts.trading import BUYER, GUARANTOR, SUPPLIER, ok, seal
 
 ADVANCE = {"order": 5_000, "in_transit": 5_000, "receivable": 10_000}
 WITHOUT_GUARANTEE = 3_265_500
@@ -221,4 +221,16 @@ def test_an_order_of_a_framework_contract_is_no_contract_of_its_own() -> None:
     args = {"enterprise": "supplier", "contract": ["order", BUYER, "O-1"], "lender": "lender"}
     receipt = on.call(CONSORTIUM, "credit.apply", args, [key("supplier")])
     assert (receipt.ok, receipt.code) == (False, "CONTRACT_OF_ORDER")
-    assert BANK
+
+
+def test_a_contract_that_was_cut_since_the_assessment_is_assessed_again() -> None:
+    """L0 is at most C': an approval on what the contract said before would lend on nothing."""
+    on = trading.ledger()
+    tell_story(on)
+    found = assessed(on)
+    known = record_id(trading.contract())
+    said = {**trading.decode_record(trading.contract())[12], "status": "cancelled"}
+    changes: dict[str, Any] = {"occurred_at": "2025-11-30", "corrects": known}
+    seal(on, "procurement", trading.paper("contract", "C-1", BUYER, said, **changes))
+    seal(on, "lender", trading.loan(LOAN_AMOUNT))
+    assert decide(on, found).code == "ASSESSMENT_STALE"
