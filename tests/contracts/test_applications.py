@@ -41,6 +41,14 @@ def test_an_approval_cites_a_loan_of_its_amount_on_the_lenders_own_chain() -> No
     assert disburse(on, found).code == "NOT_DISBURSED"
 
 
+def test_a_loan_record_that_names_an_assessment_is_of_that_one() -> None:
+    on = trading.ledger()
+    tell_story(on)
+    found = assessed(on)
+    seal(on, "lender", trading.loan(LOAN_AMOUNT, assessment="ab" * 32))
+    assert decide(on, found).code == "LOAN_DIFFERS"
+
+
 def test_several_payments_stay_within_the_approval_and_each_loan_is_paid_once() -> None:
     on = trading.ledger()
     tell_story(on)

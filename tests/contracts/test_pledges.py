@@ -298,6 +298,17 @@ def test_returns_lower_the_order_and_dilute_the_receivables() -> None:
     assert (steps["order_open"], steps["dilution"], value) == (600, 60, 300 + 240 - 60)
 
 
+def test_dilution_is_deducted_rounded_up() -> None:
+    # receivable 100 at 80 %; 1 of 3 delivered came back: ceil(80 / 3)
+    assert carried(receivable(100), received=2, returned=1)[1]["dilution"] == 27
+
+
+def test_goods_that_back_the_loans_of_other_lines_carry_what_those_leave() -> None:
+    collateral = Collateral(1_000, False, NO_STAGES, (), {}, 7, owed_elsewhere=450)
+    assert base.borrowing_base(collateral, ADVANCE, RULES, 0, Steps()) == 50 + 7
+    assert base.borrowing_base(collateral._replace(owed_elsewhere=501), ADVANCE, RULES, 0, Steps()) == 7
+
+
 def test_a_single_order_is_worth_no_more_than_what_is_still_ordered() -> None:
     assert carried(net=1_000, is_order=True, ordered=1_000)[0] == 500
     assert carried(net=1_000, is_order=True, ordered=400)[0] == 200

@@ -141,6 +141,14 @@ def test_goods_that_came_back_leave_the_stages_and_their_bill_waits_for_its_cred
     assert further(on, "erp", trading.credit_note("10", "100.00")) == {**less, "invoiced": 110_000}
 
 
+def test_what_came_back_is_rounded_up_and_everything_else_down() -> None:
+    on = told()
+    seal(on, "procurement", returned("0.0005"))  # at 10.00: half a penny
+    on.next_block()
+    found = stages(on)
+    assert (found["returned"], found["despatched"], found["received"]) == (1, 99_999, 99_999)
+
+
 def test_a_correction_of_the_return_gives_back_what_it_took() -> None:
     on = told()
     further(on, "procurement", returned("10"))
