@@ -140,6 +140,12 @@ def test_who_is_left_out_and_why() -> None:
     assert shown["OUTSIDE"] is shown["lender-c"] is None
 
 
+def test_half_of_the_nearest_declined_is_not_most_of_them() -> None:
+    on = consortium()
+    publish(on, [*loans("lender", NEAR, 10), *loans("lender", 0, 10)], neighbours=20)
+    assert verdicts(result(on, call(on, "lender", asked(on)))) == {"lender": "IN_RUNNING"}
+
+
 def test_where_nobody_is_left_the_target_is_nobody() -> None:
     on = consortium()
     publish(on, loans("lender", NEAR, 10))

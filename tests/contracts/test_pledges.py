@@ -364,6 +364,13 @@ def test_what_a_contract_has_open_bounds_its_receivables() -> None:
     assert carried(receivable(300, contract="c"), open_by_contract={"c": -5})[0] == 0
 
 
+def test_one_debtors_share_is_of_what_is_open_and_not_of_what_was_billed() -> None:
+    rules = RULES._replace(concentration_bp=5_000)
+    both = (receivable(400, contract="c"), receivable(100, debtor="b"))
+    _, steps = carried(*both, rules=rules, open_by_contract={"c": 300})
+    assert (steps["receivables_open"], steps["receivables_eligible"]) == (400, 200 + 100)
+
+
 def test_guarantees_stand_beside_the_stages_and_the_base_is_never_negative() -> None:
     assert carried(guarantees=70)[0] == 70
     assert carried(returned=50)[0] == 0

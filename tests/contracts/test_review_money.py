@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.contracts import lending_desk as at
 from tests.contracts import trading
-from tests.contracts.credit_story import LOAN_AMOUNT, assessed, decide, tell_story
+from tests.contracts.credit_story import LOAN_AMOUNT, assess, assessed, decide, tell_story
 from tests.contracts.lending_desk import line_of, reach, room_of
 from tests.contracts.memory_context import CONSORTIUM, Ledger, key
 from tests.contracts.small_consortium import record_id
@@ -92,6 +92,28 @@ def test_a_guarantee_corrected_downwards_carries_what_it_says_now() -> None:
     seal(on, "guarantor", trading.guarantee("1.00", corrects=record_id(paper)))
     on.next_block()
     assert room_of(on, application).base == 80
+
+
+def test_a_guarantee_corrected_upwards_carries_what_it_was_taken_for() -> None:
+    on = at.desk(model={"stage_advance": dict.fromkeys(ADVANCE, 0)})
+    paper = trading.guarantee()
+    seal(on, "guarantor", paper)
+    on.next_block()
+    application = at.assessed(on, guarantees=(record_id(paper),))
+    at.loan(on, 100, "L-1")
+    ok(at.approve(on, application, 100))
+    seal(on, "guarantor", trading.guarantee("9000.00", corrects=record_id(paper)))
+    on.next_block()
+    assert room_of(on, application).base == 400_044
+
+
+def test_a_guarantee_still_counts_for_the_application_that_it_backs() -> None:
+    on = trading.ledger()
+    tell_story(on)
+    first = assessed(on)
+    seal(on, "lender", trading.loan(LOAN_AMOUNT))
+    ok(decide(on, first))
+    assert assess(on, first["application"])["limit"] == WITH_ONE
 
 
 # one contract, several lines -------------------------------------------------------------------------------------

@@ -133,3 +133,14 @@ def test_a_party_may_not_take_the_id_that_stands_for_another_in_papers() -> None
     assert on.call(CONSORTIUM, "registry.register_party", args, [key("erp")]).code == "IDENTIFIER_TAKEN"
     args = {"id": BUYER, "name": "Shell", "identifiers": ["Z:1"]}
     assert on.call(CONSORTIUM, "registry.register_party", args, [key("erp")]).code == "PARTY_EXISTS"
+
+
+def test_a_bill_is_confirmed_by_who_stands_for_its_total_and_not_for_some_other_field() -> None:
+    on = at.desk()
+    data = at.bill(on, "I-1")
+    ok(confirm(on, data, "buyer", ["currency"]))
+    on.next_block()
+    assert at.verdict(on, "I-1")["confirmed"] is False
+    ok(confirm(on, data, "buyer", ["total"]))
+    on.next_block()
+    assert at.verdict(on, "I-1")["confirmed"] is True
