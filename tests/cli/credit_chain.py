@@ -117,7 +117,8 @@ class CreditStory(Consortium):
             self.submit("erp", trading.despatch(), trading.invoice()),
             self.submit("guarantor", trading.guarantee("100.55")),
         )
-        backed: dict[str, Any] = {"kind": "qualification", "issuer": "GB-COH", "number": "Q-1", "id": record_id(qualification)}
+        backed: dict[str, Any] = {"kind": "qualification", "issuer": "GB-COH", "number": "Q-1"}
+        backed["id"] = record_id(qualification)
         self.tell(
             self.confirm(contract, "contract", BUYER, "C-1"),
             self.call("guarantor", "credit.confirm", **backed),

@@ -8,9 +8,6 @@ records, payments out with schedules of their own, repayments in any amount, day
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 from fractions import Fraction
 from random import Random
 from typing import Any, NamedTuple
@@ -266,21 +263,3 @@ def test_a_line_equals_a_full_replay_after_every_step(seed: int) -> None:
         story.step()
     kinds = {type(event) for event in story.events}
     assert {Reached, Closed} <= kinds
-
-
-def test_the_state_is_the_same_under_every_hash_seed() -> None:
-    """One history in processes of different seeds: no set's order has reached the state."""
-    code = (
-        "from tests.contracts.test_line_replay import CONSORTIUM, Story\n"
-        "story = Story(4)\n"
-        "for _ in range(40): story.step()\n"
-        "print(story.on.head(CONSORTIUM)[2].hex())\n"
-    )
-    roots = set()
-    for seed in ("1", "2", "77"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(trading.ROOT)}
-        done = subprocess.run(
-            [sys.executable, "-c", code], check=True, capture_output=True, cwd=trading.ROOT, env=environment
-        )
-        roots.add(done.stdout.strip())
-    assert [len(root) for root in roots] == [64]

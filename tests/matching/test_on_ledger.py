@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from chain.block import CONSORTIUM
 from chain.crypto import SigningKey
@@ -63,29 +58,3 @@ def test_a_regulators_block_holds_the_data_and_the_largest_upload_fits() -> None
     assert (published.code, published.result["rows"]) == ("", 15_000)
     _, matched = outcome.receipts(CONSORTIUM)
     assert matched.code == "UNKNOWN_APPLICATION"
-
-
-@pytest.mark.slow
-def test_a_match_is_the_same_under_every_hash_seed() -> None:
-    code = (
-        "from tests.contracts import test_match as t\n"
-        "on = t.consortium()\n"
-        "rows = [*t.loans('lender', 9_000_000), *t.loans('lender-b', t.NEAR)]\n"
-        "rows += t.loans('XB', t.NEAR, industry='45')\n"
-        "t.publish(on, rows, institutions=('XB',))\n"
-        "t.ok(t.call(on, 'lender', t.asked(on)))\n"
-        "print(on.head('consortium')[2].hex(), on.head('regulator')[2].hex())\n"
-    )
-    roots = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            check=True,
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
-        ).stdout
-        for seed in ("1", "77")
-    }
-    assert len(roots) == 1
-    assert len(roots.pop().split()[1]) == 64
