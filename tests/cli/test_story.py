@@ -104,22 +104,22 @@ def test_deciding_and_disbursing(story: Story) -> None:
     assert network.tally("lender", "credit", "decide", application).code == 2
     assert network.tally("lender", "credit", "decide", application, "--approve", "1.001").code == 2
 
-    done = network.done("lender", "credit", "decide", application, "--approve", "90000.00", "--term-days", "90")
+    done = network.done("lender", "credit", "decide", application, "--approve", "24000.00", "--term-days", "90")
     assert done["state"] == "approved"
-    paid = network.done("lender", "credit", "disburse", application, "--amount", "40000.00", "--on", "2026-11-01")
-    assert (paid["amount"], paid["disbursed"]) == (4_000_000, 4_000_000)
+    paid = network.done("lender", "credit", "disburse", application, "--amount", "10000.00", "--on", "2026-11-01")
+    assert (paid["amount"], paid["disbursed"]) == (1_000_000, 1_000_000)
     versions = network.done("auditor", "query", "history", "loan", done["loan"][1])
     assert [row["changed"] for row in versions] == [["amount", "disbursed_on"], ["first version"]]
     assert versions[0]["record"][12]["term_days"] == "90"
     again = network.tally("lender", "credit", "disburse", application)
     assert (again.code, "is paid out already" in again.err) == (3, True)
-    more = network.tally("lender", "credit", "disburse", application, "--amount", "50000.01", "--loan-number", "X")
-    assert (more.code, "50,000.00 GBP of what was approved is left" in more.err) == (3, True)
+    more = network.tally("lender", "credit", "disburse", application, "--amount", "14000.01", "--loan-number", "X")
+    assert (more.code, "14,000.00 GBP of what was approved is left" in more.err) == (3, True)
     assert network.done("auditor", "query", "history", "loan", done["loan"][1]) == versions
     rest = network.done(
-        "lender", "credit", "disburse", application, "--amount", "50000.00", "--loan-number", f"{done['loan'][1]}-2"
+        "lender", "credit", "disburse", application, "--amount", "14000.00", "--loan-number", f"{done['loan'][1]}-2"
     )
-    assert rest["disbursed"] == 9_000_000
+    assert rest["disbursed"] == 2_400_000
     assert network.tally("lender", "credit", "disburse", application).code == 3
     kinds = {network.done("auditor", "credit", "show", row["id"])["kind"] for row in (done, paid)}
     assert kinds == {"decision", "disbursement"}
