@@ -116,6 +116,19 @@ def test_a_guarantee_still_counts_for_the_application_that_it_backs() -> None:
     assert assess(on, first["application"])["limit"] == WITH_ONE
 
 
+def test_a_guarantee_behind_two_assessments_backs_the_one_that_is_approved_first() -> None:
+    on = at.desk()
+    paper = trading.guarantee()
+    seal(on, "guarantor", paper)
+    on.next_block()
+    first = at.assessed(on, guarantees=(record_id(paper),))
+    second = at.assessed(on, lender="lender-two", guarantees=(record_id(paper),))
+    for lender in ("lender", "lender-two"):
+        at.loan(on, 100, "L-1", lender)
+    ok(at.approve(on, first, 100))
+    assert at.approve(on, second, 100).code == "ASSESSMENT_STALE"
+
+
 # one contract, several lines -------------------------------------------------------------------------------------
 
 
@@ -171,6 +184,18 @@ def test_what_a_contract_has_open_is_counted_once_under_every_way_to_name_it() -
     on.next_block()
     on.next_block()
     assert room_of(on, application).base == 120_000
+
+
+def test_a_bill_of_a_contract_that_nobody_has_sealed_carries_nothing() -> None:
+    """What is open on it is not known."""
+    on = at.desk(model={"stage_advance": {**ADVANCE, "order": 0, "in_transit": 0}})
+    application = at.opened(on)
+    said = trading.decode_record(trading.order("10", "120.00", "1200.00", "O-I-3", occurred_at="2025-12-01"))
+    links = [("contract", BUYER, "C-404")]
+    seal(on, "procurement", trading.paper("order", "O-I-3", BUYER, said[12], links, occurred_at="2025-12-01"))
+    at_bill(on, "I-3")
+    assert ok(at.pledge(on, application, "I-3"))["pledged"] is True
+    assert room_of(on, application).base == 0
 
 
 def at_bill(on: Ledger, number: str) -> None:
