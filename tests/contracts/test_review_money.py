@@ -281,3 +281,19 @@ def test_a_contract_that_was_cut_since_the_assessment_is_assessed_again() -> Non
     seal(on, "procurement", trading.paper("contract", "C-1", BUYER, said, **changes))
     seal(on, "lender", trading.loan(LOAN_AMOUNT))
     assert decide(on, found).code == "ASSESSMENT_STALE"
+
+
+def test_what_a_transaction_has_judged_takes_back_in_the_next_block() -> None:
+    """An assessment settles the book before the hook does: the line is looked at all the same."""
+    milestones = [{"id": "received", "stage": "received", "share_bp": 1, "weight": 1}]
+    on = at.desk(milestones=milestones)
+    application = at.opened(on)
+    at.bill(on, "I-1")
+    at.end_period(on)
+    assert line_of(on, application)["granted"] > 0
+    fields = {"issue_date": "2025-12-15", "lines": [trading.line("10")]}
+    links = [("receipt", BUYER, "R-I-1")]
+    seal(on, "procurement", trading.paper("return", "T-1", BUYER, fields, links, occurred_at="2025-12-15"))
+    ok(on.call(CONSORTIUM, "credit.assess", {"application": application}, [key("erp")]))
+    (lowered,) = at.told(on.next_block(), "limit_lowered")
+    assert (lowered["limit"], line_of(on, application)["granted"]) == (at.L0, 0)
