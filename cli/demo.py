@@ -71,7 +71,7 @@ def command(settings: Settings, inputs: Path | None, later: Path | None, keep: b
     teller = Teller(aside=settings.json)
     documents = inputs or example_documents()
     following = later or (example_later() if inputs is None else None)
-    stage = claim(directory, documents)
+    stage = claim(directory, documents, *([following] if following else []))
     kept = False
     try:
         story, audit = _play(stage, teller, documents, following, keep)

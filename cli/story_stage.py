@@ -216,12 +216,13 @@ class Stage:
         self._mark.flush()
 
 
-def claim(directory: Path, inputs: Path) -> Stage:
+def claim(directory: Path, *inputs: Path) -> Stage:
     """The folder for one demonstration, emptied of an earlier one in which nothing runs. Raises CliError."""
     directory = directory.absolute()
     mark = directory / MARK
-    if inputs.resolve().is_relative_to(directory.resolve()):
-        raise CliError(f"{inputs} lies in {directory}, which is made anew: choose another folder with --dir")
+    for folder in inputs:
+        if folder.resolve().is_relative_to(directory.resolve()):
+            raise CliError(f"{folder} lies in {directory}, which is made anew: choose another folder with --dir")
     if directory.exists() and not mark.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise CliError(f"{directory} was not made by a demo: choose another folder with --dir, or remove it")
     directory.mkdir(parents=True, exist_ok=True)

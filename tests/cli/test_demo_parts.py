@@ -109,6 +109,8 @@ class TestFolder:
         papers.mkdir(parents=True)
         with pytest.raises(CliError, match="choose another folder with --dir"):
             claim(tmp_path / "run", papers)
+        with pytest.raises(CliError, match="choose another folder with --dir"):
+            claim(tmp_path / "run", example_documents(), papers)
         assert papers.is_dir()
 
     def test_a_mark_without_nodes_or_that_is_damaged_is_an_earlier_one(self, tmp_path: Path) -> None:
