@@ -8,7 +8,7 @@ of them together stay within the limit. A line keeps the milestones and the mode
 
 State, on the consortium chain, in the credit contract's namespace (and that of collateral.py):
     ("line", application)      -> the line, see `opened`
-    ("lines_of", enterprise)   -> application ids, oldest first
+    ("lines_of", enterprise)   -> applications of its lines that are not closed, oldest first
     ("line_count",), ("line_at", n) -> applications of all lines that are not closed, n from 0
     ("lent", kind, issuer party, number)     -> outstanding principal on a contract, over all its lines
     ("approved", kind, issuer party, number) -> approved on a contract less principal repaid, over all its lines
@@ -29,7 +29,7 @@ from contracts.explained import Steps
 from contracts.increments import Grant, Ladder
 from contracts.model import Model
 
-MAX_LINES: Final = 64  # of one enterprise, closed ones included
+MAX_LINES: Final = 64  # of one enterprise, not closed
 MAX_PLEDGES: Final = 512  # of one line
 MAX_STAGE: Final = 2**60  # minor units that a stage counts at most
 
@@ -73,7 +73,7 @@ def save(ctx: Context, line: dict[str, Any]) -> None:
 
 
 def ids_of(ctx: Context, enterprise: str) -> list[bytes]:
-    """Applications whose approval opened a line, of an enterprise by party id; oldest first."""
+    """Applications with a line that is not closed, of an enterprise by party id; oldest first."""
     found: list[bytes] = ctx.get("lines_of", enterprise) or []
     return found
 
@@ -87,7 +87,7 @@ def opened(
     """
     ids = ids_of(ctx, asked["enterprise"])
     if len(ids) >= MAX_LINES:
-        raise ContractError("TOO_MANY_LINES", f"{asked['enterprise']} has had {len(ids)} lines: that is the most")
+        raise ContractError("TOO_MANY_LINES", f"{asked['enterprise']} has {len(ids)} open lines: that is the most")
     contract = _contract(reader, asked)
     model = credit_model.at(ctx, *assessed["model"])
     net, cap = net_of(contract), model.obligor_caps.get(assessed["currency"])
@@ -143,7 +143,12 @@ def model_of(ctx: Context, line: dict[str, Any]) -> Model:
 
 
 def drop_from_index(ctx: Context, line: dict[str, Any]) -> None:
-    """Take a line out of the index of open ones; the last one takes its place."""
+    """Take a line out of the indexes of open ones; in that of all, the last one takes its place."""
+    others = [other for other in ids_of(ctx, line["enterprise"]) if other != line["application"]]
+    if others:
+        ctx.put("lines_of", line["enterprise"], value=others)
+    else:
+        ctx.delete("lines_of", line["enterprise"])
     count: int = ctx.get("line_count") - 1
     last: bytes = ctx.get("line_at", count)
     ctx.delete("line_at", count)

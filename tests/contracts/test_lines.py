@@ -401,5 +401,6 @@ def test_lines_that_are_closed_leave_the_others_in_the_index() -> None:
     assert (line_of(on, first)["state"], line_of(on, second)["state"]) == ("closed", "open")
     assert (on.read(CONSORTIUM, "credit", "line_count"), on.read(CONSORTIUM, "credit", "line_at", 0)) == (1, second)
     assert line_of(on, second)["place"] == 0
+    assert on.read(CONSORTIUM, "credit", "lines_of", "supplier") == [second]  # a closed one leaves room for another
     activity(on, "E-1")
     assert [row["application"] for row in told(end_period(on), "increment")] == [second]
