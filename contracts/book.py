@@ -23,6 +23,7 @@ from typing import Final
 from contracts import alerts, flows, naming, progress, suspicions, trades, verdicts
 from contracts.alerts import Alarm
 from contracts.context import Context
+from contracts.decimal_text import NOTHING, Scaled
 from contracts.documents import Document, lines
 from contracts.errors import ContractError
 from contracts.evidence import Enterprise, Reader
@@ -215,7 +216,7 @@ class _Work:
             if doc.kind == "order":
                 progress.store(self._ctx, place, None)
             if doc.category == "bill":
-                self._store(too_large(doc, trades.MAX_PAPERS))
+                self._store(too_large(doc, trades.MAX_PAPERS), NOTHING)
 
     def _judge_book(self, book: Book, own: dict[Place, Document], universe: Enterprise) -> None:
         ctx, party_of = self._ctx, self._reader.party_of
@@ -228,15 +229,15 @@ class _Work:
                 leads[place_of(trade.orders[0])] = progress.share_of(trade, book, found, confirmed)
             for verdict in found:
                 if place_of(verdict.bill) in own:
-                    self._store(verdict)
+                    self._store(verdict, progress.open_of(verdict, found, book))
                     alerts.of_verdict(self._alarm, verdict, documents)
                     suspicions.look(ctx, self._reader, self._alarm, verdict, book, universe)
         for place, share in leads.items():
             progress.store(ctx, place, share)
 
-    def _store(self, verdict: Verdict) -> None:
+    def _store(self, verdict: Verdict, still_open: Scaled) -> None:
         contract = _contract_of(verdict.trade)
-        entry = verdicts.entry_of(self._ctx, verdict, contract, self._reader.party_of)
+        entry = verdicts.entry_of(self._ctx, verdict, contract, still_open, self._reader.party_of)
         verdicts.store(self._ctx, place_of(verdict.bill), entry)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from contracts import book, disputes, progress, standing
 from contracts.base import Receivable
 from contracts.context import Context
-from contracts.decimal_text import floor_at_scale, parse_or_none
+from contracts.decimal_text import NOTHING, floor_at_scale, reread
 from contracts.documents import Document, party_key, seal_order
 from contracts.errors import ContractError
 from contracts.evidence import Reader, keys_of
@@ -122,11 +122,11 @@ def receivables(
         key = (pledge["bill"][0], pledge["bill"][1], pledge["bill"][2])
         verdict = book.verdict_of(ctx, pledge["chain"], key) or {}
         bill = reader.document(pledge["chain"], key)
-        says = parse_or_none(verdict.get("amount"))
-        matched = says is not None and verdict["status"] == MATCHED and verdict["currency"] == line["currency"]
+        says = reread(verdict["open"]) if verdict else NOTHING
+        matched = bool(verdict) and verdict["status"] == MATCHED and verdict["currency"] == line["currency"]
         matched = matched and reader.party_of(pledge["counterparty"]) != line["enterprise"]
         amount, due_ms, of = pledge["amount"], pledge["due_ms"], ""
-        if matched and says is not None and bill is not None:
+        if matched and bill is not None:
             amount = min(amount, floor_at_scale(says, line["scale"]))
             due_ms = min(due_ms, due_of(bill)[1])
             said = (*verdict["contract"], bill.record.counterparty)

@@ -46,7 +46,7 @@ from contracts.evidence import Reader
 from contracts.goods import order_amount
 from contracts.matching import Book, Trade
 from contracts.trades import Place
-from contracts.truth import MATCHED, Verdict, buyers_receipts, cancellations
+from contracts.truth import INELIGIBLE, MATCHED, Verdict, buyers_receipts, cancellations
 from contracts.verdicts import added
 
 STAGES: Final = ("ordered", "accepted", "despatched", "received", "invoiced", "confirmed", "paid", "returned")
@@ -139,6 +139,19 @@ def share_of(trade: Trade, book: Book, verdicts: Iterable[Verdict], confirmed: f
     order = trade.orders[0]
     named = (doc.text("currency") for doc in (order, *trade.orders, *trade.bills))
     return Share(row, next((currency for currency in named if currency), ""), stages)
+
+
+def open_of(verdict: Verdict, others: Iterable[Verdict], book: Book) -> Scaled:
+    """What of a matched bill is neither paid nor taken back by a credit note of its trade; else nothing.
+
+    others: the verdicts on its trade. A credit note counts here before it is matched.
+    """
+    bill = verdict.bill
+    if verdict.status != MATCHED or bill.kind == "credit_note" or verdict.amount is None:
+        return NOTHING
+    notes = (v for v in others if v.bill.kind == "credit_note" and v.status not in INELIGIBLE)
+    credited = _amounts(v for v in notes if bill.id in {invoice.id for invoice in book.linked(v.bill, "invoice")})
+    return _positive(subtract(verdict.amount, add(credited, _paid(bill, book))))
 
 
 def store(ctx: Context, lead: Place, share: Share | None) -> None:

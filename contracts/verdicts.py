@@ -72,10 +72,13 @@ def doubtful_bills(ctx: Context, enterprise: Enterprise) -> tuple[Place, ...]:
     return _listed(ctx, "doubtful", enterprise, DOUBTFUL_SHOWN)
 
 
-def entry_of(ctx: Context, verdict: Verdict, contract: list[str], party_of: PartyOf) -> dict[str, Any]:
+def entry_of(
+    ctx: Context, verdict: Verdict, contract: list[str], still_open: Scaled, party_of: PartyOf
+) -> dict[str, Any]:
     """A verdict as it is stored.
 
-    id: record id of the version judged. amount: decimal text, "" where the bill names none. enterprise: identifier as
+    id: record id of the version judged. amount: decimal text, "" where the bill names none. open: of it neither paid
+    nor credited, "0" for what is not matched. enterprise: identifier as
     the bill names it. findings: at most FINDINGS_KEPT, what contradicts first, of finding_count. orders, despatches,
     receipts: places. contract: [kind, issuer, number] as the order's link names it (progress.py: "" for an issuer the
     link does not name), [] without an order. period, height: of the version's sealing. confirmed: the counterparty's
@@ -86,6 +89,7 @@ def entry_of(ctx: Context, verdict: Verdict, contract: list[str], party_of: Part
         "id": bill.id,
         "status": verdict.status,
         "amount": "" if verdict.amount is None else render(verdict.amount),
+        "open": render(still_open),
         "currency": bill.text("currency"),
         "enterprise": bill.record.enterprise,
         "findings": [finding.entry() for finding in verdict.findings[:FINDINGS_KEPT]],

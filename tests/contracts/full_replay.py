@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from contracts import progress, trades, verdicts
-from contracts.decimal_text import render
+from contracts.decimal_text import NOTHING, render
 from contracts.documents import Document, document, party_key
 from contracts.evidence import Reader
 from contracts.matching import JOINED_KINDS, REMITTANCE, Book, is_paper
@@ -76,7 +76,7 @@ def _judged(
             for doc in group:
                 if doc in own and doc.category == "bill":
                     verdict = too_large(doc, trades.MAX_PAPERS)
-                    entry = verdicts.entry_of(context, verdict, [], reader.party_of)
+                    entry = verdicts.entry_of(context, verdict, [], NOTHING, reader.party_of)
                     found[("verdict", doc.chain, *doc.key)] = entry
     book = Book(small, reader.party_of)
     for trade in book.trades():
@@ -85,7 +85,9 @@ def _judged(
         for verdict in judged:
             if verdict.bill in own:
                 contract = [] if row is None else [row.kind, row.issuer, row.number]
-                entry = verdicts.entry_of(context, verdict, contract, reader.party_of)
+                entry = verdicts.entry_of(
+                    context, verdict, contract, progress.open_of(verdict, judged, book), reader.party_of
+                )
                 found[("verdict", verdict.bill.chain, *verdict.bill.key)] = entry
         if trade.orders:
             bills = frozenset(v.bill.id for v in judged if entry_is_confirmed(context, v.bill, reader))

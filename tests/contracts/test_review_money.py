@@ -297,3 +297,33 @@ def test_what_a_transaction_has_judged_takes_back_in_the_next_block() -> None:
     ok(on.call(CONSORTIUM, "credit.assess", {"application": application}, [key("erp")]))
     (lowered,) = at.told(on.next_block(), "limit_lowered")
     assert (lowered["limit"], line_of(on, application)["granted"]) == (at.L0, 0)
+
+
+def test_a_bill_that_was_paid_does_not_carry_what_another_of_its_contract_has_open() -> None:
+    """I-1 is pledged here and paid; I-2 is open and may back the loan of another lender."""
+    on = at.desk(model={"stage_advance": {**ADVANCE, "order": 0, "in_transit": 0}})
+    application = at.opened(on)
+    at.bill(on, "I-1")
+    at.bill(on, "I-2")
+    ok(at.pledge(on, application, "I-1"))
+    paid = {"issue_date": "2026-01-01", "currency": "GBP", "total": "1000.00"}
+    links = [("invoice", SUPPLIER, "I-1")]
+    seal(on, "procurement", trading.paper("remittance", "P-1", BUYER, paid, links, occurred_at="2026-01-01"))
+    on.next_block()
+    on.next_block()
+    assert room_of(on, application).base == 20_000
+
+
+def test_a_bill_that_was_credited_does_not_carry_what_another_of_its_contract_has_open() -> None:
+    on = at.desk(model={"stage_advance": {**ADVANCE, "order": 0, "in_transit": 0}})
+    application = at.opened(on)
+    at.bill(on, "I-1")
+    at.bill(on, "I-2")
+    ok(at.pledge(on, application, "I-1"))
+    fields = {"issue_date": "2025-12-20", "currency": "GBP", "total": "1200.00"}
+    fields_of = {**fields, "lines": [trading.line("10", "120.00", "1200.00")]}
+    links = [("invoice", SUPPLIER, "I-1")]
+    seal(on, "erp", trading.paper("credit_note", "N-1", SUPPLIER, fields_of, links, occurred_at="2025-12-20"))
+    on.next_block()
+    on.next_block()
+    assert room_of(on, application).base == 0
