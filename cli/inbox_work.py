@@ -73,8 +73,8 @@ def _of_application(
         left = money(asked["approved"] - asked["disbursed"], line["scale"], line["currency"])
         items.append(Item("pay out", application, about, left, "tally credit disburse"))
     if line["undecided"]:
-        room = _money(told["increment"]["data"], "available") if "increment" in told else ""
-        items.append(Item("decide on the increment", application, about, room, "tally credit extend"))
+        rise = _money(told["increment"]["data"], "increment") if "increment" in told else ""
+        items.append(Item("decide on the increment", application, about, rise, "tally credit extend"))
     return items
 
 

@@ -24,6 +24,9 @@ from contracts.matching import Book, Trade
 FIGURES = ("AMOUNT_SUM", "NET_SUM", "ARITHMETIC", "QUANTITY_NAMED")
 ORDER_FINDINGS = 8  # about the orders' own figures, that each bill of a trade carries
 
+# One piece, in the code lists that trade papers use: UN/ECE Recommendation 20 (one, piece, each) and EDIFACT 6411.
+PIECES = ("C62", "EA", "H87", "PCE")
+
 
 class Goods(NamedTuple):
     """One item of the orders, summed over its lines. quantity, amount None: a line gives none."""
@@ -42,6 +45,11 @@ class Shipped(NamedTuple):
     docs: tuple[Document, ...]
     quantities: dict[str, Scaled]
     counted: bool
+
+
+def same_unit(ours: str, theirs: str) -> bool:
+    """Whether two unit codes count the same: the same code, or both count pieces. Nothing is converted."""
+    return ours == theirs or (ours in PIECES and theirs in PIECES)
 
 
 class Count:
@@ -139,7 +147,7 @@ class Count:
                 text = f"quantity: {where} or its order gives none"
                 findings.append(doubt("QUANTITY", text, "", "", bill, *self._orders))
                 comparable = False
-            elif line.unit and ordered.unit and line.unit != ordered.unit:
+            elif line.unit and ordered.unit and not same_unit(line.unit, ordered.unit):
                 text = f"unit: {where} counts in {line.unit}, {names(self._orders)} in {ordered.unit}"
                 findings.append(doubt("UNIT", text, line.unit, ordered.unit, bill, *self._orders))
                 comparable = False

@@ -74,11 +74,13 @@ def run(
 class _Seen:
     """The first record of a natural key in this run, and the last that was sent."""
 
-    __slots__ = ("content", "last", "report", "waiting")
+    __slots__ = ("content", "id", "last", "report", "waiting")
 
     def __init__(self, work: Work, content: bytes) -> None:
         self.content = content
         self.report = work.entry.report
+        self.id = work.entry.id
+        """Of the record in force, once ``last`` is None."""
         self.last: Entry | None = work.entry
         """None once it has a good outcome: then nothing more has to be known of it."""
         self.waiting: list[tuple[Work, bool]] = []
@@ -154,6 +156,7 @@ class _Engine:
             seen.waiting.append((work, True))
             return
         if first is None or first.outcome in GOOD:
+            work.entry.id = seen.id if first is None else first.id
             work.entry.refuse(KNOWN, "", f"the same record as in {seen.name}")
         else:
             work.entry.refuse(first.outcome, first.code, f"as in {seen.name}: {first.reason}")
@@ -188,7 +191,7 @@ class _Engine:
         if seen is not None and seen.last is entry:
             waiting, seen.waiting = seen.waiting, []
             if entry.outcome in GOOD:
-                seen.last = None
+                seen.last, seen.id = None, entry.id
             for position, (other, same) in enumerate(waiting):
                 if same:
                     self._share(other, seen)

@@ -175,6 +175,8 @@ class Pipeline:
             if current is None:
                 waiting.append(work)
             elif _is_known(current, work):
+                if work.entry.id not in current["superseded"]:
+                    work.entry.id = current["id"]  # the same content from another file: the record that is sealed
                 self._settle(work, KNOWN)
             elif self._correct:
                 work.prepared = work.prepare(current["id"])

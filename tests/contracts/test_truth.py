@@ -59,6 +59,24 @@ def test_papers_that_agree_are_matched() -> None:
     assert (verdict.status, verdict.findings) == ("matched", ())
 
 
+@pytest.mark.parametrize(("ordered", "billed"), [("C62", "PCE"), ("H87", "EA"), ("PCE", "C62")])
+def test_pieces_are_pieces_under_each_code_list(ordered: str, billed: str) -> None:
+    """An EDIFACT bill says PCE where a UBL order says C62; a greater count is contradicted all the same."""
+
+    def told(quantity: str, amount: str, total: str) -> Verdict:
+        lines = [line(quantity, "10.00", amount, unit=billed)]
+        papers = {
+            "order": order(fields={"lines": [line("100", "10.00", "1000.00", unit=ordered)]}),
+            "despatch": despatch(fields={"lines": [line("100", unit=ordered)]}),
+            "receipt": receipt(fields={"lines": [line("100", unit=ordered)]}),
+            "invoice": invoice(amount=amount, total=total, fields={"lines": lines}),
+        }
+        return one(*story(**papers))
+
+    assert told("100", "1000.00", "1200.00").status == "matched"
+    assert told("120", "1200.00", "1400.00").status == "contradicted"
+
+
 def test_an_invoice_for_more_than_was_received_is_contradicted_and_both_values_named() -> None:
     verdict = one(*story(receipt=receipt("90"), despatch=despatch("90")))
     assert verdict.status == "contradicted"

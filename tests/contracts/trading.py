@@ -125,18 +125,21 @@ def order(
         "seller_name": "Supplier",
         "lines": [line(quantity, price, amount)],
     }
+    fields |= changes.pop("fields", {})
     changes = {"occurred_at": "2025-12-01", **changes}
     return paper("order", number, BUYER, fields, [("contract", BUYER, "C-1")], **changes)
 
 
 def despatch(quantity: str = "100", number: str = "D-1", order_number: str = "O-1", **changes: Any) -> bytes:
     fields = {"issue_date": "2025-12-10", "lines": [line(quantity)]}
+    fields |= changes.pop("fields", {})
     changes = {"occurred_at": "2025-12-10", **changes}
     return paper("despatch", number, SUPPLIER, fields, [("order", BUYER, order_number)], **changes)
 
 
 def receipt(quantity: str = "100", number: str = "R-1", despatch_number: str = "D-1", **changes: Any) -> bytes:
     fields = {"issue_date": "2025-12-12", "received_date": "2025-12-12", "lines": [line(quantity)]}
+    fields |= changes.pop("fields", {})
     changes = {"occurred_at": "2025-12-12", **changes}
     return paper("receipt", number, BUYER, fields, [("despatch", "", despatch_number)], **changes)
 
