@@ -87,6 +87,7 @@ def test_the_same_again_in_one_run_shares_the_outcome(gateway: LedgerGateway) ->
     )
     assert [entry_of(reports[name]).outcome for name in ("a.json", "b.json")] == ["sealed", "known"]
     assert entry_of(reports["b.json"]).reason == "the same record as in a.json"
+    assert entry_of(reports["b.json"]).id == entry_of(reports["a.json"]).id
     assert entry_of(reports["d.json"]).outcome == outcomes.REFUSED_BY_CHAIN
     assert entry_of(reports["d.json"]).reason.startswith("as in c.json: occurred at")
     assert sum(len(transaction.records) for transaction in gateway.sent) == 3  # the bad one alone once more
@@ -143,9 +144,12 @@ def test_a_break_anywhere_is_made_good_by_running_again(lose_at: int, monkeypatc
 
 
 def test_the_same_row_on_another_page_is_known(gateway: LedgerGateway) -> None:
-    run(gateway, source("page.json", package(contract("p1"), contract("p2"))))
-    done, _ = run(gateway, source("other.json", package(contract("p2"), contract("p3"))), correct=True)
+    _, first = run(gateway, source("page.json", package(contract("p1"), contract("p2"))))
+    done, other = run(gateway, source("other.json", package(contract("p2"), contract("p3"))), correct=True)
     assert done.counts == {"known": 1, "sealed": 1}
+    sealed = {entry.number: entry.id for entry in first["page.json"].rows}
+    (known,) = [entry for entry in other["other.json"].rows if entry.outcome == "known"]
+    assert known.id == sealed[known.number]  # the record that is on the chain, not the one that was read now
 
 
 def test_what_another_run_seals_in_between_is_known(gateway: LedgerGateway, monkeypatch: pytest.MonkeyPatch) -> None:
