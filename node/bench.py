@@ -41,12 +41,12 @@ MEMBERS: Final = ("erp", "guarantor", "lender", "procurement")
 TEMPLATE: Final = "bench"
 KIND: Final = "delivery"
 ENTERPRISES: Final = 2_000
-BATCH: Final = 250
+BATCH: Final = 500
 """Records under one signature: those of one enterprise, as an ERP exports them for one supplier."""
 FIRST_EVENT: Final = 1_704_067_200  # 2024-01-01
 OUTSTANDING: Final = 3_000
 """Transactions sent and not yet committed while saturating."""
-OUTSTANDING_BATCHES: Final = 80
+OUTSTANDING_BATCHES: Final = 40
 REQUEST_S: Final = 0.04
 """Below saturation each node gets a request this often, with what has become due: as an ERP's job would send."""
 CHUNK: Final = 100
