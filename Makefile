@@ -37,7 +37,7 @@ types:
 	@.venv/bin/mypy --strict $(FOLDERS) tests
 
 fast:
-	@$(PY) -m pytest -q -m "not slow"
+	@$(PY) -m pytest -q -n 2 -m "not slow"
 
 slow: env-dev ## the tests that need processes or minutes
 	@$(PY) -m pytest -q -m slow

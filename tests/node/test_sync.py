@@ -179,6 +179,7 @@ def test_a_liar_is_dropped_and_an_honest_peer_is_asked(
     assert run(scenario, consortium).ledger.head.digest == consortium.ledger.head.digest
 
 
+@pytest.mark.slow
 def test_a_peer_that_does_not_answer_is_changed(consortium: Consortium) -> None:
     async def scenario(late: Late) -> None:
         late.sync.claimed("erp", 6)
@@ -189,6 +190,7 @@ def test_a_peer_that_does_not_answer_is_changed(consortium: Consortium) -> None:
     assert run(scenario, consortium).ledger.height == 0
 
 
+@pytest.mark.slow
 def test_a_late_answer_counts_and_its_head_is_the_next_claim(consortium: Consortium) -> None:
     """A moving head is followed request by request, without waiting for a STATUS."""
 
