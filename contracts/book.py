@@ -35,7 +35,7 @@ from contracts.trades import Closure, Place, Touched, place_of
 from contracts.truth import Verdict, judge_trade, too_large
 from contracts.verdicts import Truth, doubtful_bills, false_bills, truth_of, verdict_of
 
-__all__ = ["Truth", "doubtful_bills", "false_bills", "run", "settle", "touch", "truth_of", "verdict_of"]
+__all__ = ["Truth", "doubtful_bills", "false_bills", "is_behind", "run", "settle", "touch", "truth_of", "verdict_of"]
 
 PAPERS_PER_BLOCK: Final = 512  # taken in
 READS_PER_BLOCK: Final = 2_048  # papers read to judge trades, a paper of many lines counting several times
@@ -69,6 +69,11 @@ def run(ctx: Context, reader: Reader) -> tuple[str, ...]:
     if settled:
         ctx.delete("settled")
     return tuple(sorted({reader.universe(identifier).id for identifier in (*work.judged, *settled)}))
+
+
+def is_behind(ctx: Context) -> bool:
+    """Whether papers are still to be taken in or judged: what one block's bounds left over."""
+    return bool(ctx.get("pending")) or not all(_is_taken(ctx, chain) for chain in ctx.chains())
 
 
 def touch(ctx: Context, chain: str, key: NaturalKey) -> None:
@@ -128,7 +133,7 @@ class _Work:
             left -= self._take_chain(chain, max(1, most // len(chains)))
         for chain in turn:
             left -= self._take_chain(chain, max(0, left))
-        return all(self._is_taken(chain) for chain in chains)
+        return all(_is_taken(self._ctx, chain) for chain in chains)
 
     def judge_pending(self, identifiers: tuple[str, ...] | None = None) -> bool:
         """Judge what is pending, of all or of these identifiers; False when the bound came first.
@@ -153,10 +158,6 @@ class _Work:
                 put_off.add(touched)
                 self.pending.add([touched])
         return True
-
-    def _is_taken(self, chain: str) -> bool:
-        page, _ = self._ctx.get("log_seen", chain) or (0, 0)
-        return bool(page == (self._ctx.read(chain, "records", "log_count") or 0))
 
     def _take_chain(self, chain: str, most: int) -> int:
         """Take in rows of one chain's log; gives how many."""
@@ -251,3 +252,9 @@ def _cost(found: Closure, universe: Enterprise) -> int:
     rows = sum(len(lines(doc)) for doc in found.documents.values())
     looked_up = len(found.topics) * len(universe.identifiers)
     return 1 + len(found.documents) + rows // LINES_PER_READ + looked_up // TOPICS_PER_READ
+
+
+def _is_taken(ctx: Context, chain: str) -> bool:
+    """Whether a chain's whole log has been taken in."""
+    page, _ = ctx.get("log_seen", chain) or (0, 0)
+    return bool(page == (ctx.read(chain, "records", "log_count") or 0))

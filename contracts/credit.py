@@ -60,6 +60,16 @@ def begin_block(ctx: Context) -> None:
     if closed is not None:
         lines.close(ctx, closed)
     lines.continue_closing(ctx, reader)
+    _tell_whether_behind(ctx)
+
+
+def _tell_whether_behind(ctx: Context) -> None:
+    """("behind",) stands while work is left over, so that nodes make the next block at once and not when idle."""
+    behind = book.is_behind(ctx) or ctx.get("closing") is not None
+    if behind and ctx.get("behind") is None:
+        ctx.put("behind", value=True)
+    elif not behind and ctx.get("behind") is not None:
+        ctx.delete("behind")
 
 
 def genesis(ctx: Context, doc: dict[str, Value]) -> None:

@@ -18,6 +18,7 @@ import trio
 
 from chain.block import CONSORTIUM, Block
 from chain.certificate import Certificate
+from chain.codec import encode_key
 from chain.ledger import Ledger
 from chain.proof import transactions_of
 from chain.transaction import Transaction
@@ -49,6 +50,8 @@ LEAST_WORK: Final = 50
 LOOK_AT: Final = 256
 """Of the oldest waiting transactions, how many are looked at for one that is includable."""
 FIRST_GUESS_S: Final = 0.0002
+_BEHIND: Final = encode_key(("credit", "behind"))
+"""State key that stands while the consortium's hooks have work left over (contracts/credit.py)."""
 
 
 class Wire(Protocol):
@@ -136,6 +139,7 @@ class Driver:
         self._queue: deque[ev.Event] = deque()
         self._feeding = False
         self._told_pending = -1
+        self._hooks_failed = False
         self._seconds_per_unit = FIRST_GUESS_S
         self.committed = trio.Event()
         """Set and replaced at each commit: waiters look again."""
@@ -338,6 +342,7 @@ class Driver:
         self.mempool.remove(candidate.transactions)
         self.mempool.expire(self.ledger.head.time)
         self.recent.append(_summary(candidate))
+        self._hooks_failed = candidate.outcome.executions[CONSORTIUM].receipts[0].status != 0
         pending = self._has_pending()
         self._told_pending = self.ledger.height if pending else self.ledger.height - 1
         self._queue.append(ev.Committed(self.head(), pending=pending))
@@ -345,8 +350,14 @@ class Driver:
         self.committed = trio.Event()
 
     def _has_pending(self) -> bool:
-        """Whether an *includable* transaction waits (R6): one that is not must not make empty blocks follow fast."""
+        """Whether an *includable* transaction waits (R6): one that is not must not make empty blocks follow fast.
+
+        Work that the contracts' hooks left over counts as well, for that is what the next block does; every node sees
+        the same. But not where a hook failed: it would fail again, as fast as blocks can follow.
+        """
         parent, at = self.ledger.parent, max(self._now, self.ledger.head.time + 1)
+        if not self._hooks_failed and parent.readers[CONSORTIUM].shared(_BEHIND) is not None:
+            return True
         oldest = islice(self.mempool.candidates(), LOOK_AT)
         return any(includable(parent, at, transaction) is None for transaction in oldest)
 

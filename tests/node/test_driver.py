@@ -10,6 +10,8 @@ from chain.block import Block
 from chain.transaction import Transaction
 from consensus import events as ev
 from consensus.core import Core
+from contracts import book, lines
+from contracts.errors import ContractError
 from node.driver import LEAST_WORK, Driver
 from node.mempool import Mempool, PoolLimits
 from tests.chain.chain_builder import Consortium, record
@@ -84,6 +86,45 @@ def test_what_no_block_may_hold_yet_is_not_pending(consortium: Consortium) -> No
     setting.pool.submit(consortium.party("p1").wire, consortium.now)
     setting.driver.start()
     assert setting.told(ev.Start)[1].pending is True
+
+
+def test_work_that_a_hook_left_over_is_pending_until_it_is_done(
+    consortium: Consortium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise what a flood of papers left behind would wait for max_idle, block after block."""
+
+    def pending() -> bool:
+        setting = Setting(consortium)
+        setting.driver.start()
+        (start,) = setting.told(ev.Start)
+        return bool(start.pending)
+
+    monkeypatch.setattr(book, "PAPERS_PER_BLOCK", 1)
+    absurd = [record(f"D-{number}", quantity="99999999") for number in range(4)]  # each raises an alert
+    consortium.seal(consortium.submit("erp", *absurd))
+    waits = [pending()]
+    while waits[-1]:
+        consortium.seal()
+        waits.append(pending())
+    assert 2 <= len(waits) <= 4  # at most two papers a block: the first share of each chain, then what is left
+    assert waits == [True] * (len(waits) - 1) + [False]
+
+
+def test_a_hook_that_fails_is_no_reason_for_blocks_as_fast_as_can_be(
+    consortium: Consortium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book, "PAPERS_PER_BLOCK", 1)
+    consortium.seal(consortium.submit("erp", *(record(f"D-{n}", quantity="99999999") for n in range(4))))
+
+    def fail(*_arguments: Any) -> None:
+        raise ContractError("BROKEN", "this hook cannot go on")
+
+    setting = Setting(consortium)
+    monkeypatch.setattr(lines, "continue_closing", fail)
+    block, outcome = consortium.build()
+    assert outcome.executions["consortium"].receipts[0].status == 1
+    setting.driver._decide(block, consortium.certify(block))
+    assert [told.pending for told in setting.driver._queue if isinstance(told, ev.Committed)] == [False]
 
 
 def test_a_proposal_holds_what_waits_oldest_first_and_leaves_out_what_it_may_not(consortium: Consortium) -> None:
