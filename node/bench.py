@@ -53,6 +53,8 @@ CHUNK: Final = 100
 """Transactions in one request."""
 VALID_MS: Final = 1_800_000
 WARM_UP_S: Final = 2.0
+EPHEMERAL: Final = 32_768
+"""From here on Linux gives ports to outgoing connections, and one could take a port between look and listening."""
 
 
 class BenchError(ProcessError):
@@ -142,8 +144,10 @@ def _run(load: _Load, seconds: float) -> Report:
 
 
 def free_ports(count: int) -> int:
-    """A base port with ``count`` free ones from it on loopback."""
-    for base in range(20_000 + secrets.randbelow(20_000), 60_000, count):
+    """A base port with ``count`` free ones from it on loopback, below the range from which connections get theirs."""
+    first: int = 20_000 + secrets.randbelow(12_000 - count)
+    bases: list[int] = [*range(first, EPHEMERAL - count, count), *range(20_000, first, count)]
+    for base in bases:
         if all(_is_free(port) for port in range(base, base + count)):
             return base
     raise BenchError("no free ports on loopback: stop other programs")

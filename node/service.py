@@ -32,7 +32,14 @@ async def serve(peer: Peer, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> N
     settings.keep_alive_timeout = 75
     settings.graceful_timeout = 1
     app: Any = make_api(peer)
-    await hypercorn_serve(app, settings, shutdown_trigger=trio.sleep_forever, task_status=task_status, mode="asgi")
+    try:
+        await hypercorn_serve(
+            app, settings, shutdown_trigger=trio.sleep_forever, task_status=task_status, mode="asgi"
+        )
+    except* OSError as group:
+        if _is_in_use(group):  # taken between the probe and now, by an outgoing connection for example
+            raise _in_use(address.host, address.port) from None
+        raise
 
 
 def _probe(host: str, port: int) -> None:
@@ -44,7 +51,15 @@ def _probe(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise ServiceError(
-                    f"port {host}:{port} is in use: choose another api.listen in node.toml or stop the other process"
-                ) from None
+                raise _in_use(host, port) from None
             raise ServiceError(f"cannot listen on {host}:{port}: {error.strerror}; correct api.listen") from None
+
+
+def _is_in_use(group: BaseExceptionGroup[OSError]) -> bool:
+    return group.subgroup(lambda error: isinstance(error, OSError) and error.errno == errno.EADDRINUSE) is not None
+
+
+def _in_use(host: str, port: int) -> ServiceError:
+    return ServiceError(
+        f"port {host}:{port} is in use: choose another api.listen in node.toml or stop the other process"
+    )
