@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import random
 import shutil
 import signal
 import socket
@@ -20,7 +19,7 @@ import httpx
 from cli.errors import CliError
 from contracts.access import CONSORTIUM
 from genesis.dev import CONFIG_FILE, DevNetwork, make_dev
-from node.processes import ROOT, LocalNodes, ProcessError
+from node.processes import ROOT, LocalNodes, ProcessError, free_ports
 from node.public_chain import PublicChain, start_public_chain
 from tallystick.client import Client
 
@@ -32,9 +31,6 @@ READY_S: Final = 180.0
 SETTLE_S: Final = 60.0
 POLL_S: Final = 0.05
 INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-# Below the range from which systems give out ports of their own accord.
-PORTS: Final = range(20_000, 32_000)
 
 # An idle chain still makes a block a second, so that the newest one that matters soon has a child: the anchored log
 # ends before the newest block. Members sign their chains' heads every 25 blocks.
@@ -246,24 +242,6 @@ def claim(directory: Path, *inputs: Path) -> Stage:
 def anvil_cache(directory: Path) -> Path:
     """Where anvil is kept once it is fetched: beside the sources in a clone, else in the demonstration's folder."""
     return ROOT / ".anvil" if (ROOT / "pyproject.toml").exists() else directory / "anvil"
-
-
-def free_ports(count: int) -> int:
-    """The first of so many neighbouring ports that nobody uses on loopback. Raises CliError."""
-    bases = PORTS[: len(PORTS) - count : count]
-    for base in random.sample(bases, len(bases)):
-        if all(_free(port) for port in range(base, base + count)):
-            return base
-    raise CliError(f"no {count} neighbouring ports are free on 127.0.0.1: end what listens there")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _answers(url: str) -> bool:

@@ -15,7 +15,6 @@ import os
 import platform
 import secrets
 import shutil
-import socket
 import statistics
 import tempfile
 import time
@@ -35,7 +34,7 @@ from chain.codec import encode
 from chain.crypto import SigningKey
 from chain.transaction import NONCE_SIZE, Transaction, batch_args, make_body, sign
 from genesis.dev import make_dev
-from node.processes import LocalNodes, ProcessError
+from node.processes import LocalNodes, ProcessError, free_ports
 
 MEMBERS: Final = ("erp", "guarantor", "lender", "procurement")
 TEMPLATE: Final = "bench"
@@ -53,8 +52,6 @@ CHUNK: Final = 100
 """Transactions in one request."""
 VALID_MS: Final = 1_800_000
 WARM_UP_S: Final = 2.0
-EPHEMERAL: Final = 32_768
-"""From here on Linux gives ports to outgoing connections, and one could take a port between look and listening."""
 
 
 class BenchError(ProcessError):
@@ -141,25 +138,6 @@ def _run(load: _Load, seconds: float) -> Report:
             if found is not None:
                 raise found from None
         raise
-
-
-def free_ports(count: int) -> int:
-    """A base port with ``count`` free ones from it on loopback, below the range from which connections get theirs."""
-    first: int = 20_000 + secrets.randbelow(12_000 - count)
-    bases: list[int] = [*range(first, EPHEMERAL - count, count), *range(20_000, first, count)]
-    for base in bases:
-        if all(_is_free(port) for port in range(base, base + count)):
-            return base
-    raise BenchError("no free ports on loopback: stop other programs")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 @dataclass(frozen=True)

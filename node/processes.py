@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -28,6 +30,9 @@ LOG_FILE: Final = "node.log"
 READY_S: Final = 30.0
 STOP_S: Final = 10.0
 POLL_S: Final = 0.1
+FIRST_PORT: Final = 20_000
+EPHEMERAL: Final = 32_000
+"""Past here (from 32,768) Linux gives ports to outgoing connections: one could take a port between look and use."""
 ROOT: Final = Path(__file__).resolve().parent.parent
 
 
@@ -187,3 +192,21 @@ def _agrees(status: dict[str, Any]) -> bool:
     validators = set(status["validators"])
     reached = validators & {*status["connected"], *([status["member"]] if status["validator"] else [])}
     return len(reached) >= (2 * len(validators) - 1) // 3 + 1
+
+
+def free_ports(count: int) -> int:
+    """The first of so many neighbouring ports that nobody uses on loopback. Raises ProcessError."""
+    bases = range(FIRST_PORT, EPHEMERAL - count, count)
+    for base in random.sample(bases, len(bases)):
+        if all(_is_free(port) for port in range(base, base + count)):
+            return base
+    raise ProcessError(f"no {count} neighbouring ports are free on 127.0.0.1: end what listens there")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

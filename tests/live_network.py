@@ -25,8 +25,8 @@ from chain.ledger import Ledger
 from chain.store import LevelStore
 from chain.transaction import Transaction
 from genesis.dev import make_dev
-from node.bench import free_ports, sample_record, sample_transaction
-from node.processes import LocalNodes, NodeProcess
+from node.bench import sample_record, sample_transaction
+from node.processes import LocalNodes, NodeProcess, free_ports
 from tallystick import Client, ClientError
 
 MEMBERS = ("erp", "guarantor", "lender", "procurement")

@@ -11,11 +11,12 @@ import pytest
 
 from cli.errors import CliError
 from cli.story_cast import Cast, cast_of
-from cli.story_stage import MARK, claim, free_ports
+from cli.story_stage import MARK, claim
 from cli.story_teller import Tally, Teller
 from genesis.library import example_documents
 from node.connectors import RecordDraft, read
 from node.connectors.draft import Party
+from node.processes import free_ports
 
 
 def draft(enterprise: Party, counterparty: Party | None = None, kind: str = "invoice", **fields: str) -> RecordDraft:

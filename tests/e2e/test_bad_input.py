@@ -24,11 +24,12 @@ from chain.crypto import SigningKey, verify
 from chain.transaction import MAX_WIRE_SIZE, batch_args, make_body, sign
 from consensus import messages as says
 from node import config as configuration
-from node.bench import free_ports, sample_record
+from node.bench import sample_record
 from node.exchange import MAX_BLOCKS, Blocks, GetBlocks, Transactions, pack
 from node.links import MIB, PeerAddress
 from node.network import Network
 from node.peer import EVIDENCE_FILE
+from node.processes import free_ports
 from node.queues import Channel, Inbound
 from tallystick import TransactionFailedError
 from tests.impostor import impersonate, off_thread

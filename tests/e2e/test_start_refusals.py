@@ -23,9 +23,8 @@ from chain.ledger import Ledger
 from chain.store import LevelStore
 from genesis import ceremony
 from genesis.dev import make_dev
-from node.bench import free_ports
 from node.main import EXIT_FATAL, EXIT_USAGE
-from node.processes import LocalNodes
+from node.processes import LocalNodes, free_ports
 from tallystick import RejectedError
 from tests.live_network import Live, run_node, wait
 

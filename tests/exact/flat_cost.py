@@ -165,11 +165,11 @@ def _counted() -> Iterator[list[tuple[Any, ...]]]:
             found.append((chain, contract, *key))
         return read(self, chain, contract, *key)
 
-    TransactionContext.get, TransactionContext.read = counted_get, counted_read  # type: ignore[method-assign]
+    TransactionContext.get, TransactionContext.read = counted_get, counted_read  # type: ignore[method-assign]  # to count
     try:
         yield found
     finally:
-        TransactionContext.get, TransactionContext.read = get, read  # type: ignore[method-assign]
+        TransactionContext.get, TransactionContext.read = get, read  # type: ignore[method-assign]  # as it was
 
 
 def _delivery(number: int) -> bytes:
