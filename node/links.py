@@ -1,7 +1,7 @@
 """One link to one member: its queues, its writers, its heartbeat. No libp2p here.
 
 What carries the bytes comes in as a `Connection`. Rules kept here (NETWORK.md): one task owns each
-stream; a write is never cancelled on a connection that lives on; votes and bulk have a stream each;
+stream; a write is never cancelled on a connection that lives on; each channel has a stream of its own;
 at most one write a stream per flush interval; a peer silent for three heartbeats is dropped.
 """
 
@@ -16,7 +16,7 @@ from typing import Protocol
 import trio
 
 from node.framing import BEAT_BYTES, FrameCaps, FrameError, FrameReader, Kind
-from node.queues import Channel, Inbox, Outbox, PeerDown, PeerUp
+from node.queues import Channel, Inbox, Outbox, Patient, PeerDown, PeerUp
 
 MIB = 2**20
 READ_BYTES = 64 * 1024
@@ -72,7 +72,9 @@ class NetworkLimits:
     queue_frames: int = 4096  # a member, channel and direction
     votes_queue_bytes: int = 16 * MIB
     bulk_queue_bytes: int = 16 * MIB
+    custody_queue_bytes: int = 4 * MIB
     bulk_bytes_per_s: int = 0  # a member; 0: no limit
+    custody_bytes_per_s: int = 0  # likewise
     heartbeat_s: float = 1.0
     silent_beats: int = 3
     dial_s: float = 5.0
@@ -91,6 +93,19 @@ class NetworkLimits:
             return FrameCaps(self.vote_frame_bytes, self.vote_frame_bytes)
         return FrameCaps(self.bulk_piece_bytes, self.bulk_frame_bytes)
 
+    @property
+    def queue_bytes(self) -> dict[Channel, int]:
+        """What may wait for or from one member, a channel, in bytes."""
+        return {
+            "votes": self.votes_queue_bytes,
+            "bulk": self.bulk_queue_bytes,
+            "custody": self.custody_queue_bytes,
+        }
+
+    def rate(self, channel: Channel) -> int:
+        """Bytes a second that a member is sent on a channel at most; 0: no limit."""
+        return {"votes": 0, "bulk": self.bulk_bytes_per_s, "custody": self.custody_bytes_per_s}[channel]
+
 
 @dataclass(slots=True)
 class PeerStats:
@@ -106,7 +121,7 @@ class PeerStats:
     unreachable: int = 0  # sent while no link stood
     oversized: int = 0  # ours, larger than the channel takes: never sent
     malformed: int = 0  # theirs: the stream was reset
-    bulk_resets: int = 0
+    bulk_resets: int = 0  # streams given up because the member did not read them: bulk and custody
     connects: int = 0
     silences: int = 0
     rtt_ms: float = 0.0  # smoothed; 0 before the first answer
@@ -135,10 +150,7 @@ class Link:
         self._inbox = inbox
         self._flush_s = flush_s
         self._log = log
-        self._outboxes: dict[Channel, Outbox] = {
-            "votes": self._outbox("votes", limits.votes_queue_bytes),
-            "bulk": self._outbox("bulk", limits.bulk_queue_bytes),
-        }
+        self._outboxes = {channel: self._outbox(channel, size) for channel, size in limits.queue_bytes.items()}
         self._receiving: dict[Channel, trio.CancelScope] = {}
         self._up = trio.Event()
         self._ping: tuple[bytes, int] | None = None
@@ -169,10 +181,12 @@ class Link:
         try:
             votes = await self._open(connection, "votes")
             bulk = await self._open(connection, "bulk")
+            custody = await self._open(connection, "custody")
             self._come_up()
             tasks: list[Callable[[], Awaitable[None]]] = [
                 lambda: self._pump("votes", votes),
-                lambda: self._pump_bulk(connection, bulk),
+                lambda: self._pump_patient("bulk", connection, bulk),
+                lambda: self._pump_patient("custody", connection, custody),
                 lambda: self._heartbeat(),
                 lambda: _until_closed(connection),
             ]
@@ -206,7 +220,7 @@ class Link:
             if channel == "votes":
                 self.stats.dropped_in += self._inbox.put_vote(self.member, payload)
             else:
-                await self._inbox.put_bulk(self.member, payload)
+                await self._inbox.put(channel, self.member, payload)
 
     async def _open(self, connection: Connection, channel: Channel) -> ByteStream:
         with trio.move_on_after(self._limits.open_stream_s):
@@ -216,7 +230,7 @@ class Link:
     async def _pump(self, channel: Channel, stream: ByteStream) -> None:
         """Own `stream`: write what the channel's outbox holds, until the stream breaks."""
         outbox = self._outboxes[channel]
-        rate = self._limits.bulk_bytes_per_s if channel == "bulk" else 0
+        rate = self._limits.rate(channel)
         while True:
             await outbox.wait()
             await trio.lowlevel.checkpoint()  # what others send in this pass of the loop goes along
@@ -237,17 +251,17 @@ class Link:
             if self._flush_s:
                 await trio.sleep(self._flush_s)  # frames of the next moments share one write
 
-    async def _pump_bulk(self, connection: Connection, stream: ByteStream) -> None:
-        """As `_pump`; a peer that does not read its bulk costs the bulk stream, not the link."""
+    async def _pump_patient(self, channel: Patient, connection: Connection, stream: ByteStream) -> None:
+        """As `_pump`; a peer that does not read one of these channels costs that stream, not the link."""
         while True:
             try:
-                await self._pump("bulk", stream)
+                await self._pump(channel, stream)
             except LinkBrokenError:
                 self.stats.bulk_resets += 1
-                self.stats.dropped_out += self._outboxes["bulk"].drop_rest()
+                self.stats.dropped_out += self._outboxes[channel].drop_rest()
                 await stream.reset()
                 await trio.sleep(REOPEN_S)
-                stream = await self._open(connection, "bulk")
+                stream = await self._open(connection, channel)
 
     async def _heartbeat(self) -> None:
         """Ask every beat; break the link after `silent_beats` beats without a byte from the member.

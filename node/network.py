@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 PROTOCOLS: dict[Channel, TProtocol] = {
     "votes": TProtocol("/tally/votes/1"),
     "bulk": TProtocol("/tally/bulk/1"),
+    "custody": TProtocol("/tally/custody/1"),
 }
 CHANNELS: dict[TProtocol | None, Channel] = {protocol: channel for channel, protocol in PROTOCOLS.items()}
 
@@ -214,11 +215,7 @@ class Network:
         self._log = log
         self._limits = limits or NetworkLimits()
         self._flush_s = flush_ms / 1000
-        self.inbound = Inbox(
-            max_frames=self._limits.queue_frames,
-            votes_bytes=self._limits.votes_queue_bytes,
-            bulk_bytes=self._limits.bulk_queue_bytes,
-        )
+        self.inbound = Inbox(max_frames=self._limits.queue_frames, max_bytes=self._limits.queue_bytes)
         self._gate = Gate(
             max_pending=self._limits.pending_handshakes,
             starts_per_s=self._limits.stranger_starts_per_s,

@@ -217,7 +217,7 @@ class Peer:
                     self.sync.forget(member)
                 case Inbound(member, "votes", frame):
                     self.driver.receive(member, frame)
-                case Inbound(member, _, frame):
+                case Inbound(member, "bulk", frame):
                     await self._exchange(member, frame)
 
     async def _exchange(self, member: str, frame: bytes) -> None:

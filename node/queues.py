@@ -1,23 +1,27 @@
 """Bounded queues between the core and the links: what waits to be sent, and what waits to be read.
 
 Bounded by frames and by bytes, a queue a peer, so that one peer's flood or stall costs only that peer.
-Votes never wait: when full, the oldest of the same peer goes. Bulk waits: its reader stops reading.
+Votes never wait: when full, the oldest of the same peer goes. Bulk and custody wait: their reader stops reading.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import trio
 
 from node.framing import HEADER, FrameCaps, Kind, beat, split
 
-Channel = Literal["votes", "bulk"]
+Channel = Literal["votes", "bulk", "custody"]
+Patient = Literal["bulk", "custody"]
+"""The channels whose frames wait for room instead of displacing older ones."""
+PATIENT: Final[tuple[Patient, ...]] = ("bulk", "custody")
 
-VOTES_PER_BULK = 16
-"""While both wait, this many votes are handed out before one bulk frame: neither starves the other."""
+VOTES_PER_OTHER = 16
+"""While both wait, this many votes are handed out before one frame of another channel: neither starves the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,19 +143,21 @@ class _Waiting:
 
 
 class Inbox(trio.abc.ReceiveChannel[Item]):
-    """What the peers sent, for one reader: fair between members, votes before bulk, events first.
+    """What the peers sent, for one reader: fair between members, events first, then votes; bulk and custody in turn.
 
     `async for item in inbox` ends when the network has stopped.
     """
 
-    def __init__(self, *, max_frames: int, votes_bytes: int, bulk_bytes: int) -> None:
+    def __init__(self, *, max_frames: int, max_bytes: Mapping[Channel, int]) -> None:
         self._max_frames = max_frames
-        self._max_bytes: dict[Channel, int] = {"votes": votes_bytes, "bulk": bulk_bytes}
-        self._waiting: dict[Channel, dict[str, _Waiting]] = {"votes": {}, "bulk": {}}
+        self._max_bytes = dict(max_bytes)
+        self._waiting: dict[Channel, dict[str, _Waiting]] = {channel: {} for channel in max_bytes}
         # Members with something waiting, in turn; a member stands in it at most once.
-        self._turns: dict[Channel, deque[str]] = {"votes": deque(), "bulk": deque()}
+        self._turns: dict[Channel, deque[str]] = {channel: deque() for channel in max_bytes}
         self._events: deque[PeerUp | PeerDown] = deque()
         self._votes_in_a_row = 0
+        self._patient: deque[Patient] = deque(PATIENT)
+        """Whose turn it is when no vote waits."""
         self._reader = trio.lowlevel.ParkingLot()
         self._closed = False
 
@@ -172,12 +178,12 @@ class Inbox(trio.abc.ReceiveChannel[Item]):
         self._append("votes", member, waiting, frame)
         return dropped
 
-    async def put_bulk(self, member: str, frame: bytes) -> None:
-        """Queue a bulk frame, waiting until this member's earlier ones leave room for it."""
-        waiting = self._of("bulk", member)
-        while waiting.frames and self._full("bulk", waiting, frame):
+    async def put(self, channel: Patient, member: str, frame: bytes) -> None:
+        """Queue a frame, waiting until this member's earlier ones on the channel leave room for it."""
+        waiting = self._of(channel, member)
+        while waiting.frames and self._full(channel, waiting, frame):
             await waiting.room.park()
-        self._append("bulk", member, waiting, frame)
+        self._append(channel, member, waiting, frame)
 
     def forget(self, member: str) -> None:
         """Drop what a removed member sent."""
@@ -194,12 +200,10 @@ class Inbox(trio.abc.ReceiveChannel[Item]):
         """The next item; raises trio.WouldBlock where none waits, trio.EndOfChannel after the end."""
         if self._events:
             return self._events.popleft()
-        channel: Channel = "votes"
-        if not self._turns["votes"] or (self._turns["bulk"] and self._votes_in_a_row >= VOTES_PER_BULK):
-            channel = "bulk"
-        turns = self._turns[channel]
-        if not turns:
+        channel = self._next_channel()
+        if channel is None:
             raise trio.EndOfChannel if self._closed else trio.WouldBlock
+        turns = self._turns[channel]
         self._votes_in_a_row = self._votes_in_a_row + 1 if channel == "votes" else 0
         member = turns.popleft()
         waiting = self._waiting[channel][member]
@@ -227,6 +231,17 @@ class Inbox(trio.abc.ReceiveChannel[Item]):
         """As `close`."""
         self.close()
         await trio.lowlevel.checkpoint()
+
+    def _next_channel(self) -> Channel | None:
+        """Votes first, but after `VOTES_PER_OTHER` of them one frame of another channel; those two take turns."""
+        if self._turns["votes"] and self._votes_in_a_row < VOTES_PER_OTHER:
+            return "votes"
+        for channel in self._patient:
+            if self._turns[channel]:
+                self._patient.remove(channel)
+                self._patient.append(channel)
+                return channel
+        return "votes" if self._turns["votes"] else None
 
     def _of(self, channel: Channel, member: str) -> _Waiting:
         waiting = self._waiting[channel].get(member)

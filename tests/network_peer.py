@@ -2,7 +2,7 @@
 
     python -m tests.network_peer '{"member": "a", "listen": "host:port", "peers": {"b": ["host", 4101]}}'
 
-To every member that comes up it sends a ping on both channels; every ping is answered by a pong.
+To every member that comes up it sends a ping on each channel; every ping is answered by a pong.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ async def main(config: dict[str, Any]) -> None:
                 say("up", member=item.member)
                 network.send(item.member, "votes", b"ping")
                 network.send(item.member, "bulk", b"ping".ljust(BULK, b"."))
+                network.send(item.member, "custody", b"ping".ljust(BULK, b"."))
             else:
                 say("down", member=item.member)
 

@@ -58,7 +58,7 @@ def test_peers_on_two_hosts_exchange_frames_and_survive_a_cut_cable(namespaces: 
     a, b = peers
     try:
         for process, other in ((a, "b"), (b, "a")):
-            for channel in ("votes", "bulk"):
+            for channel in ("votes", "bulk", "custody"):
                 process.wait("pong", member=other, channel=channel)
         assert not any(line.get("address") == "127.0.0.1" for line in a.lines + b.lines)
 

@@ -44,7 +44,7 @@ def pair() -> Iterator[Pair]:
 
 
 def talks(process: PeerProcess, other: str, times: int) -> None:
-    for channel in ("votes", "bulk"):
+    for channel in ("votes", "bulk", "custody"):
         process.wait("pong", times, member=other, channel=channel)
 
 

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from node.framing import HEADER, FrameCaps, FrameError, FrameReader, Kind
-from node.queues import VOTES_PER_BULK, Inbound, Inbox, Item, Outbox, PeerDown, PeerUp
+from node.queues import VOTES_PER_OTHER, Inbound, Inbox, Item, Outbox, PeerDown, PeerUp
 
 CAPS = FrameCaps(piece_bytes=100, frame_bytes=1000)
 
@@ -17,7 +17,7 @@ def outbox(max_frames: int = 4, max_bytes: int = 2000) -> Outbox:
 
 
 def inbox(max_frames: int = 3, votes_bytes: int = 100, bulk_bytes: int = 100) -> Inbox:
-    return Inbox(max_frames=max_frames, votes_bytes=votes_bytes, bulk_bytes=bulk_bytes)
+    return Inbox(max_frames=max_frames, max_bytes={"votes": votes_bytes, "bulk": bulk_bytes, "custody": bulk_bytes})
 
 
 def drain(box: Inbox) -> list[Item]:
@@ -143,13 +143,48 @@ def test_events_come_first_and_a_flapping_link_costs_two_entries() -> None:
 def test_votes_go_before_bulk_but_do_not_starve_it() -> None:
     async def main() -> list[str]:
         box = inbox(max_frames=1000, votes_bytes=10_000)
-        await box.put_bulk("a", b"bulk")
+        await box.put("bulk", "a", b"bulk")
         for _ in range(100):
             box.put_vote("b", b"vote")
         return [item.channel for item in drain(box) if isinstance(item, Inbound)]
 
     order = trio.run(main)
-    assert order.index("bulk") == VOTES_PER_BULK
+    assert order.index("bulk") == VOTES_PER_OTHER
+
+
+def test_bulk_and_custody_take_turns_behind_the_votes_and_members_within_each() -> None:
+    async def main() -> list[tuple[str, str]]:
+        box = inbox(max_frames=1000, votes_bytes=10_000, bulk_bytes=10_000)
+        for _ in range(20):
+            await box.put("custody", "flood", b"custody")
+        await box.put("custody", "b", b"custody")
+        for _ in range(3):
+            await box.put("bulk", "a", b"bulk")
+        box.put_vote("b", b"vote")
+        return [(item.channel, item.member) for item in drain(box) if isinstance(item, Inbound)]
+
+    order = trio.run(main)
+    assert order[:7] == [
+        ("votes", "b"), ("bulk", "a"), ("custody", "flood"), ("bulk", "a"), ("custody", "b"),
+        ("bulk", "a"), ("custody", "flood"),
+    ]  # fmt: skip
+    assert len(order) == 25
+
+
+def test_custody_that_nobody_takes_holds_up_neither_bulk_nor_votes() -> None:
+    async def main() -> list[str]:
+        box = inbox(max_frames=2)
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(box.put, "custody", "a", b"c")
+            await trio.testing.wait_all_tasks_blocked()
+            await box.put("bulk", "a", b"bulk")
+            box.put_vote("a", b"vote")
+            first = [box.receive_nowait() for _ in range(2)]
+            drain(box)
+        return [item.channel for item in first if isinstance(item, Inbound)]
+
+    assert trio.run(main) == ["votes", "bulk"]
 
 
 def test_bulk_waits_for_room_and_only_its_own_member_waits() -> None:
@@ -158,7 +193,7 @@ def test_bulk_waits_for_room_and_only_its_own_member_waits() -> None:
         state: list[str] = []
 
         async def put(member: str, frame: bytes) -> None:
-            await box.put_bulk(member, frame)
+            await box.put("bulk", member, frame)
             state.append(f"{member} {frame.decode()}")
 
         async with trio.open_nursery() as nursery:
@@ -181,8 +216,8 @@ def test_what_a_removed_member_sent_is_dropped_and_its_reader_is_let_go() -> Non
         box = inbox(max_frames=1)
         async with trio.open_nursery() as nursery:
             box.put_vote("a", b"vote")
-            await box.put_bulk("a", b"1")
-            nursery.start_soon(box.put_bulk, "a", b"2")
+            await box.put("bulk", "a", b"1")
+            nursery.start_soon(box.put, "bulk", "a", b"2")
             await trio.testing.wait_all_tasks_blocked()
             box.put_vote("b", b"stays")
             box.forget("a")
