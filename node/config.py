@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from chain.keys import KeyFileError, passphrase_from_environment, passphrase_from_file
 from genesis.strict_json import one_line
@@ -47,6 +47,10 @@ class Keys(Section):
     network: FilePath
     validator: FilePath | None = None
     signer: FilePath | None = None
+    encryption: Annotated[
+        list[FilePath], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)
+    ] = Field(default_factory=list)
+    """What opens documents sealed to this member: one path or a list of them, newest first."""
 
 
 class P2p(Section):
@@ -247,6 +251,7 @@ def _absolute(config: Config, folder: Path) -> Config:
                 network=place(config.keys.network),
                 validator=place(config.keys.validator),
                 signer=place(config.keys.signer),
+                encryption=[place(path) for path in config.keys.encryption],
             ),
             "anchor": config.anchor.model_copy(update={"key": place(config.anchor.key)}),
             "log": config.log.model_copy(update={"file": place(config.log.file)}),
