@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -89,9 +90,11 @@ def _seal(
     template_id: str,
 ) -> dict[str, Any]:
     from chain.codec import encode
+    from chain.sealed import SALT_SIZE, RawDocument
 
     lender = of["lender"]
-    raw = json.dumps({"kind": kind, "lender": lender, "number": number, **fields}, sort_keys=True, indent=2).encode()
+    file = json.dumps({"kind": kind, "lender": lender, "number": number, **fields}, sort_keys=True, indent=2).encode()
+    raw = RawDocument(secrets.token_bytes(SALT_SIZE), file).encode()
     status = session.client.status()
     record = [
         "tally/record",

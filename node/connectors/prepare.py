@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from chain.codec import encode
 from chain.crypto import sha256
+from chain.sealed import SealedBody, seal
 from contracts import record as records
 from contracts.errors import ContractError
 from contracts.record import FieldValue
@@ -16,7 +17,6 @@ from node.connectors.draft import RecordDraft
 from node.connectors.errors import ConnectorError
 from node.connectors.formats import Connector
 from node.connectors.routing import kind_rules
-from node.connectors.sealing import SealedBody, seal
 
 TemplateLookup: TypeAlias = Callable[[str], Mapping[str, Any]]
 """Record kind to the template (a dict of the genesis document) that applies; ConnectorError for an unknown one."""
@@ -24,7 +24,7 @@ TemplateLookup: TypeAlias = Callable[[str], Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a file came from. raw_hash: sha256 of its bytes, 32 bytes; captured_at: ms since 1970, UTC."""
+    """Where a file came from. raw_hash: of chain.sealed.RawDocument, 32 bytes; captured_at: ms since 1970, UTC."""
 
     system: str
     raw_hash: bytes

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from chain.crypto import sha256
+from chain.sealed import RAW_OVERHEAD, seal_file
 from contracts.record import moment
 from node.connectors import (
     Connector,
@@ -30,7 +31,7 @@ from node.connectors.routing import Member
 from node.documents import MAX_DOCUMENT
 from node.intake.outcomes import Entry, FileReport, IntakeError, one_line
 
-MAX_FILE: Final = MAX_DOCUMENT
+MAX_FILE: Final = MAX_DOCUMENT - RAW_OVERHEAD
 """Bytes of one document: what the document store keeps; connectors may take less."""
 
 AHEAD_S: Final = 36 * 3_600
@@ -67,7 +68,8 @@ class Rules:
 
 @dataclass(slots=True, eq=False)
 class Work:
-    """A record on its way. ``raw``: the file it is from, which the document store gets before the record names it."""
+    """A record on its way. ``raw``: the raw document it names (chain/sealed.py), which the member's documents get
+    first: one object for all records that a file puts onto one chain."""
 
     entry: Entry
     prepare: Prepare
@@ -133,16 +135,16 @@ def read(source: Source, rules: Rules, report: FileReport) -> Iterator[Work]:
     try:
         connector, drafts = recognise(data, name, rules.mapping)
         report.format = connector.name
-        maker = _Maker(connector, Provenance(rules.system, report.sha256, captured_at), rules)
+        maker = _Maker(connector, data, captured_at, rules)
         for index, draft in enumerate(drafts):
             try:
-                entry, prepare, prepared = maker.make(report, index, draft)
+                work = maker.make(report, index, draft)
             except ConnectorError as error:
                 what = one_line(f"{draft.kind} {draft.number}: {error.what}: {error.advice}")
                 report.refuse(error.code, what)
                 continue
             report.open += 1
-            yield Work(entry, prepare, prepared, data)
+            yield work
     except ConnectorError as error:
         report.refuse(error.code, f"{error.what}: {error.advice}")
     except MemoryError:
@@ -152,24 +154,34 @@ def read(source: Source, rules: Rules, report: FileReport) -> Iterator[Work]:
 class _Maker:
     """Drafts of one file to records."""
 
-    def __init__(self, connector: Connector, provenance: Provenance, rules: Rules) -> None:
+    def __init__(self, connector: Connector, data: bytes, captured_at: int, rules: Rules) -> None:
         self._connector = connector
-        self._provenance = provenance
+        self._data = data
+        self._captured_at = captured_at
         self._rules = rules
         self._chains: dict[str, str | ConnectorError] = {}
+        self._raw: dict[str, tuple[bytes, Provenance]] = {}
 
-    def make(self, report: FileReport, index: int, draft: RecordDraft) -> tuple[Entry, Prepare, Prepared]:
+    def make(self, report: FileReport, index: int, draft: RecordDraft) -> Work:
         """The record of a draft. Raises ConnectorError where it is none of the acting member's, or breaks a rule."""
         chain = self._chain(draft.kind)
         secret = self._rules.secret(chain)
+        raw, provenance = self._raw_of(chain, secret)
 
         def prepare(corrects: bytes | None) -> Prepared:
-            return to_record(draft, self._template, self._connector, self._provenance, secret, corrects)
+            return to_record(draft, self._template, self._connector, provenance, secret, corrects)
 
         prepared = prepare(None)
         _check_not_ahead(draft.occurred_at)
         entry = Entry(report, index, draft.kind, draft.issuer, draft.number, chain, prepared.id)
-        return entry, prepare, prepared
+        return Work(entry, prepare, prepared, raw)
+
+    def _raw_of(self, chain: str, secret: bytes) -> tuple[bytes, Provenance]:
+        """The file as a chain's member keeps it, salted with that member's secret."""
+        if chain not in self._raw:
+            raw = seal_file(self._data, secret).encode()
+            self._raw[chain] = (raw, Provenance(self._rules.system, sha256(raw), self._captured_at))
+        return self._raw[chain]
 
     def _template(self, _kind: str) -> Mapping[str, Any]:
         return self._rules.template

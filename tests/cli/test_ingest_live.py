@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from node.connectors.sealing import decode_body
+from chain.sealed import decode_body
 from node.intake.reading import sealing_secret
 
 pytestmark = pytest.mark.slow
