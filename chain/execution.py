@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
+from chain import merkle
 from chain.block import CONSORTIUM, Head, Receipt
 from chain.codec import CodecError, decode, encode, encode_key, known_key, load, pack
 from chain.crypto import hash_value, sha256
@@ -45,10 +46,14 @@ class StateReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BlockScope:
-    """What all transactions of a block share. Time in ms; limits are units a transaction may be charged."""
+    """What all transactions of a block share. Time in ms; limits are units a transaction may be charged.
+
+    ``parent_hash``: of the consortium block before; b"" for genesis.
+    """
 
     network_id: bytes
     height: int
+    parent_hash: bytes
     time: int
     chains: tuple[str, ...]
     charge_limit: int
@@ -135,6 +140,11 @@ class TransactionContext:
         return self._scope.time
 
     @property
+    def parent_hash(self) -> bytes:
+        """Consortium block before this one; empty in genesis."""
+        return self._scope.parent_hash
+
+    @property
     def tx_id(self) -> bytes:
         """Transaction id; empty in a hook."""
         return self._tx_id
@@ -213,6 +223,10 @@ class TransactionContext:
     def encode(self, value: Any) -> bytes:
         """Canonical encoding."""
         return encode(value)
+
+    def verify_path(self, root: bytes, leaf: bytes, index: int, count: int, path: list[bytes]) -> bool:
+        """RFC 6962 audit path."""
+        return merkle.verify(root, leaf, index, count, path)
 
     def emit(self, name: str, data: dict[str, Any]) -> None:
         """Add an event to the receipt."""

@@ -8,7 +8,8 @@ A key file is one line of canonical JSON (sorted keys, no spaces, a final newlin
 
 The passphrase is stretched with argon2id (RFC 9106) under the cost stored in the file; the sealed text holds
 purpose and public key beside the seed, so that nobody can turn a signer's key file into a validator's by
-editing the readable part. Purpose separation is DESIGN.md's "Who signs": a key serves one purpose.
+editing the readable part. Purpose separation is DESIGN.md's "Who signs": a key serves one purpose. An encryption key
+never signs: documents are sealed to its X25519 form (node/envelope.py).
 
 `inspect` gives the public half without a passphrase, `load` the signing key. Files are written whole or not at
 all, with mode 0600, and never over an existing key. Prompting is the CLI's business.
@@ -35,7 +36,7 @@ import nacl.utils
 from chain.codec import encode
 from chain.crypto import PUBLIC_KEY_SIZE, SEED_SIZE, SigningKey
 
-PURPOSES: Final = ("network", "validator", "signer", "party")
+PURPOSES: Final = ("network", "validator", "signer", "party", "encryption")
 VERSION: Final = 1
 MAX_FILE_SIZE: Final = 4096
 """Bytes; a key file has about 500."""

@@ -7,7 +7,6 @@ mempool, agreement and the network know nothing of rows, and this file nothing o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from chain import store as rows
@@ -23,16 +22,17 @@ from chain.index import index_rows
 from chain.merkle import EMPTY_ROOT
 from chain.notices import notice_rows
 from chain.state import StateTree
-from chain.store import KeyValue, StoreError
+from chain.store import KeyValue
 from chain.transaction import Transaction
 from chain.transition import GOV_PARAMETERS, GOV_VALIDATORS, REGISTRY_MEMBERS, Parent, Transition
 from chain.validity import Lookup, check_block
+from chain.view import META_GENESIS, LedgerError, Location, PrunedError, Reads, View, needed
 from contracts.catalog import CONTRACTS
 
 META_FORMAT: Final = b"m:format"
 META_NETWORK: Final = b"m:network"
 META_HEAD: Final = b"m:head"
-META_GENESIS: Final = b"m:genesis"
+__all__ = ["META_HEAD", "META_NETWORK", "Ledger", "LedgerError", "Location", "PrunedError", "genesis_state"]
 GENESIS_CHARGE: Final = 100_000_000
 TREE_ENTRIES: Final = 600_000
 """State keys whose tree nodes may all stay in memory (about 130 bytes a key)."""
@@ -40,38 +40,21 @@ FORGET_AFTER: Final = 150_000
 """With more keys than that, changed nodes after which the trees are read afresh from their tops."""
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
-    """Where a transaction stands: consortium height, chain, index in that chain's part of the block."""
-
-    height: int
-    chain: str
-    index: int
-
-
-class LedgerError(RuntimeError):
-    """A ledger that does not fit what is asked of it; one line that says what to do."""
-
-
-class PrunedError(LookupError):
-    """The height asked for is not kept here (or not reached yet); never answered with another one's value."""
-
-
-class Ledger:
-    """One node's committed ledger. Not thread-safe: one loop owns it."""
+class Ledger(Reads):
+    """One node's committed ledger. Not thread-safe: one loop owns it; other threads read its ``view``."""
 
     def __init__(self, store: KeyValue, network_id: bytes, signature_check: SignatureCheck = verify) -> None:
         """Open a ledger. Raises LedgerError if the store is another network's or of another format."""
-        self.store = store
+        self.store: KeyValue = store
         self.network_id = network_id
         self._signature_check = signature_check
         _check_identity(store, network_id)
-        height = int(decode(_need(store, META_HEAD)))
-        self.head = Header.decode(_need(store, rows.by_height(b"h", height)))
+        height = int(decode(needed(store, META_HEAD)))
+        self.head = Header.decode(needed(store, rows.by_height(b"h", height)))
         self._states: dict[str, ChainState] = {}
         self._heads: dict[str, Head] = {}
         self._cached = 0
-        for raw in decode(_need(store, rows.by_height(b"k", height))):
+        for raw in decode(needed(store, rows.by_height(b"k", height))):
             head = Head.decode(raw)
             self._heads[head.chain] = head
         for chain in (*self._heads, CONSORTIUM):
@@ -102,18 +85,7 @@ class Ledger:
         )
         return cls(store, network_id, signature_check)
 
-    @property
-    def document(self) -> dict[str, Any]:
-        """The genesis document."""
-        value: dict[str, Any] = decode(_need(self.store, META_GENESIS))
-        return value
-
     # -- the next block ---------------------------------------------------------------------------------
-
-    @property
-    def height(self) -> int:
-        """Height of the newest committed block; 0 is genesis."""
-        return self.head.height
 
     @property
     def parent(self) -> Parent:
@@ -133,11 +105,6 @@ class Ledger:
     def validators(self) -> ValidatorSet:
         """The validator set that agrees on the next height (R11)."""
         return self._parent.validators
-
-    def certificate(self, height: int) -> Certificate | None:
-        """The certificate held for a height; the canonical one once its child is committed."""
-        raw = self.store.get(rows.by_height(b"c", height))
-        return None if raw is None else Certificate.decode(raw)
 
     def build(
         self,
@@ -204,77 +171,21 @@ class Ledger:
 
     # -- reads ------------------------------------------------------------------------------------------
 
-    def header(self, height: int) -> Header:
-        """The consortium header of a height. Raises PrunedError."""
-        return Header.decode(self._kept(b"h", height))
-
-    def block(self, height: int) -> Block:
-        """The block of a height, from 1. Raises PrunedError."""
-        return Block.decode(self.block_bytes(height))
-
-    def block_bytes(self, height: int) -> bytes:
-        """The canonical bytes of a block, as they were agreed on. Raises PrunedError."""
-        return self._kept(b"b", height)
-
-    def heads(self, height: int) -> list[Head]:
-        """All chain heads after a height, sorted by chain id. Raises PrunedError."""
-        return [Head.decode(raw) for raw in decode(self._kept(b"k", height))]
-
-    def receipts(self, height: int) -> dict[str, list[Receipt]]:
-        """The receipts of a height by chain; the consortium's first is that of the hooks. Raises PrunedError."""
-        stored = decode(self._kept(b"r", height))
-        return {chain: [Receipt.decode(raw) for raw in listed] for chain, listed in stored}
-
-    def receipt(self, place: Location) -> Receipt:
-        """The receipt of the transaction at a place. Raises PrunedError."""
-        offset = 1 if place.chain == CONSORTIUM else 0
-        for chain, listed in decode(self._kept(b"r", place.height)):
-            if chain == place.chain:
-                return Receipt.decode(listed[place.index + offset])
-        raise PrunedError(f"block {place.height} holds no receipts of chain {place.chain}")
-
-    def wire(self, place: Location) -> bytes:
-        """The wire bytes of the transaction at a place. Raises PrunedError."""
-        block = self.block(place.height)
-        groups = {**dict(block.member_txs), CONSORTIUM: block.consortium_txs}
-        return groups[place.chain][place.index]
-
-    def member_block(self, chain: str, height: int) -> MemberBlock:
-        """The header of a business chain's block, from its height 1. Raises PrunedError."""
-        raw = self.store.get(rows.by_height(rows.chain_prefix(b"M", chain), height))
-        if raw is None:
-            raise PrunedError(f"chain {chain} has no block {height} here")
-        return MemberBlock.decode(raw)
-
-    def locate(self, tx_id: bytes) -> Location | None:
-        """Where a transaction stands, or None if it is in no block."""
-        raw = self.store.get(b"t" + tx_id)
-        return None if raw is None else Location(*decode(raw))
-
-    def state(self, chain: str, key: bytes, height: int | None = None) -> Any:
-        """The decoded value at an encoded state key, at the head or at a height. Raises PrunedError."""
-        raw = self.state_bytes(chain, key, height)
-        return None if raw is None else decode(raw)
+    def view(self) -> View:
+        """What is committed now, for other threads and for as long as it is wanted (``View.close``)."""
+        return View(self.store.snapshot(), self.network_id, self.head)
 
     def state_bytes(self, chain: str, key: bytes, height: int | None = None) -> bytes | None:
-        """The encoded value at an encoded state key. Raises PrunedError for a height not reached or kept."""
-        state = self._states.get(chain)
-        if state is None:
-            raise LedgerError(self._no_chain(chain))
+        """As of ``Reads``; at the head from what the chain's state keeps in memory."""
         if height is None or height == self.height:
-            return state.get(key)
-        self._kept(b"h", height)
-        return state.get_at(key, height)
+            return self._past(chain).get(key)
+        return super().state_bytes(chain, key, height)
 
     def tree(self, chain: str, height: int | None = None) -> StateTree:
-        """The state tree of a chain at the head or a height; it proves. Raises PrunedError."""
-        state = self._states.get(chain)
-        if state is None:
-            raise LedgerError(self._no_chain(chain))
+        """As of ``Reads``; at the head the very tree that the next block is made on."""
         if height is None or height == self.height:
-            return state.tree
-        self._kept(b"h", height)
-        return state.tree_at(height)
+            return self._past(chain).tree
+        return super().tree(chain, height)
 
     def simulate(self, transaction: Transaction, time: int) -> Receipt:
         """What a transaction would do on the head, alone; nothing is written. Raises LedgerError."""
@@ -292,24 +203,17 @@ class Ledger:
         )
         return outcome.receipts(transaction.chain)[-1]
 
-    def seen(self, tx_id: bytes) -> bool:
-        """Whether a transaction is in a block already."""
-        return self.store.get(b"t" + tx_id) is not None
-
     def close(self) -> None:
         """Close the store."""
         self.store.close()
 
     # -- inside -----------------------------------------------------------------------------------------
 
-    def _no_chain(self, chain: str) -> str:
-        return f"there is no chain {chain!r}: known are {', '.join((*self.chains, CONSORTIUM))}"
-
-    def _kept(self, prefix: bytes, height: int) -> bytes:
-        raw = None if height < 0 else self.store.get(rows.by_height(prefix, height))
-        if raw is None:
-            raise PrunedError(f"block {height} is not kept here; the head is block {self.height}")
-        return raw
+    def _past(self, chain: str) -> ChainState:
+        state = self._states.get(chain)
+        if state is None:
+            raise LedgerError(self._no_chain(chain))
+        return state
 
     def _certifying(self, height: int) -> ValidatorSet | None:
         """The set that certified a committed height, None for genesis: from the state before that height."""
@@ -396,7 +300,7 @@ def genesis_state(
     network_id = genesis_hash(document)
     chains = tuple(sorted(member["id"] for member in document["members"]))
     heads = {chain: _empty_head(network_id, chain) for chain in chains}
-    scope = BlockScope(network_id, 0, document["time"], chains, GENESIS_CHARGE, GENESIS_CHARGE)
+    scope = BlockScope(network_id, 0, b"", document["time"], chains, GENESIS_CHARGE, GENESIS_CHARGE)
     memory = rows.MemoryStore()
     empty = ChainState(memory, CONSORTIUM)
     overlay = Overlay(empty)
@@ -452,16 +356,6 @@ def _encode_receipts(outcome: Transition) -> bytes:
     return encode(listed)
 
 
-def _need(store: KeyValue, key: bytes) -> bytes:
-    raw = store.get(key)
-    if raw is None:
-        raise StoreError(
-            f"the ledger lacks its row {key[:2].decode(errors='replace')}: it is damaged; move its folder away and"
-            " start again to sync it from the peers, or restore a backup"
-        )
-    return raw
-
-
 def _check_identity(store: KeyValue, network_id: bytes) -> None:
     found = store.get(META_NETWORK)
     if found is None:
@@ -471,5 +365,5 @@ def _check_identity(store: KeyValue, network_id: bytes) -> None:
             f"the ledger is of network {found.hex()[:16]}…, the genesis file of {network_id.hex()[:16]}…:"
             " point `data` and `genesis` in node.toml at the same network"
         )
-    if decode(_need(store, META_FORMAT)) != rows.FORMAT:
+    if decode(needed(store, META_FORMAT)) != rows.FORMAT:
         raise LedgerError(f"the ledger is not of store format {rows.FORMAT}: use the release that wrote it")

@@ -86,6 +86,7 @@ def apply(
     scope = BlockScope(
         network_id=parent.header.network_id,
         height=parent.height,
+        parent_hash=parent.header.digest,
         time=time,
         chains=parent.chains,
         charge_limit=limit,

@@ -170,8 +170,9 @@ def members_of(home: Path) -> list[str]:
 
 
 def who_is_there(home: Path) -> list[str]:
-    """Members and parties with a key in a home."""
-    return members_of(home) + sorted(path.stem for path in (home / PARTIES).glob("*.json"))
+    """Members and parties with a key in a home; a party's encryption key lies beside the one it signs with."""
+    files = sorted((home / PARTIES).glob("*.json"))
+    return members_of(home) + [path.stem for path in files if not path.stem.endswith(".encryption")]
 
 
 def _node_folder(home: Path, acting: str | None) -> Path:

@@ -43,6 +43,10 @@ class Context(Protocol):
         """Block time in ms since 1970-01-01 UTC."""
 
     @property
+    def parent_hash(self) -> bytes:
+        """Hash of the consortium block before this one, 32 bytes; b"" while genesis is written."""
+
+    @property
     def tx_id(self) -> bytes:
         """Transaction id, 32 bytes; b"" in begin_block and genesis."""
 
@@ -88,6 +92,9 @@ class Context(Protocol):
 
     def encode(self, value: Value) -> bytes:
         """Canonical encoding of a value."""
+
+    def verify_path(self, root: bytes, leaf: bytes, index: int, count: int, path: list[bytes]) -> bool:
+        """Whether a leaf is number index, from 0, of count leaves under an RFC 6962 root. The caller charges for it."""
 
     def emit(self, name: str, data: dict[str, Value]) -> None:
         """Add an event to this transaction's receipt."""

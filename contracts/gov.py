@@ -42,6 +42,9 @@ PARAMETER_BOUNDS: Final[dict[str, tuple[int, int]]] = {
     "tx_window_ms": (10_000, 86_400_000),
     "anchor_interval_blocks": (1, 1_000_000),
     "anchor_interval_ms": (1_000, 86_400_000),
+    "custody_copies": (1, 8),  # members that keep a chain's documents where its member names none
+    "custody_challenge_ms": (1_000, 30 * 86_400_000),  # from one round of challenges to the next
+    "custody_answer_ms": (1_000, 86_400_000),
     "credit_period_s": (0, 10 * 366 * 86_400),  # contracts/periods.py; 0 is the calendar month
 }
 

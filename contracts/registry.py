@@ -1,8 +1,8 @@
 """Registry: members and their roles, parties that run no node, and their keys with validity by height.
 
-Three kinds of key, never mixed (DESIGN.md, "Who signs"): network (libp2p peer id), validator (votes), signer
-(transactions, with rights by method). A change made in block h holds from block h + 1, so that every transaction
-of h is judged by one state.
+Four kinds of key, never mixed (DESIGN.md, "Who signs"): network (libp2p peer id), validator (votes), signer
+(transactions, with rights by method), encryption (documents are sealed to its X25519 form; several may be valid at
+once). A change made in block h holds from block h + 1, so that every transaction of h is judged by one state.
 
 State, on the consortium chain:
     ("members",)            -> sorted ids
@@ -12,6 +12,7 @@ State, on the consortium chain:
     ("party", id)           -> {id, name, identifiers, since, onboarded (block ms)}
     ("identifier", text)    -> party id
     ("claim", n), ("claim_count",) -> every identifier in the order it was entered; how many there are
+    ("opened", chain)       -> members without a vote that may follow the chain, sorted, or ["*"]; absent: ["*"]
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ MAX_MEMBERS: Final = 64
 MAX_KEYS: Final = 64  # per owner, past ones included
 MAX_IDENTIFIERS: Final = 32  # per party: what is found under pairs of them is read in each block
 MAX_RIGHTS: Final = 64
-PURPOSES: Final = ("signer", "network", "validator")
+PURPOSES: Final = ("signer", "network", "validator", "encryption")
+EVERYBODY: Final = "*"
+
+_PARTY_PURPOSES: Final = ("signer", "encryption")
 
 # Every encoding of a point of small order that ZIP215 takes for a key: under these, anybody can make a signature.
 WEAK_KEYS: Final = frozenset(
@@ -52,21 +56,21 @@ def genesis(ctx: Context, doc: dict[str, Value]) -> None:
         _write_member(ctx, member, 0)
     for party in doc["parties"]:
         _write_party(ctx, party["id"], party["name"], party.get("identifiers", [party["id"]]))
-        for key in party["keys"]:
-            _write_key(ctx, key, access.PARTY, party["id"], "signer", ["*"], 0)
+        _write_party_keys(ctx, party["id"], party["keys"], party.get("encryption"), 0)
 
 
 def register_party(ctx: Context, args: Args) -> Value:
-    """Onboard a party: {id, name, identifiers: [as they stand in records], keys: [32 B] (optional)}.
+    """Onboard a party: {id, name, identifiers: [as they stand in records]}, optional {keys: [32 B], encryption: 32 B}.
 
     The block time becomes its onboarding time (DOMAIN 2). The member that registers it vouches for its keys.
     """
-    arguments.expect(args, "id", "name", "identifiers", optional=("keys",))
+    arguments.expect(args, "id", "name", "identifiers", optional=("keys", "encryption"))
     actor = access.authorise(ctx, "registry.register_party")
     party = arguments.text(args["id"], "id")
     name = arguments.text(args["name"], "name")
     identifiers = _texts(args["identifiers"], "identifiers")
     keys = [arguments.binary(key, "a key") for key in arguments.sequence(args.get("keys", []), "keys", 0, 8)]
+    encryption = None if args.get("encryption") is None else arguments.binary(args["encryption"], "encryption")
     if ctx.get("party", party) is not None:
         raise ContractError("PARTY_EXISTS", f"party {party!r} is registered already: use registry.add_identifiers")
     if ctx.get("identifier", party) is not None:
@@ -74,8 +78,7 @@ def register_party(ctx: Context, args: Args) -> Value:
     if ctx.get("member", party) is not None:
         raise ContractError("PARTY_EXISTS", f"{party!r} is a member's id: notices to both would meet; choose another")
     _write_party(ctx, party, name, identifiers)
-    for key in keys:
-        _write_key(ctx, key, access.PARTY, party, "signer", ["*"], ctx.height + 1)
+    _write_party_keys(ctx, party, keys, encryption, ctx.height + 1)
     ctx.emit("party_registered", {"id": party, "by": actor.id})
     return {"id": party, "onboarded": ctx.time}
 
@@ -98,10 +101,11 @@ def add_identifiers(ctx: Context, args: Args) -> Value:
 
 
 def add_key(ctx: Context, args: Args) -> Value:
-    """A further key of one's own: {key, purpose: signer|network|validator, rights: [..] (signer only)}.
+    """A further key of one's own: {key, purpose: one of PURPOSES, rights: [..] (signer only)}.
 
     A key cannot grant what it does not hold. A validator key votes once the members have put it into the validator
-    set (gov, kind "validators").
+    set (gov, kind "validators"). A second encryption key, kept offline, opens what was sealed to both when the first
+    is lost; one that is no point of the curve opens nothing, and whoever seals documents passes it over.
     """
     arguments.expect(args, "key", "purpose", optional=("rights",))
     actor = access.authorise(ctx, "registry.add_key")
@@ -163,6 +167,43 @@ def set_threshold(ctx: Context, args: Args) -> Value:
     return {"method": method, "count": count}
 
 
+def open_chain(ctx: Context, args: Args) -> Value:
+    """Say which members without a vote may follow the signer's own chain: {to: ["*"] or member ids}. Gives {to}.
+
+    Those with a vote execute every chain and so see it. A chain nobody has said anything of is open to all members.
+    """
+    arguments.expect(args, "to")
+    actor = access.authorise(ctx, "registry.open_chain")
+    listed = arguments.sequence(args["to"], "to", 0, MAX_MEMBERS)
+    if listed != [EVERYBODY]:
+        for member in listed:
+            access.member(ctx, arguments.member_id(member, "an entry of to"))
+        if listed != sorted(set(listed)):
+            raise ContractError("WRONG_ARGUMENT", "to must be ascending, each member once")
+    ctx.put("opened", actor.id, value=listed)
+    ctx.emit("chain_opened", {"chain": actor.id, "to": listed})
+    return {"to": listed}
+
+
+def encryption_keys(ctx: Context, owner: str, owner_id: str) -> list[bytes]:
+    """The encryption keys of a member or party (owner: access.MEMBER or PARTY) valid in this block, sorted."""
+    found = []
+    for key in ctx.read(access.CONSORTIUM, "registry", "keys", owner, owner_id) or []:
+        entry = ctx.read(access.CONSORTIUM, "registry", "key", key)
+        if entry["purpose"] == "encryption" and access.is_valid_at(entry, ctx.height):
+            found.append(key)
+    return sorted(found)
+
+
+def has_network_key(ctx: Context, member: str) -> bool:
+    """Whether a member's node can be reached: a network key of it is valid in this block."""
+    for key in ctx.read(access.CONSORTIUM, "registry", "keys", access.MEMBER, member) or []:
+        entry = ctx.read(access.CONSORTIUM, "registry", "key", key)
+        if entry["purpose"] == "network" and access.is_valid_at(entry, ctx.height):
+            return True
+    return False
+
+
 def admit_member(ctx: Context, args: Args) -> Value:
     """Enter a member that the consortium has voted in: {document: member as in the genesis document}.
 
@@ -211,8 +252,8 @@ def dismiss_member(ctx: Context, args: Args) -> Value:
 def _write_member(ctx: Context, document: dict[str, Value], start: int) -> None:
     member = document["id"]
     ctx.put("member", member, value={"id": member, "role": document["role"], "since": start, "thresholds": {}})
-    for purpose in ("validator", "network"):
-        if document[purpose] is not None:
+    for purpose in ("validator", "network", "encryption"):
+        if document.get(purpose) is not None:
             _write_key(ctx, document[purpose], access.MEMBER, member, purpose, [], start)
     for signer in document["signers"]:
         _write_key(ctx, signer["key"], access.MEMBER, member, "signer", signer["rights"], start)
@@ -231,6 +272,13 @@ def _write_party(ctx: Context, party: str, name: str, identifiers: list[str]) ->
             "onboarded": ctx.time,
         },
     )
+
+
+def _write_party_keys(ctx: Context, party: str, keys: list[bytes], encryption: bytes | None, start: int) -> None:
+    for key in keys:
+        _write_key(ctx, key, access.PARTY, party, "signer", ["*"], start)
+    if encryption is not None:
+        _write_key(ctx, encryption, access.PARTY, party, "encryption", [], start)
 
 
 def _claim_identifiers(ctx: Context, party: str, identifiers: list[str]) -> None:
@@ -306,13 +354,13 @@ def _validator_rows(ctx: Context) -> list[list[Value]]:
 
 
 def _check_member_document(document: dict[str, Value]) -> None:
-    arguments.expect(document, "id", "role", "validator", "network", "signers")
+    arguments.expect(document, "id", "role", "validator", "network", "signers", optional=("encryption",))
     if arguments.member_id(document["id"], "id") == access.CONSORTIUM:
         raise ContractError("WRONG_ARGUMENT", f"id must not be {access.CONSORTIUM!r}: that chain is everybody's")
     if document["role"] not in access.ROLES:
         raise ContractError("WRONG_ARGUMENT", f"role must be one of {', '.join(access.ROLES)}")
-    for purpose in ("validator", "network"):
-        if document[purpose] is not None:
+    for purpose in ("validator", "network", "encryption"):
+        if document.get(purpose) is not None:
             arguments.binary(document[purpose], purpose)
     for signer in arguments.sequence(document["signers"], "signers", 1, 16):
         arguments.expect(arguments.mapping(signer, "a signer"), "key", "rights")
@@ -321,8 +369,10 @@ def _check_member_document(document: dict[str, Value]) -> None:
 
 
 def _purpose(value: Value, owner: str) -> str:
-    if value not in PURPOSES or (value != "signer" and owner == access.PARTY):
-        raise ContractError("WRONG_ARGUMENT", "purpose must be signer or, for a member, network or validator")
+    if value not in (PURPOSES if owner == access.MEMBER else _PARTY_PURPOSES):
+        raise ContractError(
+            "WRONG_ARGUMENT", "purpose must be signer, encryption or, for a member, network or validator"
+        )
     return str(value)
 
 
@@ -348,6 +398,7 @@ METHODS: Final[dict[str, Method]] = {
     "rotate_key": rotate_key,
     "revoke_key": revoke_key,
     "set_threshold": set_threshold,
+    "open_chain": open_chain,
     "admit_member": admit_member,
     "dismiss_member": dismiss_member,
 }

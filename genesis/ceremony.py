@@ -229,8 +229,11 @@ def summary(genesis: Genesis) -> list[str]:
     for member in doc["members"]:
         vote = f"votes with {member['validator'].hex()}" if member["validator"] else "has no vote"
         rights = "; ".join(f"{row['key'].hex()} may {', '.join(row['rights'])}" for row in member["signers"])
-        lines.append(f"member {member['id']}, {member['role']}: {vote}; signs with {rights or 'no key'}")
-    lines += [f"party {party['id']}: {party['name']}, {len(party['keys'])} keys" for party in doc["parties"]]
+        opens = f"; opens documents with {member['encryption'].hex()}" if member["encryption"] else ""
+        lines.append(f"member {member['id']}, {member['role']}: {vote}; signs with {rights or 'no key'}{opens}")
+    for party in doc["parties"]:
+        opens = f"; opens documents with {party['encryption'].hex()}" if party["encryption"] else ""
+        lines.append(f"party {party['id']}: {party['name']}, {len(party['keys'])} keys{opens}")
     lines += [
         f"template {item['id']} version {item['version']}, judged by model {item['model']}"
         for item in doc["templates"]

@@ -6,9 +6,10 @@ beside them, which is what the real ceremony (`genesis.ceremony`) never does. Th
     DIR/genesis.json                 sealed by every member
     DIR/passphrase                   opens every key below
     DIR/<member>/node.toml           configuration of that member's node
-    DIR/<member>/keys/{network,validator,signer}.json
+    DIR/<member>/keys/{network,validator,signer,encryption}.json
     DIR/<member>/data/               made by the node
-    DIR/parties/<party>.json         keys of parties that run no node
+    DIR/parties/<party>.json         keys of parties that run no node, to sign with
+    DIR/parties/<party>.encryption.json     and to open documents with
 
 The folder appears whole or not at all.
 """
@@ -178,11 +179,12 @@ def _fill(
     made = {member: _make_member(folder / member / "keys", member, role, passphrase) for member, role in roster}
     party_rows = []
     for party in parties:
-        path = folder / "parties" / f"{party.id}.json"
-        public = keys.create(path, passphrase, "party", cost=keys.INTERACTIVE).public
-        party_rows.append(
-            {"id": party.id, "name": party.name, "identifiers": list(party.identifiers), "keys": [public]}
+        public, encryption = (
+            keys.create(folder / "parties" / file, passphrase, purpose, cost=keys.INTERACTIVE).public
+            for file, purpose in ((f"{party.id}.json", "party"), (f"{party.id}.encryption.json", "encryption"))
         )
+        row = {"id": party.id, "name": party.name, "identifiers": list(party.identifiers)}
+        party_rows.append({**row, "keys": [public], "encryption": encryption})
     draft = ceremony.draft(replace(settings, parties=party_rows), [item.half for item in made.values()])
     sealed = ceremony.seal(draft, [ceremony.sign(draft, member, item.key) for member, item in made.items()])
     ceremony.write(folder / GENESIS_FILE, sealed)
@@ -190,7 +192,7 @@ def _fill(
 
 
 def _make_member(folder: Path, member: str, role: str, passphrase: str) -> _Made:
-    purposes = ("network", "signer") if role == "observer" else ("network", "signer", "validator")
+    purposes = ["network", "signer", "encryption", *(["validator"] if role != "observer" else [])]
     made = {purpose: SigningKey.generate() for purpose in purposes}
     for purpose, key in made.items():
         keys.create(folder / f"{purpose}.json", passphrase, purpose, key=key, cost=keys.INTERACTIVE)
@@ -199,6 +201,7 @@ def _make_member(folder: Path, member: str, role: str, passphrase: str) -> _Made
         "role": role,
         "validator": made["validator"].public if "validator" in made else None,
         "network": made["network"].public,
+        "encryption": made["encryption"].public,
         "signers": [{"key": made["signer"].public, "rights": ["*"]}],
     }
     return _Made(half, made.get("validator", made["signer"]))
@@ -224,6 +227,7 @@ def _node_toml(
         'network = "keys/network.json"',
         *(['validator = "keys/validator.json"'] if votes else []),
         'signer = "keys/signer.json"',
+        'encryption = "keys/encryption.json"',
         "",
         "[p2p]",
         f"listen = {_quoted(place.p2p)}",

@@ -51,6 +51,9 @@ DEFAULTS: Final[Mapping[str, int]] = {
     "tx_window_ms": 3_600_000,  # how far ahead valid_until may lie
     "anchor_interval_blocks": 100,
     "anchor_interval_ms": 600_000,  # an anchor is due at whichever comes first
+    "custody_copies": 3,  # members that keep a chain's documents
+    "custody_challenge_ms": 600_000,  # each custodian of each chain is challenged this often
+    "custody_answer_ms": 120_000,  # and has so long to answer
     "credit_period_s": 0,  # length of a credit period; 0 is the calendar month in UTC
 }
 """What a draft's parameters are where it says nothing. All of them stand in the document."""
@@ -91,7 +94,10 @@ def to_json(document: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **document,
         "members": [member_to_json(member) for member in document["members"]],
-        "parties": [{**party, "keys": [key.hex() for key in party["keys"]]} for party in document["parties"]],
+        "parties": [
+            {**party, "keys": [key.hex() for key in party["keys"]], "encryption": _hex(party["encryption"])}
+            for party in document["parties"]
+        ],
     }
 
 
@@ -107,8 +113,7 @@ def member_to_json(member: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON form of one member's entry."""
     return {
         **member,
-        "validator": member["validator"].hex() if member["validator"] else None,
-        "network": member["network"].hex() if member["network"] else None,
+        **{purpose: _hex(member[purpose]) for purpose in ("validator", "network", "encryption")},
         "signers": [{"key": signer["key"].hex(), "rights": signer["rights"]} for signer in member["signers"]],
     }
 
@@ -127,6 +132,10 @@ def ceremony_key(member: Mapping[str, Any]) -> bytes:
     """The key a member signs the document with: its validator key, else its first signer key."""
     key: bytes = member["validator"] or member["signers"][0]["key"]
     return key
+
+
+def _hex(key: bytes | None) -> str | None:
+    return None if key is None else key.hex()
 
 
 def _identifier(text: str) -> str:
@@ -192,6 +201,7 @@ class _Member(_Model):
     role: _Role
     validator: _PublicKey | None
     network: _PublicKey | None
+    encryption: _PublicKey | None = None
     signers: list[_Signer]
 
     @model_validator(mode="after")
@@ -212,6 +222,7 @@ class _Party(_Model):
     name: _Text
     identifiers: Annotated[list[_Text], Field(max_length=MAX_IDENTIFIERS)] = []
     keys: Annotated[list[_PublicKey], Field(min_length=1)]
+    encryption: _PublicKey | None = None
 
 
 class _Document(_Model):
@@ -303,8 +314,8 @@ class _Document(_Model):
     def _keys(self) -> list[bytes]:
         keys: list[bytes | None] = []
         for member in self.members:
-            keys += [member.validator, member.network, *(signer.key for signer in member.signers)]
-        keys += [key for party in self.parties for key in party.keys]
+            keys += [member.validator, member.network, member.encryption, *(row.key for row in member.signers)]
+        keys += [key for party in self.parties for key in (*party.keys, party.encryption)]
         return [key for key in keys if key is not None]
 
     def canonical(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from chain import merkle
 from chain.codec import decode, encode, pack
 from chain.crypto import hash_value, sha256
 from contracts.context import Args, Context, KeyPart, Method, Value
@@ -56,6 +57,7 @@ class MemoryContext:
         self.chain = chain
         self.height = ledger.height
         self.time = ledger.time
+        self.parent_hash = ledger.parent_hash
         self.tx_id = tx_id
         self.signers = tuple(sorted(set(signers)))
         self.records: tuple[tuple[bytes, list[Value]], ...] = tuple(
@@ -104,6 +106,9 @@ class MemoryContext:
     def encode(self, value: Value) -> bytes:
         return encode(value)
 
+    def verify_path(self, root: bytes, leaf: bytes, index: int, count: int, path: list[bytes]) -> bool:
+        return merkle.verify(root, leaf, index, count, path)
+
     def emit(self, name: str, data: dict[str, Value]) -> None:
         encode(data)
         self.events.append((name, data))
@@ -121,6 +126,7 @@ class Ledger:
         self.modules = modules
         self.document = document
         self.height = 0
+        self.parent_hash = b""
         self.time: int = document.get("time", START)
         self.state: dict[str, dict[bytes, bytes]] = {CONSORTIUM: {}}
         for member in document.get("members", []):
@@ -140,6 +146,7 @@ class Ledger:
     def next_block(self, *, time: int | None = None, after_ms: int = 1_000) -> list[tuple[str, dict[str, Value]]]:
         """Start the next consortium block and run every begin_block; gives their events."""
         self.height += 1
+        self.parent_hash = hash_value(["test/block", 1, self.height - 1])
         self.time = self.time + after_ms if time is None else time
         self.sealed = dict(self.state[CONSORTIUM])
         self._written = set()

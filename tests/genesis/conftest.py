@@ -30,6 +30,7 @@ def half(member: str, role: str) -> dict[str, Any]:
         "role": role,
         "validator": None if role == "observer" else key(f"{member} validator").public,
         "network": key(f"{member} network").public,
+        "encryption": None if member == "lender" else key(f"{member} encryption").public,
         "signers": [{"key": key(f"{member} signer").public, "rights": ["*"]}],
     }
 
@@ -40,7 +41,13 @@ class Consortium:
     def __init__(self) -> None:
         self.halves = {member: half(member, role) for member, role in ROLES.items()}
         self.parties: list[dict[str, Any]] = [
-            {"id": "maker", "name": "Maker Ltd", "identifiers": ["GB-COH:1"], "keys": [key("maker").public]}
+            {
+                "id": "maker",
+                "name": "Maker Ltd",
+                "identifiers": ["GB-COH:1"],
+                "keys": [key("maker").public],
+                "encryption": key("maker encryption").public,
+            }
         ]
         self.settings: dict[str, Any] = {
             "name": "Test consortium",

@@ -55,10 +55,19 @@ def test_the_layout_and_the_ports_are_always_the_same(network: dev.DevNetwork) -
     voting = [
         f"{member}/{name}"
         for member in ("erp", "guarantor", "lender", "procurement")
-        for name in ("keys/network.json", "keys/signer.json", "keys/validator.json", "node.toml")
+        for name in (
+            "keys/encryption.json",
+            "keys/network.json",
+            "keys/signer.json",
+            "keys/validator.json",
+            "node.toml",
+        )
     ]
-    watching = [f"auditor/{name}" for name in ("keys/network.json", "keys/signer.json", "node.toml")]
-    shared = ["genesis.json", "parties/buyer.json", "parties/enterprise.json", "passphrase"]
+    watching = [
+        f"auditor/{name}" for name in ("keys/encryption.json", "keys/network.json", "keys/signer.json", "node.toml")
+    ]
+    parties = [f"parties/{party}{end}.json" for party in ("buyer", "enterprise") for end in ("", ".encryption")]
+    shared = ["genesis.json", "passphrase", *parties]
     assert files == sorted(voting + watching + shared)
     assert [(member.id, member.p2p, member.api) for member in network.members][:2] == [
         ("procurement", "127.0.0.1:27100", "127.0.0.1:27101"),
