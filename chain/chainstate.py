@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from chain.codec import load
 from chain.state import NodePath, StateTree
-from chain.store import KeyValue, StoreError, chain_prefix, height_of_inverse, inverse, successor
+from chain.store import KeyValue, Reading, StoreError, chain_prefix, height_of_inverse, inverse, successor
 
 CACHE_BYTES: Final = 6 << 20
 """Newest rows that somebody has read, kept in memory per chain (a LevelDB read costs about 12 µs)."""
@@ -26,14 +26,48 @@ _MISSING: Final = object()
 _STAMP: Final = 8
 
 
-class ChainState:
-    """Implements ``chain.execution.StateReader`` at the head."""
+class PastState:
+    """The committed values and trees of a chain at any height up to the newest one, from rows alone.
 
-    def __init__(self, store: KeyValue, chain: str) -> None:
+    Over a snapshot it may be read in any thread.
+    """
+
+    def __init__(self, store: Reading, chain: str) -> None:
         self._store = store
         self._values = chain_prefix(b"s", chain)
         self._history = chain_prefix(b"v", chain)
         self._nodes = chain_prefix(b"n", chain)
+
+    def get_at(self, key: bytes, height: int) -> bytes | None:
+        """Encoded value after a height."""
+        row = self._store.get(self._values + key)
+        if row is None:
+            return None
+        if int.from_bytes(row[:_STAMP], "big") <= height:
+            return row[_STAMP:] or None
+        prefix = self._history + len(key).to_bytes(4, "big") + key
+        for _, value in self._store.scan(prefix + inverse(height), successor(prefix)):
+            return value or None
+        return None
+
+    def tree_at(self, height: int) -> StateTree:
+        """The state tree after a height; nodes are read as proofs need them."""
+        return StateTree.load(lambda path: self._node_at(path, height))
+
+    def _node_at(self, path: NodePath, height: int) -> bytes | None:
+        prefix = self._nodes + path
+        for key, row in self._store.scan(prefix + inverse(height), successor(prefix)):
+            if len(key) != len(prefix) + 8 or height_of_inverse(key[-8:]) > height:
+                raise StoreError("a state node row is damaged: restore a backup or sync from the peers")
+            return row
+        return None
+
+
+class ChainState(PastState):
+    """Implements ``chain.execution.StateReader`` at the head. One loop owns it."""
+
+    def __init__(self, store: KeyValue, chain: str) -> None:
+        super().__init__(store, chain)
         self._deletions = chain_prefix(b"d", chain)
         self._has_deletions = store.get(self._deletions) is not None
         self._cache: dict[bytes, bytes | None] = {}
@@ -66,22 +100,6 @@ class ChainState:
                 self._shared.clear()
             self._shared[key] = value
         return value
-
-    def get_at(self, key: bytes, height: int) -> bytes | None:
-        """Encoded value after a past height."""
-        row = self._store.get(self._values + key)
-        if row is None:
-            return None
-        if int.from_bytes(row[:_STAMP], "big") <= height:
-            return row[_STAMP:] or None
-        prefix = self._history + len(key).to_bytes(4, "big") + key
-        for _, value in self._store.scan(prefix + inverse(height), successor(prefix)):
-            return value or None
-        return None
-
-    def tree_at(self, height: int) -> StateTree:
-        """The state tree after a past height; nodes are read as proofs need them."""
-        return StateTree.load(lambda path: self._node_at(path, height))
 
     def rows(
         self, height: int, tree: StateTree, writes: Mapping[bytes, bytes | None]
@@ -159,12 +177,4 @@ class ChainState:
         for key, row in self._store.scan(prefix, successor(prefix)):
             if len(key) == len(prefix) + 8:
                 return row
-        return None
-
-    def _node_at(self, path: NodePath, height: int) -> bytes | None:
-        prefix = self._nodes + path
-        for key, row in self._store.scan(prefix + inverse(height), successor(prefix)):
-            if len(key) != len(prefix) + 8 or height_of_inverse(key[-8:]) > height:
-                raise StoreError("a state node row is damaged: restore a backup or sync from the peers")
-            return row
         return None

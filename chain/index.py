@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from chain.block import CONSORTIUM
 from chain.codec import decode, pack
 from chain.execution import Carried
-from chain.store import KeyValue, chain_prefix, successor
+from chain.store import Reading, chain_prefix, successor
 from chain.transition import Transition
 
 SEALING_EVENT: Final = "records_sealed"
@@ -62,7 +62,7 @@ def index_rows(height: int, outcome: Transition) -> Iterator[tuple[bytes, bytes]
                 yield of_enterprise + _framed(enterprise) + _place(Place(height, number)), pack([tx_id, rows])
 
 
-def by_id(store: KeyValue, record_id: bytes) -> list[IndexedRecord]:
+def by_id(store: Reading, record_id: bytes) -> list[IndexedRecord]:
     """The record version with an id, once for each chain that sealed it, in chain order."""
     found = []
     prefix = b"i" + record_id
@@ -72,14 +72,14 @@ def by_id(store: KeyValue, record_id: bytes) -> list[IndexedRecord]:
     return found
 
 
-def issuers(store: KeyValue, chain: str, kind: str, number: str, most: int = 100) -> list[str]:
+def issuers(store: Reading, chain: str, kind: str, number: str, most: int = 100) -> list[str]:
     """Who issued a chain's records of a kind and number, sorted; at most ``most``."""
     prefix = chain_prefix(b"x", chain) + _framed(kind) + _framed(number)
     return [key[len(prefix) :].decode() for key, _ in islice(store.scan(prefix, successor(prefix)), most)]
 
 
 def by_enterprise(
-    store: KeyValue, chain: str, enterprise: str, after: Place, most: int
+    store: Reading, chain: str, enterprise: str, after: Place, most: int
 ) -> list[tuple[Place, list[IndexedRecord]]]:
     """Record versions of an enterprise in sealing order, by transaction: those after a place, at most ``most``."""
     prefix = chain_prefix(b"y", chain) + _framed(enterprise)

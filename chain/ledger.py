@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from chain import store as rows
 from chain import transition
-from chain.block import CONSORTIUM, Block, Head, Header, MemberBlock, Receipt, genesis_member_hash
+from chain.block import CONSORTIUM, Block, Head, Header, Receipt, genesis_member_hash
 from chain.certificate import Certificate, SignatureCheck, ValidatorSet
 from chain.chainstate import ChainState
 from chain.codec import decode, encode, pack

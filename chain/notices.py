@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from chain.block import CONSORTIUM
 from chain.codec import decode, encode
-from chain.store import KeyValue, chain_prefix, successor
+from chain.store import Reading, chain_prefix, successor
 from chain.transition import Transition
 from contracts.notices import TO
 
@@ -68,14 +68,14 @@ def notice_rows(height: int, time: int, outcome: Transition) -> Iterator[tuple[b
                 sequence += 1
 
 
-def notices_of(store: KeyValue, recipient: str, after: Cursor, most: int) -> list[Notice]:
+def notices_of(store: Reading, recipient: str, after: Cursor, most: int) -> list[Notice]:
     """A recipient's notices after a place, oldest first; at most ``most``."""
     prefix = chain_prefix(_PREFIX, recipient)
     start = prefix + _place(after) + b"\x00"  # the first key after that place's
     return [_notice(key, value) for key, value in islice(store.scan(start, successor(prefix)), most)]
 
 
-def newest_of(store: KeyValue, recipient: str, most: int) -> list[Notice]:
+def newest_of(store: Reading, recipient: str, most: int) -> list[Notice]:
     """A recipient's newest notices, newest first; at most ``most``."""
     prefix = chain_prefix(_PREFIX, recipient)
     rows = islice(store.scan(prefix, successor(prefix), reverse=True), most)

@@ -1,4 +1,4 @@
-"""Making proofs from a ledger: of a record, of a transaction with its outcome, of a state value or its absence.
+"""Making proofs from a ledger or a view: of a record, a transaction with its outcome, a state value or its absence.
 
 The other half, checking, is ``chain/verification.py`` and shares nothing with this file but the formats.
 """
@@ -13,17 +13,17 @@ from chain.codec import encode
 from chain.crypto import sha256
 from chain.identity import genesis_statement
 from chain.index import by_id
-from chain.ledger import Ledger, LedgerError
 from chain.transaction import Transaction, parse
 from chain.transition import GOV_VALIDATORS, validators_at
 from chain.verification import PROOF_FORMAT
+from chain.view import LedgerError, Reads
 
 
 class ProofUnavailableError(LookupError):
     """What is asked for is not on the ledger; one line."""
 
 
-def prove_state(ledger: Ledger, chain: str, key: bytes, height: int | None = None) -> bytes:
+def prove_state(ledger: Reads, chain: str, key: bytes, height: int | None = None) -> bytes:
     """A proof of the value (or absence) of an encoded state key after a height (default: the head)."""
     at = ledger.height if height is None else height
     if at < 1:
@@ -40,13 +40,13 @@ def prove_state(ledger: Ledger, chain: str, key: bytes, height: int | None = Non
     return _bundle(ledger, at, claim)
 
 
-def prove_transaction(ledger: Ledger, tx_id: bytes) -> bytes:
+def prove_transaction(ledger: Reads, tx_id: bytes) -> bytes:
     """A proof that a transaction was ordered, where, and with what outcome."""
     height, claim, _ = _transaction_claim(ledger, tx_id)
     return _bundle(ledger, height, {"kind": "transaction", **claim})
 
 
-def prove_record(ledger: Ledger, tx_id: bytes, record_id: bytes) -> bytes:
+def prove_record(ledger: Reads, tx_id: bytes, record_id: bytes) -> bytes:
     """A proof of one record of a sealed batch, with the transaction that carried it."""
     height, claim, transaction = _transaction_claim(ledger, tx_id)
     ids = [sha256(record) for record in transaction.records]
@@ -58,7 +58,7 @@ def prove_record(ledger: Ledger, tx_id: bytes, record_id: bytes) -> bytes:
     return _bundle(ledger, height, {"kind": "record", **claim})
 
 
-def prove_record_by_id(ledger: Ledger, record_id: bytes) -> bytes:
+def prove_record_by_id(ledger: Reads, record_id: bytes) -> bytes:
     """As ``prove_record``, the transaction looked up."""
     places = by_id(ledger.store, record_id)
     if not places:
@@ -72,7 +72,7 @@ def transactions_of(block: Block) -> list[Transaction]:
     return [parse(wire) for wire in (*wires, *block.consortium_txs)]
 
 
-def _transaction_claim(ledger: Ledger, tx_id: bytes) -> tuple[int, dict[str, Any], Transaction]:
+def _transaction_claim(ledger: Reads, tx_id: bytes) -> tuple[int, dict[str, Any], Transaction]:
     place = ledger.locate(tx_id)
     if place is None:
         raise ProofUnavailableError(f"transaction {tx_id.hex()} is in no block: check the id with `tally tx show`")
@@ -106,7 +106,7 @@ def _head_path(heads: list[Head], header: Header, chain: str) -> list[Any]:
     return [leaves[index], index, merkle.prove(leaves, index)]
 
 
-def _bundle(ledger: Ledger, height: int, claim: dict[str, Any]) -> bytes:
+def _bundle(ledger: Reads, height: int, claim: dict[str, Any]) -> bytes:
     certificate = ledger.certificate(height)
     if certificate is None:
         raise ProofUnavailableError(f"the certificate of block {height} is not kept here")
@@ -122,7 +122,7 @@ def _bundle(ledger: Ledger, height: int, claim: dict[str, Any]) -> bytes:
     )
 
 
-def _epochs(ledger: Ledger, height: int) -> list[Any]:
+def _epochs(ledger: Reads, height: int) -> list[Any]:
     """The headers that handed over to another validator set before ``height``, each with its certificate."""
     changes: list[Any] = []
     target = ledger.header(height).epoch
@@ -139,7 +139,7 @@ def _epochs(ledger: Ledger, height: int) -> list[Any]:
     return changes
 
 
-def _last_of_epoch(ledger: Ledger, epoch: int, low: int, high: int) -> int:
+def _last_of_epoch(ledger: Reads, epoch: int, low: int, high: int) -> int:
     """The newest height whose header has this epoch: epochs only grow, so bisect."""
     while low < high:
         middle = (low + high + 1) // 2

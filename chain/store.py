@@ -29,9 +29,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 Rows: TypeAlias = "Iterable[tuple[bytes, bytes | None]]"
 """Writes in order: key and value, or None to delete."""
@@ -44,17 +45,35 @@ class StoreError(RuntimeError):
     """The store cannot be opened, read or written; one line that says what to do."""
 
 
-class KeyValue(Protocol):
-    """An ordered map with atomic, durable batches."""
+class SnapshotClosedError(StoreError):
+    """A snapshot was read after it was let go: take the newest one and read again."""
+
+
+class Reading(Protocol):
+    """The half of a store that reads."""
 
     def get(self, key: bytes) -> bytes | None:
         """The value at a key."""
 
+    def scan(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Rows with start ≤ key < stop, ascending, or descending with ``reverse``."""
+
+
+class Snapshot(Reading, Protocol):
+    """A store as it was at one moment, for any thread, whatever is written meanwhile."""
+
+    def close(self) -> None:
+        """Let it go; every later read raises SnapshotClosedError. May be called twice."""
+
+
+class KeyValue(Reading, Protocol):
+    """An ordered map with atomic, durable batches."""
+
     def write(self, rows: Rows) -> None:
         """Write all rows or none, durable when it returns. Raises StoreError; the process must then end."""
 
-    def scan(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        """Rows with start ≤ key < stop, ascending, or descending with ``reverse``."""
+    def snapshot(self) -> Snapshot:
+        """The rows as they are now; let it go soon, for the store keeps what is overwritten as long."""
 
     def close(self) -> None:
         """Release the files."""
@@ -118,32 +137,84 @@ class LevelStore:
             raise StoreError(self._failure) from None
 
     def scan(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        """Rows with start ≤ key < stop, checksums verified. Raises StoreError when a table is damaged.
+        """Rows with start ≤ key < stop, checksums verified. Raises StoreError when a table is damaged."""
+        return _rows(self._db.raw_iterator, self._folder, self._error, start, stop, reverse)
 
-        Through the raw iterator: plyvel's plain one ends as if there were no more rows where a table's last
-        block is damaged, the raw one raises after each step.
-        """
-        try:
-            with self._db.raw_iterator(verify_checksums=True) as rows:
-                rows.seek(stop if reverse else start)
-                if reverse:
-                    if rows.valid():
-                        rows.prev()
-                    else:
-                        rows.seek_to_last()
-                move = rows.prev if reverse else rows.next
-                while rows.valid():
-                    key: bytes = rows.key()
-                    if key < start if reverse else key >= stop:
-                        return
-                    yield key, rows.value()
-                    move()
-        except self._error as error:
-            raise StoreError(_damaged(self._folder, _reason(error))) from None
+    def snapshot(self) -> LevelSnapshot:
+        """The rows as they are now, for any thread. Costs microseconds and, until closed, what is overwritten."""
+        return LevelSnapshot(self._db, self._folder, self._error)
 
     def close(self) -> None:
         """Release the folder's lock."""
         self._db.close()
+
+
+class LevelSnapshot:
+    """LevelDB at one moment. The lock keeps a read in one thread and the letting go in another apart: LevelDB itself
+    would read freed memory."""
+
+    def __init__(self, database: Any, folder: Path, error: type[Exception]) -> None:
+        self._snapshot = database.snapshot()
+        self._folder = folder
+        self._error = error
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value at a key, its checksum verified. Raises StoreError, SnapshotClosedError."""
+        with self._lock:
+            self._check_open()
+            try:
+                value: bytes | None = self._snapshot.get(key, verify_checksums=True)
+            except self._error as error:
+                raise StoreError(_damaged(self._folder, _reason(error))) from None
+        return value
+
+    def scan(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """As of a store. An iterator that was made stands on its own, so only the making needs the lock."""
+        return _rows(self._iterator, self._folder, self._error, start, stop, reverse)
+
+    def close(self) -> None:
+        """Let it go."""
+        with self._lock:
+            self._closed = True
+            self._snapshot.close()
+
+    def _iterator(self, **options: bool) -> Any:
+        with self._lock:
+            self._check_open()
+            return self._snapshot.raw_iterator(**options)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SnapshotClosedError("this view of the ledger is too old and was let go: read again")
+
+
+def _rows(
+    iterator: Callable[..., Any], folder: Path, error: type[Exception], start: bytes, stop: bytes, reverse: bool
+) -> Iterator[tuple[bytes, bytes]]:
+    """Rows with start ≤ key < stop, checksums verified. Raises StoreError when a table is damaged.
+
+    Through the raw iterator: plyvel's plain one ends as if there were no more rows where a table's last
+    block is damaged, the raw one raises after each step.
+    """
+    try:
+        with iterator(verify_checksums=True) as rows:
+            rows.seek(stop if reverse else start)
+            if reverse:
+                if rows.valid():
+                    rows.prev()
+                else:
+                    rows.seek_to_last()
+            move = rows.prev if reverse else rows.next
+            while rows.valid():
+                key: bytes = rows.key()
+                if key < start if reverse else key >= stop:
+                    return
+                yield key, rows.value()
+                move()
+    except error as damage:
+        raise StoreError(_damaged(folder, _reason(damage))) from None
 
 
 class MemoryStore:
@@ -170,8 +241,40 @@ class MemoryStore:
         for key in reversed(keys) if reverse else keys:
             yield key, self._rows[key]
 
+    def snapshot(self) -> MemorySnapshot:
+        """A copy of the rows as they are now."""
+        return MemorySnapshot(dict(self._rows))
+
     def close(self) -> None:
         """Nothing to release."""
+
+
+class MemorySnapshot(MemoryStore):
+    """A memory store at one moment."""
+
+    def __init__(self, rows: dict[bytes, bytes]) -> None:
+        super().__init__()
+        self._rows = rows
+        self._closed = False
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value at a key. Raises SnapshotClosedError."""
+        self._check_open()
+        return super().get(key)
+
+    def scan(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Rows with start ≤ key < stop. Raises SnapshotClosedError."""
+        self._check_open()
+        yield from super().scan(start, stop, reverse=reverse)
+
+    def close(self) -> None:
+        """Let it go."""
+        self._closed = True
+        self._rows = {}
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SnapshotClosedError("this view of the ledger is too old and was let go: read again")
 
 
 def by_height(prefix: bytes, height: int) -> bytes:
