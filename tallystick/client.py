@@ -269,6 +269,10 @@ class Client:
         """A raw document by its SHA-256."""
         return self._request("GET", f"/v1/documents/{digest.hex()}").content
 
+    def body(self, sealed_root: bytes) -> bytes:
+        """The sealed body of a record by its sealed root (chain/sealed.py), where the node may read it."""
+        return self._request("GET", f"/v1/bodies/{sealed_root.hex()}").content
+
     def genesis(self) -> dict[str, Any]:
         """The genesis document, bytes as hex."""
         return self._object("GET", "/v1/genesis")
