@@ -74,16 +74,36 @@ def open_path(path: Path) -> tuple[list[Item], list[AnchorItem]]:
     return _open_file(path)
 
 
-def check(item: Item, network_id: bytes) -> Verdict:
-    """What one proof proves. Raises CliError, one line that names the proof and what fails."""
+def check(item: Item, network_id: bytes, file: bytes | None = None) -> Verdict:
+    """What one proof or disclosure proves; ``file``: what is said to be a disclosed record's raw file. Raises
+    CliError, one line that names the proof and what fails."""
     from chain.verification import VerificationError, verify_proof
 
     try:
+        if disclosed(item):
+            from chain.disclosure import verify_disclosure
+
+            return verify_disclosure(item.data, lambda proof: verify_proof(proof, network_id), file)
         return verify_proof(item.data, network_id)
     except VerificationError as error:
         if "another consortium than the given genesis hash" in str(error):
             raise _unproved(f"{item.name}: {ANOTHER}", "ANOTHER_CONSORTIUM") from None
         raise _unproved(f"{item.name}: {error}") from None
+
+
+def disclosed(item: Item) -> bool:
+    """Whether an item is a disclosure, by what it says of itself. Raises CliError for a sealed one."""
+    from chain.codec import CodecError, decode
+
+    try:
+        value = decode(item.data, max_size=MAX_BUNDLE)
+    except CodecError:
+        return False
+    form = value.get("format") if isinstance(value, Mapping) else None
+    if form == ["tally/sealed_disclosure", 1]:
+        said = f"{item.name} is sealed: open it with `tally record open FILE --key ENCRYPTION_KEY`"
+        raise CliError(said, code="SEALED_DISCLOSURE", exit_code=UNVERIFIED)
+    return bool(form == ["tally/disclosure", 1])
 
 
 def check_anchor(tie: AnchorItem, items: list[Item], network_id: bytes, known: Trust) -> dict[str, Any]:

@@ -83,9 +83,14 @@ def content(record: list[Any]) -> list[str]:
             ("corrects", record[CORRECTS]),
         ]
     )
-    open_fields = {name: value for name, value in record[FIELDS].items() if isinstance(value, str)}
-    lines += facts((f"  {name}", value) for name, value in open_fields.items())
-    for name, value in record[FIELDS].items():
+    return lines + fields(record[FIELDS])
+
+
+def fields(values: Mapping[str, Any]) -> list[str]:
+    """Fields by name, texts first, then those that are lines."""
+    texts = {name: value for name, value in values.items() if isinstance(value, str)}
+    lines = facts((f"  {name}", value) for name, value in texts.items())
+    for name, value in values.items():
         if not isinstance(value, str):
             lines += [f"  {name}:", *(f"    {row}" for row in table(LINE_HEADERS, value))]
     return lines

@@ -9,7 +9,8 @@ import click
 
 from cli import bundle, credit_words, records, trust
 from cli.command import EXISTING_FILE, Settings, TallyCommand
-from cli.output import facts, moment, plain, show
+from cli.errors import CliError
+from cli.output import facts, moment, plain, read_file, show
 
 if TYPE_CHECKING:
     from chain.verification import Verdict
@@ -25,21 +26,25 @@ the hash comes from the consortium over another channel, never from the file"""
 @click.option(
     "--trust", "trust_file", type=EXISTING_FILE, help="JSON file: public block hashes and senders you trust"
 )
+@click.option("--file", type=EXISTING_FILE, help="with a disclosure: what is said to be the record's raw file")
 @click.pass_obj
-def command(settings: Settings, path: Path, genesis_hash: str, trust_file: Path | None) -> None:
-    """Check a proof, or a bundle (file or folder) of proofs, and say in plain words what it proves.
+def command(settings: Settings, path: Path, genesis_hash: str, trust_file: Path | None, file: Path | None) -> None:
+    """Check a proof, a disclosure, or a bundle (file or folder) of them, and say in plain words what it proves.
 
     Exit code 6 and one line when it does not prove it, or is from another consortium.
     """
-    verify(settings, path, genesis_hash, trust_file)
+    verify(settings, path, genesis_hash, trust_file, file)
 
 
-def verify(settings: Settings, path: Path, genesis_hash: str, trust_file: Path | None) -> None:
+def verify(
+    settings: Settings, path: Path, genesis_hash: str, trust_file: Path | None, file: Path | None = None
+) -> None:
     """The command's work, shared with `tally audit verify`."""
     network_id = trust.genesis_hash(genesis_hash)
     known = trust.load(trust_file)
     items, ties = bundle.open_path(path)
-    verdicts = [bundle.check(item, network_id) for item in items]
+    raw = None if file is None else _raw_file(file, items)
+    verdicts = [bundle.check(item, network_id, raw) for item in items]
     checked = ties if trust_file is not None else []
     if checked:
         trust.require_anchor_extra()
@@ -68,12 +73,30 @@ def words(verdict: Verdict) -> list[str]:
     """What is proved, for a clerk."""
     when = f"block {verdict.height}, {moment(verdict.time)}"
     subject = verdict.subject
+    if verdict.kind == "disclosure":
+        said = f"This record stood on the chain of {verdict.chain} in {when}:"
+        return [said, *records.content(plain(subject["record"])), *opened(subject)]
     if verdict.kind == "record":
         said = f"This record stood on the chain of {verdict.chain} in {when}:"
         return [said, *records.content(plain(subject["record"]))]
     if verdict.kind == "transaction":
         return _transaction(verdict.chain, when, subject)
     return _state(verdict.chain, when, subject["key"], subject["value"])
+
+
+def opened(subject: dict[str, Any]) -> list[str]:
+    """What a disclosure opened of a record, in words."""
+    lines = [
+        f"These fields were sealed in it and are opened here ({', '.join(subject['sealed_fields'])} are sealed):"
+    ]
+    lines = [*lines, *records.fields(subject["opened"])] if subject["opened"] else []
+    return [*lines, *(["The file given is the one the record was read from."] if subject["file"] else [])]
+
+
+def _raw_file(path: Path, items: list[bundle.Item]) -> bytes:
+    if len(items) != 1 or not bundle.disclosed(items[0]):
+        raise CliError("--file is held against one disclosure: give one that `tally record disclose --raw` made")
+    return read_file(path, bundle.MAX_BUNDLE)
 
 
 def _transaction(chain: str, when: str, subject: dict[str, Any]) -> list[str]:
