@@ -45,6 +45,7 @@ MAX_OBJECTS: Final = 512
 MAX_KEY_LIST: Final = 4 * 1024 * 1024
 """Bytes of a key list that are read at all."""
 
+_PIECE: Final = 2047
 _NONCE: Final = bytes(sodium.crypto_secretbox_NONCEBYTES)
 
 
@@ -66,13 +67,13 @@ def object_key(deposit_key: bytes, name: bytes) -> bytes:
 
 def make_copy(key: bytes, holder: str, data: bytes) -> bytes:
     """The copy of a document that one holder keeps; ``key``: the object's O. len(data) + OVERHEAD bytes."""
-    return sodium.crypto_secretbox(data, _NONCE, _copy_key(key, holder))
+    return sodium.crypto_secretbox_easy(data, _NONCE, _copy_key(key, holder))
 
 
 def open_copy(key: bytes, holder: str, copy: bytes) -> bytes:
     """The document inside a holder's copy; ``key``: the object's O. Raises EnvelopeError DAMAGED_COPY."""
     try:
-        return sodium.crypto_secretbox_open(copy, _NONCE, _copy_key(key, holder))
+        return sodium.crypto_secretbox_open_easy(copy, _NONCE, _copy_key(key, holder))
     except (CryptoError, ValueError):
         raise EnvelopeError(
             "DAMAGED_COPY", f"this is no copy of {holder} under this key: take another holder's"
@@ -81,7 +82,61 @@ def open_copy(key: bytes, holder: str, copy: bytes) -> bytes:
 
 def copy_root(copy: bytes) -> bytes:
     """The root over a copy's chunks. 32 bytes."""
-    return merkle.root(chunks(copy))
+    hasher = RootHasher()
+    hasher.update(copy)
+    return hasher.root()
+
+
+class RootHasher:
+    """The root over a copy's chunks while its bytes come in; keeps one chunk and one hash a level."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._subtrees: list[tuple[int, bytes]] = []
+        """Complete subtrees from the left: (height, hash), heights falling."""
+
+    def update(self, data: bytes) -> None:
+        """The next bytes."""
+        start = 0
+        if self._rest:
+            start = min(CHUNK - len(self._rest), len(data))
+            self._rest += data[:start]
+            if len(self._rest) < CHUNK:
+                return
+            self._add(_leaf_hash(self._rest, 0, CHUNK))
+            self._rest = b""
+        whole = start + (len(data) - start) // CHUNK * CHUNK
+        for at in range(start, whole, CHUNK):
+            self._add(_leaf_hash(data, at, at + CHUNK))
+        self._rest = data[whole:]
+
+    def root(self) -> bytes:
+        """The root over what came so far."""
+        subtrees = [node for _, node in self._subtrees]
+        if self._rest:
+            subtrees.append(_leaf_hash(self._rest, 0, len(self._rest)))
+        if not subtrees:
+            return merkle.EMPTY_ROOT
+        found = subtrees.pop()
+        while subtrees:
+            found = sha256(b"\x01" + subtrees.pop() + found).digest()
+        return found
+
+    def _add(self, node: bytes) -> None:
+        subtrees, height = self._subtrees, 0
+        while subtrees and subtrees[-1][0] == height:
+            node = sha256(b"\x01" + subtrees.pop()[1] + node).digest()
+            height += 1
+        subtrees.append((height, node))
+
+
+def _leaf_hash(data: bytes, start: int, stop: int) -> bytes:
+    """merkle.leaf_hash of data[start:stop], fed in pieces under the 2048 bytes from which hashlib lets go of the
+    interpreter lock: to win it back from a busy loop can cost 5 ms a chunk (9 ms instead of 0.14 ms for 100 kB)."""
+    hasher = sha256(b"\x00")
+    for at in range(start, stop, _PIECE):
+        hasher.update(data[at : min(at + _PIECE, stop)])
+    return hasher.digest()
 
 
 def chunks(copy: bytes) -> list[bytes]:
