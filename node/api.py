@@ -1,5 +1,8 @@
 """The HTTP API of a node, version 1: submit, wait, read, prove. Thin: every answer is the ledger's or the pool's.
 
+It runs in a thread and loop of its own (node/service.py). Handlers read through ``peer.view``, taken once an answer;
+what the node's own loop owns they ask for with ``await peer.in_loop(function, …)``.
+
 Bodies and answers are JSON, bytes as lower-case hex, except where canonical bytes are asked for or given
 (``application/octet-stream``): transactions, proofs and documents. An error is
 ``{"error": {"code": UPPER_SNAKE, "message": one line}}``. The API has no login of its own: keep it on loopback or
@@ -22,10 +25,10 @@ from chain import proof as proofs
 from chain.block import CONSORTIUM
 from chain.codec import encode
 from chain.crypto import HASH_SIZE
-from chain.ledger import LedgerError, PrunedError
 from chain.state import StateError
-from chain.store import StoreError
+from chain.store import SnapshotClosedError, StoreError
 from chain.transaction import TransactionError, check_signatures, parse
+from chain.view import LedgerError, PrunedError
 from node.api_body import read_body, read_list
 from node.api_errors import ApiError
 from node.documents import DocumentError
@@ -43,6 +46,7 @@ from node.views import (
     record_key,
     record_places,
     records_of,
+    status_view,
     transaction_state,
 )
 
@@ -52,7 +56,6 @@ if TYPE_CHECKING:
 
 MAX_WAIT_S: Final = 30.0
 MAX_SUBMIT: Final = 2000
-ADMIT_AT_ONCE: Final = 16
 MAX_ITEMS: Final = 2000
 """Keys looked up, or documents stored, in one request."""
 BATCHES_A_PAGE: Final = 64
@@ -119,6 +122,10 @@ def _add_errors(app: FastAPI) -> None:
             error.status_code, code, f"{request.method} {request.url.path[:80]}: {error.detail}; see /openapi.json"
         )
 
+    @app.exception_handler(SnapshotClosedError)
+    async def _too_slow(_request: Request, error: SnapshotClosedError) -> JSONResponse:
+        return answer(503, "VIEW_GONE", str(error))
+
     @app.exception_handler(StoreError)
     @app.exception_handler(StateError)
     async def _damaged(_request: Request, error: Exception) -> JSONResponse:
@@ -133,32 +140,12 @@ def _add_status(app: FastAPI, peer: Peer) -> None:
     @app.get("/v1/status")
     async def status() -> dict[str, Any]:
         """Where this node stands. Time in ms."""
-        ledger, stats = peer.ledger, peer.network.stats()
-        validators = ledger.validators()
-        return {
-            "network_id": ledger.network_id.hex(),
-            "member": peer.member,
-            "height": ledger.height,
-            "head": ledger.head.digest.hex(),
-            "time": ledger.head.time,
-            "clock": wall_clock(),
-            "epoch": validators.epoch,
-            "validators": list(validators.ids),
-            "validator": peer.member in validators.keys,
-            "voted_height": peer.driver.voted_height,
-            "connected": sorted(peer.network.connected()),
-            "pending": len(peer.mempool),
-            "denied_strangers": stats.denied,
-            "malformed": peer.malformed,
-            "evidence": peer.driver.evidence,
-            "intake": peer.intake.status(),
-            "parameters": dict(ledger.parameters),
-        }
+        return await peer.in_loop(status_view, peer)
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> str:
         """Prometheus text."""
-        return metrics_text(peer)
+        return await peer.in_loop(metrics_text, peer)
 
 
 def _add_transactions(app: FastAPI, peer: Peer) -> None:
@@ -166,22 +153,21 @@ def _add_transactions(app: FastAPI, peer: Peer) -> None:
     async def submit(request: Request) -> list[dict[str, str]]:
         """Submit canonical ``[wire bytes, …]``. Answers one admission each, in order."""
         wires = await read_list(request, peer.config.api.max_request_bytes, MAX_SUBMIT)
-        answers = []
-        for count, wire in enumerate(wires, 1):
-            done = peer.submit(wire)
-            answers.append({"id": done.tx_id.hex(), "state": done.state, "code": done.code, "message": done.message})
-            if count % ADMIT_AT_ONCE == 0:
-                await trio.lowlevel.checkpoint()
-        return answers
+        answers = await peer.in_loop(peer.submit_many, wires)
+        return [
+            {"id": done.tx_id.hex(), "state": done.state, "code": done.code, "message": done.message}
+            for done in answers
+        ]
 
     @app.get("/v1/transactions/{tx_id}")
     async def transaction(tx_id: str, wait: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 0.0) -> dict[str, Any]:
         """The state of a transaction: unknown, pending or committed (with its receipt). Waits up to ``wait`` s."""
         wanted = _hash(tx_id)
         with trio.move_on_after(wait):
-            while peer.ledger.locate(wanted) is None:
-                await peer.driver.committed.wait()
-        return transaction_state(peer, wanted)
+            view = peer.view
+            while view.locate(wanted) is None:
+                view = await peer.view_above(view.height)
+        return await transaction_state(peer, wanted)
 
     @app.post("/v1/simulate")
     async def simulate(request: Request) -> dict[str, Any]:
@@ -191,47 +177,48 @@ def _add_transactions(app: FastAPI, peer: Peer) -> None:
             check_signatures(parsed)
         except TransactionError as error:
             raise ApiError(400, error.code, str(error)) from None
-        if parsed.chain != CONSORTIUM and parsed.chain not in peer.ledger.chains:
+        if parsed.chain != CONSORTIUM and parsed.chain not in peer.view.chains:
             raise ApiError(400, "UNKNOWN_CHAIN", f"there is no chain {parsed.chain!r}")
-        return receipt_view(peer.ledger.simulate(parsed, wall_clock()))
+        return receipt_view(await peer.in_loop(peer.ledger.simulate, parsed, wall_clock()))
 
     @app.get("/v1/feed")
     async def feed(after: Height, wait: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 0.0) -> list[dict[str, Any]]:
         """The committed blocks above a height (at most 16), with their transaction ids. Waits for one."""
         with trio.move_on_after(wait):
-            while peer.ledger.height <= after:
-                await peer.driver.committed.wait()
-        last = min(peer.ledger.height, after + 16)
-        return [feed_view(peer, height) for height in range(after + 1, last + 1)]
+            await peer.view_above(after)
+        view, recent = peer.view, peer.driver.recent
+        last = min(view.height, after + 16)
+        return [feed_view(view, recent, height) for height in range(after + 1, last + 1)]
 
 
 def _add_ledger(app: FastAPI, peer: Peer) -> None:
-    ledger = peer.ledger
-
     @app.get("/v1/blocks/{height}")
     async def block(height: Height) -> dict[str, Any]:
         """A consortium block: header, certificate, member blocks, transactions with outcomes."""
-        return block_view(ledger, height)
+        return block_view(peer.view, height)
 
     @app.get("/v1/chains")
     async def chains() -> list[dict[str, Any]]:
         """The head of each business chain."""
+        view = peer.view
         return [
             {"chain": head.chain, "height": head.height, "hash": head.hash.hex(), "state_root": head.state_root.hex()}
-            for head in ledger.heads(ledger.height)
+            for head in view.heads(view.height)
         ]
 
     @app.get("/v1/members")
     async def members() -> list[Any]:
         """The registered members."""
-        ids = ledger.state(CONSORTIUM, record_key("registry", "members")) or []
-        return [hexed(ledger.state(CONSORTIUM, record_key("registry", "member", member))) for member in ids]
+        view = peer.view
+        ids = view.state(CONSORTIUM, record_key("registry", "members")) or []
+        return [hexed(view.state(CONSORTIUM, record_key("registry", "member", member))) for member in ids]
 
     @app.get("/v1/state/{chain}")
     async def state(chain: str, key: str, at: Height | None = None) -> dict[str, Any]:
         """The value at an encoded state key (hex), at the head or a height."""
-        height = ledger.height if at is None else at
-        value = ledger.state_bytes(chain, _hex(key), height)
+        view = peer.view
+        height = view.height if at is None else at
+        value = view.state_bytes(chain, _hex(key), height)
         return {"chain": chain, "height": height, "value": None if value is None else value.hex()}
 
     @app.post("/v1/state/{chain}")
@@ -239,10 +226,11 @@ def _add_ledger(app: FastAPI, peer: Peer) -> None:
         """The values at many encoded state keys (canonical ``[key, …]``), at the head: canonical ``[value | nil, …]``
         for as many of the keys, in order, as fit into one answer."""
         keys = await read_list(request, peer.config.api.max_request_bytes, MAX_ITEMS)
+        view = peer.view
         values: list[bytes | None] = []
         size = 0
         for key in keys:
-            value = ledger.state_bytes(chain, key)
+            value = view.state_bytes(chain, key)
             size += 0 if value is None else len(value)
             values.append(value)
             if size >= STATES_BYTES:
@@ -256,41 +244,41 @@ def _add_ledger(app: FastAPI, peer: Peer) -> None:
         kind: str, number: str, issuer: str | None = None, at: Height | None = None
     ) -> list[dict[str, Any]]:
         """The records with a natural key, on every chain that has one. Without issuer: of any issuer known here."""
-        return find_record(ledger, kind, number, issuer, at)
+        return find_record(peer.view, kind, number, issuer, at)
 
     @app.get("/v1/records/{record_id}")
     async def record_by_id(record_id: str) -> list[dict[str, Any]]:
         """Where the record version with an id is sealed, once for each chain."""
-        return record_places(ledger, _hash(record_id))
+        return record_places(peer.view, _hash(record_id))
 
     @app.get("/v1/enterprises/{chain}")
     async def enterprise_records(
         chain: str, enterprise: str, after: Annotated[str, Query(pattern=r"^[0-9]{1,18}(\.[0-9]{1,9})?$")] = "0"
     ) -> dict[str, Any]:
         """An enterprise's record versions on a chain in sealing order, by pages: go on after ``next``."""
-        return records_of(ledger, chain, enterprise, after, BATCHES_A_PAGE)
+        return records_of(peer.view, chain, enterprise, after, BATCHES_A_PAGE)
 
     @app.get("/v1/genesis")
     async def genesis() -> Any:
         """The genesis document."""
-        return hexed(ledger.document)
+        return hexed(peer.view.document)
 
 
 def _add_proofs(app: FastAPI, peer: Peer) -> None:
     @app.get("/v1/proofs/state/{chain}")
     async def state_proof(chain: str, key: str, at: Height | None = None) -> Response:
         """A proof of the value, or absence, of an encoded state key (hex)."""
-        return Response(proofs.prove_state(peer.ledger, chain, _hex(key), at), media_type=OCTETS)
+        return Response(proofs.prove_state(peer.view, chain, _hex(key), at), media_type=OCTETS)
 
     @app.get("/v1/proofs/transaction/{tx_id}")
     async def transaction_proof(tx_id: str) -> Response:
         """A proof that a transaction was ordered, and of its outcome."""
-        return Response(proofs.prove_transaction(peer.ledger, _hash(tx_id)), media_type=OCTETS)
+        return Response(proofs.prove_transaction(peer.view, _hash(tx_id)), media_type=OCTETS)
 
     @app.get("/v1/proofs/record/{record_id}")
     async def record_proof(record_id: str) -> Response:
         """A proof of one sealed record."""
-        return Response(proofs.prove_record_by_id(peer.ledger, _hash(record_id)), media_type=OCTETS)
+        return Response(proofs.prove_record_by_id(peer.view, _hash(record_id)), media_type=OCTETS)
 
 
 def _add_documents(app: FastAPI, peer: Peer) -> None:
@@ -325,12 +313,12 @@ def _add_anchors(app: FastAPI, peer: Peer) -> None:
     @app.get("/v1/anchors/status")
     async def anchor_status() -> dict[str, Any]:
         """Anchoring of this node."""
-        return _anchorer(peer).status()
+        return await peer.in_loop(_anchorer(peer).status)
 
     @app.post("/v1/anchors/now", status_code=202)
     async def anchor_now() -> dict[str, Any]:
         """Anchor at the next round."""
-        return {"requested": _anchorer(peer).request()}
+        return {"requested": await peer.in_loop(_anchorer(peer).request)}
 
 
 def _anchorer(peer: Peer) -> Anchorer:

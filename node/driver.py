@@ -120,6 +120,7 @@ class Driver:
         log: Log,
         on_catchup: Callable[[str, int], None],
         on_evidence: Callable[[str, str], None],
+        on_commit: Callable[[], None] = lambda: None,
         clock: Callable[[], int] = wall_clock,
     ) -> None:
         self.member = member
@@ -131,6 +132,7 @@ class Driver:
         self._log = log
         self._on_catchup = on_catchup
         self._on_evidence = on_evidence
+        self._on_commit = on_commit
         self._clock = clock
         self._now = 0
         self._candidates: dict[bytes, _Candidate] = {}
@@ -143,8 +145,8 @@ class Driver:
         self._seconds_per_unit = FIRST_GUESS_S
         self.committed = trio.Event()
         """Set and replaced at each commit: waiters look again."""
-        self.recent: deque[CommittedBlock] = deque(maxlen=RECENT_BLOCKS)
-        """The newest blocks' transaction ids with their status, for those who follow."""
+        self.recent: tuple[CommittedBlock, ...] = ()
+        """The newest blocks' transaction ids with their status, for those who follow, in whichever thread."""
         self.evidence = 0
         """Pairs of conflicting signatures seen (R13)."""
         self.malformed = 0
@@ -341,11 +343,12 @@ class Driver:
         self._candidates.clear()
         self.mempool.remove(candidate.transactions)
         self.mempool.expire(self.ledger.head.time)
-        self.recent.append(_summary(candidate))
+        self.recent = (*self.recent[1 - RECENT_BLOCKS :], _summary(candidate))
         self._hooks_failed = candidate.outcome.executions[CONSORTIUM].receipts[0].status != 0
         pending = self._has_pending()
         self._told_pending = self.ledger.height if pending else self.ledger.height - 1
         self._queue.append(ev.Committed(self.head(), pending=pending))
+        self._on_commit()
         self.committed.set()
         self.committed = trio.Event()
 

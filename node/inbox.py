@@ -45,7 +45,6 @@ def notice_view(notice: Notice) -> dict[str, Any]:
 
 def add_inbox(app: FastAPI, peer: Peer) -> None:
     """The routes of this file."""
-    store = peer.ledger.store
     streams = trio.CapacityLimiter(MAX_STREAMS)
 
     @app.get("/v1/inbox/{recipient}")
@@ -58,14 +57,15 @@ def add_inbox(app: FastAPI, peer: Peer) -> None:
     ) -> dict[str, Any]:
         """Notices after a cursor, oldest first; waits up to ``wait`` s for one. ``newest``: the last ones instead."""
         if newest:
-            found = newest_of(store, recipient, limit)[::-1]
+            found = newest_of(peer.view.store, recipient, limit)[::-1]
         else:
             place = _cursor(after)
-            found = notices_of(store, recipient, place, limit)
+            view = peer.view
+            found = notices_of(view.store, recipient, place, limit)
             with trio.move_on_after(wait):
                 while not found:
-                    await peer.driver.committed.wait()
-                    found = notices_of(store, recipient, place, limit)
+                    view = await peer.view_above(view.height)
+                    found = notices_of(view.store, recipient, place, limit)
         return {"notices": [notice_view(notice) for notice in found], "cursor": _last(found, after)}
 
     @app.get("/v1/events/{recipient}")
@@ -91,7 +91,10 @@ async def _stream(peer: Peer, recipient: str, place: Cursor, streams: trio.Capac
     try:
         yield f"retry: {RETRY_MS}\n\n"
         while True:
-            found = notices_of(peer.ledger.store, recipient, place, MAX_PAGE)
+            view = peer.view
+            found = notices_of(view.store, recipient, place, MAX_PAGE)
+            height = view.height
+            del view  # a slow reader must not keep its snapshot
             for notice in found:
                 place = notice.cursor
                 data = json.dumps(notice_view(notice), ensure_ascii=False, separators=(",", ":"))
@@ -99,7 +102,7 @@ async def _stream(peer: Peer, recipient: str, place: Cursor, streams: trio.Capac
             if not found:
                 committed = False
                 with trio.move_on_after(KEEP_ALIVE_S):
-                    await peer.driver.committed.wait()
+                    await peer.view_above(height)
                     committed = True
                 if not committed:
                     yield ": still here\n\n"

@@ -49,7 +49,7 @@ def add_intake(app: FastAPI, peer: Peer) -> None:
     @app.get("/v1/intake/status")
     async def status() -> dict[str, Any]:
         """How the ways in stand."""
-        found = peer.intake.status()
+        found = await peer.in_loop(peer.intake.status)
         if found is None:
             raise ApiError(404, "NO_INTAKE", "nothing is connected to this node: set [intake] in its node.toml")
         return found

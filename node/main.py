@@ -13,8 +13,6 @@ import trio
 
 from chain.keys import KeyFileError
 from chain.ledger import LedgerError
-from chain.state import StateError
-from chain.store import StoreError
 from genesis.strict_json import GenesisError
 from node import config as configuration
 from node import logs
@@ -24,10 +22,11 @@ from node.config import Config, ConfigError
 from node.documents import DocumentError
 from node.driver import HaltError
 from node.intake.supervisor import SupervisorError
-from node.journal import JournalError, JournalWriteError
+from node.journal import JournalError
 from node.peer import Peer, PeerError, load_keys
 from node.service import ServiceError
 from node.sockets import NetworkError
+from node.threads import FATAL
 from node.webhooks import WebhookError
 
 EXIT_STOPPED: Final = 0
@@ -38,7 +37,7 @@ _AT_START: Final = (
     ConfigError, KeyFileError, GenesisError, LedgerError, JournalError, PeerError, DocumentError, NetworkError,
     ServiceError, AnchorKeyError, AnchorJournalError, WebhookError, SupervisorError,
 )  # fmt: skip
-_WHILE_RUNNING: Final = (StoreError, StateError, HaltError, JournalWriteError)
+_WHILE_RUNNING: Final = FATAL
 
 
 def run(path: Path, passphrase: str | None = None) -> int:

@@ -1,4 +1,5 @@
-"""The peer put together: one process, one loop, every part handed what it needs. The composition root.
+"""The peer put together: one process, its own loop and the API's, every part handed what it needs. The composition
+root.
 
 Start order matters: configuration, genesis, keys, ledger, journal (a node whose journal knows more than its ledger
 must not vote), then network, API and anchoring. Whatever is fatal ends the process with one line.
@@ -9,10 +10,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar, overload
 
 import trio
 
@@ -23,6 +24,7 @@ from chain.crypto import SigningKey
 from chain.identity import genesis_hash
 from chain.ledger import META_NETWORK, Ledger, genesis_state
 from chain.store import LevelStore
+from chain.view import View
 from consensus.core import Core
 from consensus.events import PeerConnected
 from genesis import ceremony
@@ -39,7 +41,10 @@ from node.mempool import Admission, Mempool, PoolLimits
 from node.queues import Inbound, PeerDown, PeerUp
 from node.signer import Signer
 from node.sync import BlockSync
+from node.threads import Newest, OwnLoop
 from node.webhooks import Webhooks
+
+Result = TypeVar("Result")
 
 JOURNAL_FILE: Final = "votes.journal"
 LEDGER_FOLDER: Final = "ledger"
@@ -100,6 +105,8 @@ class Peer:
         document = ceremony.load_sealed(config.genesis).document
         self._check_membership(document)
         self.signer, self.ledger = open_store(config, node_keys, document)
+        self.newest = Newest(self.ledger.view())
+        self.own_loop = OwnLoop()
         self.mempool = Mempool(self.ledger, _pool_limits(config), self.knows_key)
         self.documents = DocumentStore(config.documents or str(config.data / "documents"))
         self.network = Network(
@@ -120,6 +127,7 @@ class Peer:
             log=log,
             on_catchup=self.sync.claimed,
             on_evidence=self._keep_evidence,
+            on_commit=lambda: self.newest.publish(self.ledger.view()),
         )
         self.anchorer = open_anchorer(
             self.ledger,
@@ -144,6 +152,35 @@ class Peer:
         self._disk_low = False
 
     # -- what the API offers ----------------------------------------------------------------------------
+
+    @property
+    def view(self) -> View:
+        """The newest committed state, for any thread: take it once for an answer, and again after waiting."""
+        return self.newest.view
+
+    async def view_above(self, height: int) -> View:
+        """The newest view once it is above a height, in any loop."""
+        return await self.newest.above(height)
+
+    @overload
+    async def in_loop(self, function: Callable[..., Coroutine[Any, Any, Result]], *args: Any) -> Result: ...
+
+    @overload
+    async def in_loop(self, function: Callable[..., Result], *args: Any) -> Result: ...
+
+    async def in_loop(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run a sync or async function in the node's own loop, from the API's. Raises what it raises; ApiError
+        STOPPING (503) when the node is stopping."""
+        return await self.own_loop.call(function, *args)
+
+    async def submit_many(self, wires: Sequence[bytes]) -> list[Admission]:
+        """Take transactions in, one answer each, letting votes and timers through in between."""
+        answers = []
+        for count, wire in enumerate(wires, 1):
+            answers.append(self.submit(wire))
+            if count % ADMIT_AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+        return answers
 
     def submit(self, wire: bytes) -> Admission:
         """Take a transaction in and pass it on to the peers."""
@@ -170,10 +207,11 @@ class Peer:
     # -- tasks ------------------------------------------------------------------------------------------
 
     async def run(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-        """Network, agreement, catch-up, gossip, API and anchoring, until cancelled or something is fatal."""
+        """Network, agreement, gossip, anchoring, and the API in its thread, until cancelled or something is fatal."""
         from node.service import serve
 
         async with trio.open_nursery() as nursery:
+            await nursery.start(self.own_loop.run)
             await nursery.start(self.network.run)
             await nursery.start(serve, self)
             self.driver.start()
@@ -194,6 +232,7 @@ class Peer:
 
     def close(self) -> None:
         """Let go of files."""
+        self.newest.close()
         self.ledger.close()
         if self.signer is not None:
             self.signer.close()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from chain import index
 from chain.block import CONSORTIUM, Receipt
 from chain.codec import encode
-from chain.ledger import Ledger
 from chain.proof import transactions_of
 from chain.transaction import Transaction, parse
+from chain.view import Reads, View
+from node.driver import CommittedBlock, wall_clock
 
 if TYPE_CHECKING:
     from node.peer import Peer
@@ -58,20 +60,45 @@ def transaction_view(transaction: Transaction) -> dict[str, Any]:
     }
 
 
-def feed_view(peer: Peer, height: int) -> dict[str, Any]:
-    """Height, time, digest and the ids of a block's transactions with their status."""
-    for block in peer.driver.recent:
+def status_view(peer: Peer) -> dict[str, Any]:
+    """Where a node stands; in its own loop. Time in ms."""
+    ledger, stats = peer.ledger, peer.network.stats()
+    validators = ledger.validators()
+    return {
+        "network_id": ledger.network_id.hex(),
+        "member": peer.member,
+        "height": ledger.height,
+        "head": ledger.head.digest.hex(),
+        "time": ledger.head.time,
+        "clock": wall_clock(),
+        "epoch": validators.epoch,
+        "validators": list(validators.ids),
+        "validator": peer.member in validators.keys,
+        "voted_height": peer.driver.voted_height,
+        "connected": sorted(peer.network.connected()),
+        "pending": len(peer.mempool),
+        "denied_strangers": stats.denied,
+        "malformed": peer.malformed,
+        "evidence": peer.driver.evidence,
+        "intake": peer.intake.status(),
+        "parameters": dict(ledger.parameters),
+    }
+
+
+def feed_view(view: View, recent: Iterable[CommittedBlock], height: int) -> dict[str, Any]:
+    """Height, time, digest and the ids of a block's transactions with their status. ``recent``: the driver's."""
+    for block in recent:
         if block.height == height:
             listed = [[tx_id.hex(), status] for tx_id, status in block.outcomes]
             return {
                 "height": height, "time": block.time, "digest": block.digest.hex(), "transactions": listed,
             }  # fmt: skip
-    view = block_view(peer.ledger, height)
-    listed = [[transaction["id"], transaction["receipt"]["status"]] for transaction in view["transactions"]]
-    return {key: view[key] for key in ("height", "time", "digest")} | {"transactions": listed}
+    whole = block_view(view, height)
+    listed = [[transaction["id"], transaction["receipt"]["status"]] for transaction in whole["transactions"]]
+    return {key: whole[key] for key in ("height", "time", "digest")} | {"transactions": listed}
 
 
-def block_view(ledger: Ledger, height: int) -> dict[str, Any]:
+def block_view(ledger: Reads, height: int) -> dict[str, Any]:
     """A block with everything in it."""
     header = ledger.header(height)
     view: dict[str, Any] = {"height": height, "time": header.time, "digest": header.digest.hex()}
@@ -96,13 +123,17 @@ def block_view(ledger: Ledger, height: int) -> dict[str, Any]:
     return view
 
 
-def transaction_state(peer: Peer, tx_id: bytes) -> dict[str, Any]:
+async def transaction_state(peer: Peer, tx_id: bytes) -> dict[str, Any]:
     """Unknown, pending, or committed with place and receipt."""
-    ledger = peer.ledger
+    ledger = peer.view
     place = ledger.locate(tx_id)
     if place is None:
-        waiting = peer.mempool.get(tx_id)
-        return {"id": tx_id.hex(), "state": "unknown" if waiting is None else "pending"}
+        if await peer.in_loop(peer.mempool.get, tx_id) is not None:
+            return {"id": tx_id.hex(), "state": "pending"}
+        ledger = peer.view  # it may have been committed between the two looks
+        place = ledger.locate(tx_id)
+        if place is None:
+            return {"id": tx_id.hex(), "state": "unknown"}
     return {
         "id": tx_id.hex(),
         "state": "committed",
@@ -115,7 +146,7 @@ def transaction_state(peer: Peer, tx_id: bytes) -> dict[str, Any]:
     }
 
 
-def find_record(ledger: Ledger, kind: str, number: str, issuer: str | None, at: int | None) -> list[dict[str, Any]]:
+def find_record(ledger: Reads, kind: str, number: str, issuer: str | None, at: int | None) -> list[dict[str, Any]]:
     """The records with a natural key on every business chain, as of a height."""
     found = []
     for chain in ledger.chains:
@@ -126,13 +157,13 @@ def find_record(ledger: Ledger, kind: str, number: str, issuer: str | None, at: 
     return found
 
 
-def record_places(ledger: Ledger, record_id: bytes) -> list[dict[str, Any]]:
+def record_places(ledger: Reads, record_id: bytes) -> list[dict[str, Any]]:
     """Where the record version with an id is sealed: chain, natural key and transaction, once for each chain."""
     found = index.by_id(ledger.store, record_id)
     return [{**entry._asdict(), "record_id": record_id.hex(), "tx_id": entry.tx_id.hex()} for entry in found]
 
 
-def records_of(ledger: Ledger, chain: str, enterprise: str, after: str, most: int) -> dict[str, Any]:
+def records_of(ledger: Reads, chain: str, enterprise: str, after: str, most: int) -> dict[str, Any]:
     """An enterprise's record versions on a chain in sealing order, after a place; `next`: the place to go on after.
 
     Raises ValueError for what is no place.
