@@ -229,7 +229,7 @@ class Ledger(Reads):
 
         def active(name: str) -> int | None:
             if name not in versions:
-                versions[name] = _version_at(consortium.shared(encode(["gov", "contract", name])), self.height + 1)
+                versions[name] = version_at(consortium.shared(encode(["gov", "contract", name])), self.height + 1)
             return versions[name]
 
         return Parent(
@@ -339,7 +339,7 @@ def _empty_head(network_id: bytes, chain: str) -> Head:
     return Head(chain, 0, genesis_member_hash(network_id, chain), StateTree.empty().root)
 
 
-def _version_at(history: Any, height: int) -> int | None:
+def version_at(history: Any, height: int) -> int | None:
     """The version active at a height, from ``[[version, from height], …]``."""
     active = None
     for version, start in history or []:
