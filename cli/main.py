@@ -23,6 +23,7 @@ COMMANDS = {
     "notary": ("cli.notary", "preservation: preserve, show"),
     "party": ("cli.party", "parties without a node: register, show"),
     "query": ("cli.query", "read a node: block, tx, record, state, …"),
+    "record": ("cli.record", "sealed fields: show, disclose, open, readers"),
     "tx": ("cli.tx", "transactions: submit, simulate, show, wait"),
     "up": ("cli.up", "start every node of a development consortium"),
     "verify": ("cli.verify", "check a proof or bundle offline"),

@@ -99,15 +99,15 @@ def short(value: bytes | str) -> str:
     return f"{text[:12]}…" if len(text) > 16 else text
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all. Raises CliError."""
+def write_file(path: Path, data: bytes, *, private: bool = False) -> None:
+    """Write a file whole or not at all; ``private``: for its owner's eyes alone. Raises CliError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
-            os.chmod(temporary, 0o644)
+            os.chmod(temporary, 0o600 if private else 0o644)
             os.replace(temporary, path)
         finally:
             Path(temporary).unlink(missing_ok=True)

@@ -169,6 +169,18 @@ def members_of(home: Path) -> list[str]:
     return found
 
 
+def encryption_keys(settings: Settings) -> list[Path]:
+    """The encryption key files of the member or party that --home and --as name, newest first. Raises CliError."""
+    home, acting = settings.home, settings.acting
+    if home is None or acting is None:
+        raise CliError("no encryption key: give --key FILE, or --home DIR --as ID")
+    if (home / acting / CONFIG_FILE).exists():
+        config = tomllib.loads((home / acting / CONFIG_FILE).read_text(encoding="utf-8"))
+        named = config.get("keys", {}).get("encryption", [])
+        return [home / acting / name for name in ([named] if isinstance(named, str) else named)]
+    return [home / PARTIES / f"{acting}.encryption.json"]
+
+
 def who_is_there(home: Path) -> list[str]:
     """Members and parties with a key in a home; a party's encryption key lies beside the one it signs with."""
     files = sorted((home / PARTIES).glob("*.json"))

@@ -269,9 +269,11 @@ class Client:
         """A raw document by its SHA-256."""
         return self._request("GET", f"/v1/documents/{digest.hex()}").content
 
-    def body(self, sealed_root: bytes) -> bytes:
-        """The sealed body of a record by its sealed root (chain/sealed.py), where the node may read it."""
-        return self._request("GET", f"/v1/bodies/{sealed_root.hex()}").content
+    def body(self, sealed_root: bytes, chain: str | None = None) -> bytes:
+        """The sealed body of a record by its sealed root (chain/sealed.py), the node's own or, with ``chain``, one of
+        that chain which its member may read."""
+        params = {} if chain is None else {"chain": chain}
+        return self._request("GET", f"/v1/bodies/{sealed_root.hex()}", params=params).content
 
     def genesis(self) -> dict[str, Any]:
         """The genesis document, bytes as hex."""
