@@ -18,6 +18,17 @@ KeyPart: TypeAlias = str | int | bytes
 Args: TypeAlias = dict[str, Value]
 
 
+class Reads(Protocol):
+    """What it takes to read the consortium's rules; off the chain a view of one height does as well."""
+
+    @property
+    def height(self) -> int:
+        """Consortium height at which keys must be valid."""
+
+    def read(self, chain: str, contract: str, *key: KeyPart) -> Value:
+        """State of a contract, or None."""
+
+
 class Context(Protocol):
     """One transaction's (or one begin_block's) view of the ledger.
 
@@ -94,7 +105,7 @@ class Context(Protocol):
         """Canonical encoding of a value."""
 
     def verify_path(self, root: bytes, leaf: bytes, index: int, count: int, path: list[bytes]) -> bool:
-        """Whether a leaf is number index, from 0, of count leaves under an RFC 6962 root. The caller charges for it."""
+        """Whether a leaf is number index of count leaves under an RFC 6962 root; the caller charges for it."""
 
     def emit(self, name: str, data: dict[str, Value]) -> None:
         """Add an event to this transaction's receipt."""

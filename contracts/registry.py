@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Final
 
 from contracts import access, arguments
-from contracts.context import Args, Context, Method, Value
+from contracts.context import Args, Context, Method, Reads, Value
 from contracts.errors import ContractError
 
 MAX_MEMBERS: Final = 64
@@ -60,7 +60,7 @@ def genesis(ctx: Context, doc: dict[str, Value]) -> None:
 
 
 def register_party(ctx: Context, args: Args) -> Value:
-    """Onboard a party: {id, name, identifiers: [as they stand in records]}, optional {keys: [32 B], encryption: 32 B}.
+    """Onboard a party: {id, name, identifiers: [as in records]}, optional {keys: [32 B], encryption: 32 B}.
 
     The block time becomes its onboarding time (DOMAIN 2). The member that registers it vouches for its keys.
     """
@@ -185,7 +185,7 @@ def open_chain(ctx: Context, args: Args) -> Value:
     return {"to": listed}
 
 
-def encryption_keys(ctx: Context, owner: str, owner_id: str) -> list[bytes]:
+def encryption_keys(ctx: Reads, owner: str, owner_id: str) -> list[bytes]:
     """The encryption keys of a member or party (owner: access.MEMBER or PARTY) valid in this block, sorted."""
     found = []
     for key in ctx.read(access.CONSORTIUM, "registry", "keys", owner, owner_id) or []:
@@ -195,7 +195,7 @@ def encryption_keys(ctx: Context, owner: str, owner_id: str) -> list[bytes]:
     return sorted(found)
 
 
-def has_network_key(ctx: Context, member: str) -> bool:
+def has_network_key(ctx: Reads, member: str) -> bool:
     """Whether a member's node can be reached: a network key of it is valid in this block."""
     for key in ctx.read(access.CONSORTIUM, "registry", "keys", access.MEMBER, member) or []:
         entry = ctx.read(access.CONSORTIUM, "registry", "key", key)
