@@ -7,6 +7,7 @@ at most one write a stream per flush interval; a peer silent for three heartbeat
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -82,6 +83,8 @@ class NetworkLimits:
     open_stream_s: float = 5.0
     backoff_min_s: float = 0.05
     backoff_max_s: float = 0.5  # a refused dial costs next to nothing, and a node that is back votes that much sooner
+    shut_out_s: float = 5.0  # between dials at one that closes during the handshake: that costs it a handshake each
+    reserve_s: float = 3.0  # whoever is not to dial does after so long without a link: the other may not know where
     pending_handshakes: int = 64
     stranger_starts_per_s: float = 5.0
     stranger_burst: int = 20
@@ -133,11 +136,21 @@ class PeerStats:
 
 @dataclass(frozen=True, slots=True)
 class PeerAddress:
-    """Where a member's node listens, and the Ed25519 key (32 bytes) it must prove."""
+    """Where a member's node listens, and the Ed25519 keys (32 bytes) of which it must prove one.
+
+    ``host`` is empty where this node does not know the address: then only the member can dial.
+    """
 
     public_key: bytes
-    host: str
-    port: int
+    host: str = ""
+    port: int = 0
+    further_keys: tuple[bytes, ...] = ()
+    """Valid beside the first: a member changes over from one to the other without a gap."""
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """All keys that prove this member."""
+        return (self.public_key, *self.further_keys)
 
 
 class Link:
@@ -325,9 +338,14 @@ class Peer:
         self.address = address
         self.link = link
         self.dials = dials
+        """Whether of this pair it is this node that dials."""
+        self.proven: bytes | None = None
+        """The key that the newest connection has proved."""
+        self.attempts = 0
         self.keeper = trio.CancelScope()
         """The scope of the task that keeps the link; a fresh one each time libp2p is started."""
         self._serving: trio.CancelScope | None = None
+        self._dialling: trio.CancelScope | None = None
         self._arrived: Connection | None = None
         self._arrival = trio.Event()
 
@@ -337,14 +355,43 @@ class Peer:
             self._arrived.abort()
         self._arrived = connection
         self._arrival.set()
-        if self._serving is not None:
-            self._serving.cancel()
+        for scope in (self._serving, self._dialling):
+            if scope is not None:
+                scope.cancel()
 
-    async def arrival(self) -> Connection:
-        """The next accepted connection."""
+    async def in_reserve(self, dial: Callable[[], Awaitable[None]], patience_s: float) -> None:
+        """Serve the connection that the member makes; `dial` where none comes in time and its address is known.
+
+        Raises LinkBrokenError.
+        """
+        with trio.move_on_after(patience_s if self.address.host else math.inf) as waiting:
+            connection = await self.arrival()
+        if not waiting.cancelled_caught:
+            await self.serve(connection)
+        elif not self.dials:
+            with trio.CancelScope() as self._dialling:
+                await dial()
+            self._dialling = None
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether a connection has come in that is not served yet."""
+        return self._arrived is not None
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep, but no longer than until a connection comes in."""
+        with trio.move_on_after(seconds):
+            await self._wait_for_arrival()
+
+    async def _wait_for_arrival(self) -> None:
         while self._arrived is None:
             self._arrival = trio.Event()
             await self._arrival.wait()
+
+    async def arrival(self) -> Connection:
+        """The next accepted connection."""
+        await self._wait_for_arrival()
+        assert self._arrived is not None
         connection, self._arrived = self._arrived, None
         return connection
 

@@ -8,7 +8,9 @@ connection has gone, and reads without bound before the peer has proved anything
 peer for a minute after one failure. Its resource manager, whose circuit breaker strangers can
 open, is left out: `node.gate` bounds strangers, `NetworkLimits` bounds members.
 
-Of each pair, the lower member id dials. The newest authenticated connection of a member counts.
+Of each pair with equal rights the lower member id dials, else the one without a vote. One that is not to dial does so
+all the same when nothing comes for a while: the other may not know its address. The newest authenticated connection
+of a member counts.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -77,6 +79,10 @@ NOWHERE = Multiaddr("/ip4/0.0.0.0/tcp/0")  # libp2p only writes the listen addre
 
 class NotAMemberError(HandshakeFailure):
     """The peer proved a key that is no member's, or dialled against the pair's direction."""
+
+
+class _ShutOutError(LinkBrokenError):
+    """The other side hung up during the handshake: it does not know this node's key, or not yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +199,8 @@ class Network:
     """Links to every other member's node.
 
     `key_seed` is the 32-byte Ed25519 seed of the node's network key, `member` its own id, `listen`
-    "host:port" ("[::]:4101" for IPv6), `peers` every member's address (its own is ignored).
+    "host:port" ("[::]:4101" for IPv6), `peers` every member's address (its own is ignored), `voters`
+    those with a vote (None: all).
     """
 
     def __init__(
@@ -204,6 +211,7 @@ class Network:
         listen: str,
         peers: Mapping[str, PeerAddress],
         log: Log,
+        voters: Collection[str] | None = None,
         limits: NetworkLimits | None = None,
         flush_ms: int = 2,
     ) -> None:
@@ -223,13 +231,14 @@ class Network:
         )
         self._throttle = Throttle(LOG_INTERVAL_S)
         self._peers: dict[str, Peer] = {}
-        self._by_id: dict[ID, Peer] = {}
+        self._by_id: dict[ID, tuple[Peer, bytes]] = {}
+        self._voters: frozenset[str] = frozenset()
         self._swarm: Swarm | None = None
         self._nursery: trio.Nursery | None = None
         self._sockets: set[_Tcp] = set()
         self._seen_at: dict[str, str] = {}  # member: the address it last proved itself from
         self._denied = self._failed = self._turned_away = self._restarts = 0
-        self.set_peers(peers)
+        self.set_peers(peers, voters)
 
     # What the driver uses
 
@@ -237,15 +246,22 @@ class Network:
         """Queue `frame` for `member` without waiting.
 
         False where it will not be sent: no link stands, the queue is full, the frame exceeds the
-        channel's cap, or nobody has that id. Each is counted. True promises nothing: a link may break.
+        channel's cap (each is counted), nobody has that id, or it would be a vote of a member without
+        one. True promises nothing: a link may break.
         """
         peer = self._peers.get(member)
-        return peer is not None and peer.link.send(channel, frame)
+        if peer is None or (channel == "votes" and not self.has_vote(self.member)):
+            return False
+        return peer.link.send(channel, frame)
 
     def broadcast(self, channel: Channel, frame: bytes) -> None:
-        """`send` to every other member."""
-        for peer in self._peers.values():
-            peer.link.send(channel, frame)
+        """`send` to every other member with a vote; the others get blocks (`node.following`)."""
+        for member in self._peers.keys() & self._voters:
+            self.send(member, channel, frame)
+
+    def has_vote(self, member: str) -> bool:
+        """Whether a member's votes count, or will within the next block."""
+        return member in self._voters
 
     def connected(self) -> set[str]:
         """Members a link stands to now."""
@@ -262,29 +278,41 @@ class Network:
             pending=self._gate.pending,
         )
 
-    def set_peers(self, peers: Mapping[str, PeerAddress]) -> None:
-        """Follow the membership: links and the allow list are those of `peers` from now on.
+    def set_peers(self, peers: Mapping[str, PeerAddress], voters: Collection[str] | None = None) -> None:
+        """Follow the membership: links and the allow list are those of `peers` from now on, votes go to `voters`
+        (None: all).
 
-        A member whose address or key is unchanged keeps its link.
+        A member keeps its link while its address is the same and the key that the link has proved is still its key.
         """
         wanted = {member: address for member, address in peers.items() if member != self.member}
+        self._voters = frozenset({self.member, *wanted} if voters is None else voters)
         for member, peer in list(self._peers.items()):
-            if wanted.get(member) != peer.address:
+            if not _still(peer, wanted.get(member)):
                 del self._peers[member]
                 peer.drop()
                 self.inbound.forget(member)
         for member, address in wanted.items():
-            if member not in self._peers:
-                link = Link(member, self._limits, self.inbound, self._flush_s, self._log)
-                self._peers[member] = Peer(member, address, link, dials=self.member < member)
-                if self._nursery is not None:
-                    self._nursery.start_soon(self._keep, self._peers[member])
-        self._by_id = {peer_id_of(peer.address.public_key): peer for peer in self._peers.values()}
+            dials = bool(address.host) and self._is_to_dial(member)
+            known = self._peers.get(member)
+            if known is not None:
+                known.address, known.dials = address, dials
+                continue
+            link = Link(member, self._limits, self.inbound, self._flush_s, self._log)
+            self._peers[member] = Peer(member, address, link, dials=dials)
+            if self._nursery is not None:
+                self._nursery.start_soon(self._keep, self._peers[member])
+        self._by_id = {peer_id_of(key): (peer, key) for peer in self._peers.values() for key in peer.address.keys}
         self._know_hosts()
+
+    def _is_to_dial(self, member: str) -> bool:
+        """Whether of the pair with `member` it is this node: the one without a vote, else the lower id."""
+        mine, theirs = self.has_vote(self.member), self.has_vote(member)
+        return self.member < member if mine == theirs else theirs
 
     def peer_by_id(self, peer_id: ID) -> Peer | None:
         """The allow list."""
-        return self._by_id.get(peer_id)
+        found = self._by_id.get(peer_id)
+        return None if found is None else found[0]
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen, keep the links, until cancelled. Reports started when the port is bound.
@@ -371,38 +399,45 @@ class Network:
             while True:
                 began = trio.current_time()
                 try:
-                    if peer.dials:
+                    if peer.dials and not peer.has_arrived:
                         await self._dial(peer)
                     else:
-                        await peer.serve(await peer.arrival())
+                        await peer.in_reserve(partial(self._dial, peer), self._limits.reserve_s)
                 except LinkBrokenError as reason:
                     self._say(f"down {peer.member} {reason}", "no link", member=peer.member, reason=str(reason))
+                    if peer.dials and isinstance(reason, _ShutOutError):
+                        await peer.pause(self._limits.shut_out_s)
                 if trio.current_time() - began > STEADY_S + self._limits.dial_s:
                     backoff_s = self._limits.backoff_min_s
                 if peer.dials:
-                    await trio.sleep(backoff_s)
+                    await peer.pause(backoff_s)
                     backoff_s = min(backoff_s * 2, self._limits.backoff_max_s)
 
     async def _dial(self, peer: Peer) -> None:
         """Connect to the member and serve its link until it breaks, with LinkBrokenError."""
         address, swarm = peer.address, self._swarm
         where = f"{address.host}:{address.port}"
+        key = address.keys[peer.attempts % len(address.keys)]  # each in its turn: one of them is the node's
+        peer.attempts += 1
         if swarm is None:
             raise LinkBrokenError("libp2p is starting")
         tcp: _Tcp | None = None
         try:
             with trio.fail_after(self._limits.dial_s):
                 tcp = self._adopt(await trio.open_tcp_stream(address.host, address.port))
-                conn = await swarm.upgrade_outbound_raw_conn(RawConnection(tcp, True), peer_id_of(address.public_key))
+                conn = await swarm.upgrade_outbound_raw_conn(RawConnection(tcp, True), peer_id_of(key))
+            peer.proven = key
+            peer.attempts -= 1  # the right one
             await peer.serve(_Connection(tcp, conn, self._limits.open_stream_s))
         except trio.TooSlowError:
             raise LinkBrokenError(f"{where} did not answer within {self._limits.dial_s:g} s") from None
         except LinkBrokenError:
             raise
         except Exception as error:  # libp2p raises many unrelated kinds
-            hung_up = tcp and (_cause(error, IncompleteReadError) or _cause(error, ConnectionError))
-            reason = "closed during the handshake; does that node know our key?" if hung_up else _reason(error)
-            raise LinkBrokenError(f"{where}: {reason}") from error
+            if tcp and (_cause(error, IncompleteReadError) or _cause(error, ConnectionError)):
+                reason = f"{where}: closed during the handshake; does that node know our key?"
+                raise _ShutOutError(reason) from error
+            raise LinkBrokenError(f"{where}: {_reason(error)}") from error
         finally:
             if tcp is not None:
                 self._release(tcp)
@@ -444,9 +479,10 @@ class Network:
         if swarm is None:
             return False
         muxed = await swarm.upgrade_inbound_raw_conn(RawConnection(tcp, False), NOWHERE)
-        peer = self.peer_by_id(muxed.peer_id)
+        peer, key = self._by_id.get(muxed.peer_id, (None, b""))
         for conn in swarm.get_connections(muxed.peer_id):
             if peer is not None and isinstance(conn, SwarmConn) and conn.muxed_conn is muxed:
+                peer.proven = key
                 self._seen_at[peer.member] = tcp.remote[0]
                 self._know_hosts()
                 peer.offer(_Connection(tcp, conn, self._limits.open_stream_s))
@@ -482,7 +518,7 @@ class Network:
 
     def _know_hosts(self) -> None:
         """Tell the gate where members are: configured addresses, and those they came from (names, NAT)."""
-        hosts = {peer.address.host for peer in self._peers.values()}
+        hosts = {peer.address.host for peer in self._peers.values() if peer.address.host}
         self._gate.known = frozenset(hosts | {self._seen_at[m] for m in self._peers if m in self._seen_at})
 
     def _adopt(self, stream: trio.SocketStream) -> _Tcp:
@@ -509,6 +545,13 @@ class Network:
         held = self._throttle.passes(key, trio.current_time())
         if held is not None:
             self._log.warning(event, **fields, **({"held_back": held} if held else {}))
+
+
+def _still(peer: Peer, address: PeerAddress | None) -> bool:
+    """Whether its link may stay: same place, and the key it has proved, if any, is still that member's."""
+    if address is None or (address.host, address.port) != (peer.address.host, peer.address.port):
+        return False
+    return peer.proven is None or peer.proven in address.keys
 
 
 def _cause(error: BaseException, kind: type[Exception]) -> Exception | None:

@@ -12,8 +12,8 @@ HANDSHAKE_BYTES = 16 * 1024
 MESSAGE_BYTES = 65_535
 """The most a proven peer may announce at once: a Noise message."""
 RECEIVE_BYTES = 64 * 1024
-MAX_BACKLOG = 64 * 2**20
-"""The most that may wait, received and unread, in a connection's streams; three honest windows are 48 MiB."""
+MAX_BACKLOG = 48 * 2**20
+"""The most that may wait, received and unread, in a connection's streams: three honest windows."""
 
 
 class NetworkError(Exception):

@@ -16,7 +16,7 @@ from node.links import NetworkLimits, PeerAddress
 from node.network import Network
 from node.queues import Inbound, Item, PeerDown, PeerUp
 
-QUICK = NetworkLimits(heartbeat_s=0.2, handshake_s=0.6, backoff_max_s=0.3)
+QUICK = NetworkLimits(heartbeat_s=0.2, handshake_s=0.6, backoff_max_s=0.3, shut_out_s=0.6, reserve_s=0.6)
 """Limits for tests on loopback: the same code, shorter waits."""
 
 
