@@ -46,7 +46,7 @@ def show_record(settings: Settings, record_id: str) -> None:
         array = _array(entry["record"])
         if array[records.SEALED] is not None:
             try:
-                sealed = body_of(session.client, array).values
+                sealed = body_of(session.client, entry["chain"], array).values
             except ClientError as error:
                 why = {"code": error.code, "message": str(error)}
     lines = records.describe(entry)
@@ -72,7 +72,7 @@ def raw_file(settings: Settings, record_id: str, output: Path) -> None:
             raise not_found(f"no record {record_id} is sealed at this node: check the id")
         name = bytes.fromhex(found[0]["record"][records.SOURCE][3])
         try:
-            file = decode_raw(session.client.document(name)).file
+            file = decode_raw(session.client.document(name, found[0]["chain"])).file
         except SealingError as error:
             raise CliError(str(error), code=error.code, exit_code=REJECTED) from None
     write_file(output, file, private=True)

@@ -265,9 +265,10 @@ class Client:
             newer = self.state("consortium", "credit", "template", template, newer["version"] + 1)
         return found
 
-    def document(self, digest: bytes) -> bytes:
-        """A raw document by its SHA-256."""
-        return self._request("GET", f"/v1/documents/{digest.hex()}").content
+    def document(self, digest: bytes, chain: str | None = None) -> bytes:
+        """A raw document by its SHA-256, the node's own or, with ``chain``, one of that chain which its member reads."""
+        params = {} if chain is None else {"chain": chain}
+        return self._request("GET", f"/v1/documents/{digest.hex()}", params=params).content
 
     def body(self, sealed_root: bytes, chain: str | None = None) -> bytes:
         """The sealed body of a record by its sealed root (chain/sealed.py), the node's own or, with ``chain``, one of

@@ -73,13 +73,13 @@ def recipient(client: Client, identity: str) -> Recipient:
     return Recipient(kind, identity, tuple(valid))
 
 
-def body_of(client: Client, record: Sequence[Any]) -> SealedBody:
-    """The sealed body of a record array, from the node. Raises DisclosureError NO_SEALED_FIELDS, SealingError and,
+def body_of(client: Client, chain: str, record: Sequence[Any]) -> SealedBody:
+    """The sealed body of a record array of a chain, from the node. Raises DisclosureError NO_SEALED_FIELDS, SealingError and,
     where this node may not read it, ClientError."""
     root = record[SEALED_ROOT]
     if root is None:
         raise DisclosureError("NO_SEALED_FIELDS", "the record has no sealed fields: everything in it is open")
-    return decode_body(client.body(root), root)
+    return decode_body(client.body(root, chain), root)
 
 
 def disclose(client: Client, record_id: bytes, fields: Sequence[str], *, raw: bool = False) -> Disclosure:
@@ -93,16 +93,16 @@ def disclose(client: Client, record_id: bytes, fields: Sequence[str], *, raw: bo
             "NOTHING_TO_DISCLOSE", "name what to open: --field NAME, or --raw for the raw file's hash"
         )
     proof = client.prove_record(record_id)
-    record = _record_in(client, proof)
+    chain, record = _record_in(client, proof)
     for name in fields:
         if name in record[FIELDS]:
             said = f"field {name[:40]!r} is open: the record shows it to everybody on this chain"
             raise DisclosureError("OPEN_FIELD", said)
     try:
-        salt = decode_raw(client.document(record[SOURCE][RAW_HASH])).salt if raw else None
+        salt = decode_raw(client.document(record[SOURCE][RAW_HASH], chain)).salt if raw else None
         if not fields:
             return Disclosure(proof, None, (), salt)
-        body = body_of(client, record)
+        body = body_of(client, chain, record)
         openings = tuple(body.open(name) for name in sorted(set(fields)))
     except SealingError as error:
         raise DisclosureError(error.code, str(error)) from None
@@ -153,12 +153,14 @@ def unseal_disclosure(data: bytes, keys: Sequence[SigningKey]) -> bytes:
         raise DisclosureError("DAMAGED", said) from None
 
 
-def _record_in(client: Client, proof: bytes) -> list[Any]:
+def _record_in(client: Client, proof: bytes) -> tuple[str, list[Any]]:
+    """Chain and record array of a record's proof."""
     try:
-        record: list[Any] = decode(decode(proof, max_size=MAX_PROOF_SIZE)["claim"]["record"][0])
+        claim = decode(proof, max_size=MAX_PROOF_SIZE)["claim"]
+        chain, record = claim["chain"], decode(claim["record"][0])
     except (CodecError, KeyError, TypeError, IndexError):
         raise ClientError("BAD_ANSWER", f"{client.url} sent no proof of a record: is it a tally node?") from None
-    return record
+    return chain, record
 
 
 def _box(key: bytes, content: bytes) -> bytes | None:

@@ -98,7 +98,6 @@ def test_the_list_of_names_stands_alone_under_its_root() -> None:
         replace(names, names=("b", "a")),
         replace(names, names=("a", "b", "c")),
         replace(names, names=()),
-        replace(names, names=("a", 2)),
         replace(names, path=()),
     ):
         assert not wrong.verify(body.root)
