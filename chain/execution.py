@@ -224,6 +224,13 @@ class TransactionContext:
         """Canonical encoding."""
         return encode(value)
 
+    def decode(self, data: bytes) -> Any:
+        """Canonical bytes only."""
+        try:
+            return decode(data)
+        except CodecError as error:
+            raise ContractError("NOT_CANONICAL", f"these bytes encode no value: {error}") from None
+
     def verify_path(self, root: bytes, leaf: bytes, index: int, count: int, path: list[bytes]) -> bool:
         """RFC 6962 audit path."""
         return merkle.verify(root, leaf, index, count, path)

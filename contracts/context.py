@@ -104,6 +104,9 @@ class Context(Protocol):
     def encode(self, value: Value) -> bytes:
         """Canonical encoding of a value."""
 
+    def decode(self, data: bytes) -> Value:
+        """The value of a canonical encoding that came as bytes. Raises ContractError NOT_CANONICAL."""
+
     def verify_path(self, root: bytes, leaf: bytes, index: int, count: int, path: list[bytes]) -> bool:
         """Whether a leaf is number index of count leaves under an RFC 6962 root; the caller charges for it."""
 

@@ -5,7 +5,7 @@ for each custodian, the root of that custodian's copy (custody_proofs.py); a cus
 whole. In rounds each is challenged to show some of it (custody_rounds.py).
 
 State, on the consortium chain:
-    ("custodians", chain)               -> {custodians: sorted ids, height}; absent: `custodians` says who it is
+    ("custodians", chain)               -> {custodians: sorted ids, height}; absent: custody_rules.custodians
     ("readers", chain)                  -> {version, height, rules: {kind or "*": sorted ids of members or parties}}
     ("deposits", chain)                 -> how many there are
     ("deposit", chain, n), n from 0     -> {objects, bytes, roots: {custodian: 32 B}, held: {custodian: height},
@@ -25,10 +25,10 @@ from __future__ import annotations
 from typing import Final
 
 from contracts import access, arguments, registry
-from contracts.access import CONSORTIUM
-from contracts.context import Args, Context, Method, Reads, Value
+from contracts.context import Args, Context, Method, Value
 from contracts.custody_proofs import MAX_OBJECTS, SAMPLES, check, proof_of
 from contracts.custody_rounds import record_of
+from contracts.custody_rules import custodians, owner_of
 from contracts.errors import ContractError
 from contracts.notices import notify
 
@@ -37,15 +37,13 @@ MAX_COPIES: Final = 16  # roots of one deposit, those of former custodians inclu
 MAX_BATCH: Final = 128  # deposits named in one transaction
 MAX_KINDS: Final = 64
 MAX_READERS: Final = 64
-ALL_KINDS: Final = "*"
-DEFAULT_COPIES: Final = 3
 
 
 def appoint(ctx: Context, args: Args) -> Value:
     """Name those that keep the documents of the signer's chain from now on: {custodians: ids}. Gives {custodians}.
 
-    [] goes back to the default (`custodians`). Copies of older deposits come by add_copies, or from another
-    custodian's; former custodians keep being challenged for what they hold until they say that it is lost.
+    [] goes back to the default (custody_rules.custodians). Copies of older deposits come by add_copies, or from
+    another custodian; former custodians keep being challenged for what they hold until they say that it is lost.
     """
     arguments.expect(args, "custodians")
     actor = access.authorise(ctx, "custody.appoint")
@@ -235,8 +233,9 @@ def lost(ctx: Context, args: Args) -> Value:
 def answer(ctx: Context, args: Args) -> Value:
     """A custodian's answer to its challenge: {chain, round, proofs: one for each sample}. Gives {round, shown}.
 
-    A proof is [name, size, root, path, chunk, chunk path] (custody_proofs.Proof); one whose deposit it has reported
-    lost since then counts for nothing and may be None. A wrong answer changes nothing: a right one is taken until the challenge has failed.
+    A proof is [entry leaf, path, chunk, chunk path] (custody_proofs.Proof); one whose deposit it has reported lost
+    since then counts for nothing and may be None. A wrong answer changes nothing: a right one is taken until the
+    challenge has failed.
     """
     arguments.expect(args, "chain", "round", "proofs")
     actor = access.authorise(ctx, "custody.answer")
@@ -276,42 +275,6 @@ METHODS: Final[dict[str, Method]] = {
     "lost": lost,
     "answer": answer,
 }
-
-
-def custodians(ctx: Reads, chain: str) -> list[str]:
-    """Who keeps a chain's documents: those its member appointed and that are members still, sorted.
-
-    Where it appointed nobody: the first `custody_copies` members after its own id, in the circle of all ids, that can
-    be reached (a network key) and are no observers.
-    """
-    members: list[str] = ctx.read(CONSORTIUM, "registry", "members")
-    appointed = ctx.read(CONSORTIUM, "custody", "custodians", chain)
-    if appointed is not None:
-        return [member for member in appointed["custodians"] if member in members]
-    copies = ctx.read(CONSORTIUM, "gov", "parameters").get("custody_copies", DEFAULT_COPIES)
-    after = [member for member in members if member > chain] + [member for member in members if member < chain]
-    found: list[str] = []
-    for member in after:
-        if len(found) == copies:
-            break
-        role = ctx.read(CONSORTIUM, "registry", "member", member)["role"]
-        if role != "observer" and registry.has_network_key(ctx, member):
-            found.append(member)
-    return sorted(found)
-
-
-def readers_of(rules: dict[str, list[str]], kinds: list[str]) -> list[str]:
-    """Who, beside the owner, may read an object that belongs to records of these kinds: whom each of them names."""
-    named = [set(rules.get(kind, rules.get(ALL_KINDS, []))) for kind in kinds]
-    return sorted(set.intersection(*named)) if named else []
-
-
-def owner_of(ctx: Reads, name: str) -> str | None:
-    """Whether an id is a member's (access.MEMBER), a party's (access.PARTY) or nobody's."""
-    for owner in (access.MEMBER, access.PARTY):
-        if ctx.read(CONSORTIUM, "registry", owner, name) is not None:
-            return owner
-    return None
 
 
 def _check_custodian(ctx: Context, chain: str, member: str) -> None:

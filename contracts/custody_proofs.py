@@ -23,6 +23,7 @@ SAMPLES: Final = 4
 MAX_OBJECTS: Final = 65_536
 """Objects of one deposit."""
 MAX_PATH: Final = 64
+MAX_LEAF: Final = 256
 
 _DEPOSIT, _OBJECT, _CHUNK = 0, 1, 2
 
@@ -30,10 +31,8 @@ _DEPOSIT, _OBJECT, _CHUNK = 0, 1, 2
 class Proof(NamedTuple):
     """One sample's proof; as an argument it is the list of these."""
 
-    name: bytes
-    size: int  # bytes of the copy
-    root: bytes  # of the copy
-    path: list[bytes]  # of the entry in the custodian's root of the deposit
+    leaf: bytes  # of the object: the encoded `entry`
+    path: list[bytes]  # of the leaf in the custodian's root of the deposit
     chunk: bytes
     chunk_path: list[bytes]  # of the chunk in the copy's root
 
@@ -65,15 +64,15 @@ def sampled_chunk(seed: bytes, sample: int, size: int) -> int:
 
 def proof_of(value: Value) -> Proof:
     """A proof as it came in an argument. Raises ContractError WRONG_ARGUMENT."""
-    name, size, root, path, chunk, chunk_path = arguments.sequence(value, "a proof", 6, 6)
-    arguments.binary(name, "a proof's name")
-    arguments.integer(size, "a proof's size", 1, 2**53)
-    arguments.binary(root, "a proof's root")
-    for hashes in (path, chunk_path):
+    proof = Proof(*arguments.sequence(value, "a proof", 4, 4))
+    for hashes in (proof.path, proof.chunk_path):
         arguments.sequence(hashes, "a path of a proof", 0, MAX_PATH)
-    if type(chunk) is not bytes or len(chunk) > CHUNK:
-        raise ContractError("WRONG_ARGUMENT", f"a proof's chunk must be at most {CHUNK} bytes")
-    return Proof(name, size, root, path, chunk, chunk_path)
+    for data, most in ((proof.leaf, MAX_LEAF), (proof.chunk, CHUNK)):
+        if type(data) is not bytes or len(data) > most:
+            raise ContractError(
+                "WRONG_ARGUMENT", f"leaf and chunk of a proof are at most {MAX_LEAF} and {CHUNK} bytes"
+            )
+    return proof
 
 
 def check(
@@ -84,10 +83,9 @@ def check(
     roots: of every custodian's copy of the deposit; objects: how many it has.
     """
     index = sampled_object(seed, sample, objects)
-    leaf = ctx.encode(entry(proof.name, proof.size, proof.root))
-    if not _stands(ctx, roots[holder], leaf, index, objects, proof.path):
+    if not _stands(ctx, roots[holder], proof.leaf, index, objects, proof.path):
         for other in sorted(roots):
-            if other != holder and _stands(ctx, roots[other], leaf, index, objects, proof.path):
+            if other != holder and _stands(ctx, roots[other], proof.leaf, index, objects, proof.path):
                 raise ContractError(
                     "ANOTHERS_COPY", f"sample {sample} is of {other}'s copy: answer from the one that {holder} has"
                 )
@@ -95,12 +93,23 @@ def check(
             "WRONG_PROOF",
             f"sample {sample}: no entry {index} under {holder}'s root: check the copy, or report it lost",
         )
-    number, count = sampled_chunk(seed, sample, proof.size), chunk_count(proof.size)
-    whole = len(proof.chunk) == min(CHUNK, proof.size - number * CHUNK)
-    if not whole or not _stands(ctx, proof.root, proof.chunk, number, count, proof.chunk_path):
+    size, root = _size_and_root(ctx, proof.leaf)
+    number, count = sampled_chunk(seed, sample, size), chunk_count(size)
+    whole = len(proof.chunk) == min(CHUNK, size - number * CHUNK)
+    if not whole or not _stands(ctx, root, proof.chunk, number, count, proof.chunk_path):
         raise ContractError(
             "WRONG_PROOF", f"sample {sample}: not chunk {number} of its copy: check the copy, or report it lost"
         )
+
+
+def _size_and_root(ctx: Context, leaf: bytes) -> tuple[int, bytes]:
+    """What an entry says of its copy. One that is none was put there by the owner; custodians hold no such deposit."""
+    value = ctx.decode(leaf)
+    if type(value) is list and len(value) == 5:
+        name, size, root = value[2:]
+        if value == entry(name, size, root) and type(size) is int and size >= 1 and type(root) is bytes:
+            return size, root
+    raise ContractError("WRONG_PROOF", "the deposit's leaf is no entry of an object: report the deposit as lost")
 
 
 def _stands(ctx: Context, root: bytes, leaf: bytes, index: int, count: int, path: list[bytes]) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from chain import merkle
-from chain.codec import decode, encode, pack
+from chain.codec import CodecError, decode, encode, pack
 from chain.crypto import hash_value, sha256
 from contracts.context import Args, Context, KeyPart, Method, Value
 from contracts.errors import ContractError
@@ -105,6 +105,12 @@ class MemoryContext:
 
     def encode(self, value: Value) -> bytes:
         return encode(value)
+
+    def decode(self, data: bytes) -> Value:
+        try:
+            return decode(data)
+        except CodecError as error:
+            raise ContractError("NOT_CANONICAL", str(error)) from None
 
     def verify_path(self, root: bytes, leaf: bytes, index: int, count: int, path: list[bytes]) -> bool:
         return merkle.verify(root, leaf, index, count, path)
