@@ -14,7 +14,6 @@ from chain.crypto import sha256
 from chain.identity import genesis_statement
 from chain.index import by_id
 from chain.transaction import Transaction, parse
-from chain.transition import GOV_VALIDATORS, validators_at
 from chain.verification import PROOF_FORMAT
 from chain.view import LedgerError, Reads
 
@@ -133,7 +132,7 @@ def _epochs(ledger: Reads, height: int) -> list[Any]:
         certificate = ledger.certificate(at)
         if certificate is None:
             raise ProofUnavailableError(f"the certificate of block {at} is not kept here")
-        successor = validators_at(ledger.state(CONSORTIUM, GOV_VALIDATORS, at), at + 1)
+        successor = ledger.validators_after(at)
         changes.append([header.encoded, certificate.to_value(), successor.to_value()])
         epoch = successor.epoch
     return changes

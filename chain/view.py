@@ -115,6 +115,10 @@ class Reads:
             raise PrunedError(f"chain {chain} has no block {height} here")
         return MemberBlock.decode(raw)
 
+    def validators_after(self, height: int) -> ValidatorSet:
+        """The set that certifies the block after a height (R11). Raises PrunedError."""
+        return transition.validators_at(self.state(CONSORTIUM, GOV_VALIDATORS, height), height + 1)
+
     def locate(self, tx_id: bytes) -> Location | None:
         """Where a transaction stands, or None if it is in no block."""
         raw = self.store.get(b"t" + tx_id)
