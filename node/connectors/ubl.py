@@ -174,6 +174,46 @@ def party_name(element: etree._Element) -> str:
     return next((found for path in paths if (found := first_text(element, path))), "")
 
 
+def put_private(reading: Reading, role: str, paths: Sequence[str], *, within: etree._Element | None = None) -> None:
+    """What is nobody's business but the parties': ``<role>_contact`` and ``<role>_address`` of the first party there
+    is at the paths (as for `party`), in the document or ``within`` an element. Every template seals both."""
+    start = reading.root if within is None else within
+    holder = next((found for path in paths if (found := first(start, path)) is not None), None)
+    if holder is None:
+        return
+    inner = one(holder, "cac:Party")
+    element = inner if inner is not None else holder
+    contact = first(element, "cac:Contact")
+    if contact is not None:
+        said = [first_text(contact, f"cbc:{part}") for part in ("Name", "Telephone", "ElectronicMail")]
+        reading.put(f"{role}_contact", ", ".join(filter(None, said)))
+    reading.put(f"{role}_address", address(first(element, "cac:PostalAddress")))
+
+
+def put_payment(reading: Reading) -> None:
+    """How a bill or order is to be paid: terms, payment reference, payee's account and bank; templates seal them."""
+    account = "cac:PaymentMeans/cac:PayeeFinancialAccount"
+    bank = f"{account}/cac:FinancialInstitutionBranch"
+    for name, paths in (
+        ("payment_terms", ("cac:PaymentTerms/cbc:Note",)),
+        ("payment_reference", ("cac:PaymentMeans/cbc:PaymentID",)),
+        ("payee_account", (f"{account}/cbc:ID",)),
+        ("payee_bank", (f"{bank}/cbc:ID", f"{bank}/cac:FinancialInstitution/cbc:ID")),
+    ):
+        reading.put(name, next((found for path in paths if (found := first_text(reading.root, path))), ""))
+
+
+def address(element: etree._Element | None) -> str:
+    """A postal address on one line, "" where there is none."""
+    if element is None:
+        return ""
+    parts = ("StreetName", "BuildingNumber", "AdditionalStreetName", "PostalZone", "CityName", "CountrySubentity")
+    found = [first_text(element, f"cbc:{part}") for part in parts]
+    lines = [_content(line) for line in all_of(element, "cac:AddressLine/cbc:Line")]
+    country = first_text(element, "cac:Country/cbc:IdentificationCode")
+    return ", ".join(filter(None, [*found, *lines, country]))
+
+
 def currency(root: etree._Element, amounts: Sequence[str]) -> str:
     """The document's currency: cbc:DocumentCurrencyCode, else the currencyID its amounts carry.
 

@@ -55,7 +55,9 @@ def _read(root: etree._Element, bill: _Bill) -> list[RecordDraft]:
     reading.put("total", ubl.decimal(root, f"{_TOTALS}/cbc:PayableAmount"))
     reading.put("buyer_name", debtor.name)
     reading.put("seller_name", seller.name)
-    reading.put("payee_account", ubl.first_text(root, "cac:PaymentMeans/cac:PayeeFinancialAccount/cbc:ID"))
+    ubl.put_payment(reading)
+    ubl.put_private(reading, "buyer", ["cac:AccountingCustomerParty"])
+    ubl.put_private(reading, "seller", ["cac:AccountingSupplierParty"])
     reading.put_lines(
         [ubl.line(reading, line, bill.quantity, "cbc:LineExtensionAmount") for line in ubl.all_of(root, bill.line)]
     )

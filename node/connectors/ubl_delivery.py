@@ -30,6 +30,7 @@ def read_despatch(root: etree._Element) -> list[RecordDraft]:
     )
     reading.put("delivery_date", _expected(reading))
     reading.put("carrier", _carrier(root))
+    _put_private(reading)
     reading.put_lines(
         [ubl.line(reading, line, "cbc:DeliveredQuantity", None) for line in ubl.all_of(root, "cac:DespatchLine")]
     )
@@ -56,6 +57,7 @@ def read_receipt(root: etree._Element) -> list[RecordDraft]:
     issued = reading.issue_date()
     received = _received(reading)
     reading.put("received_date", received)
+    _put_private(reading)
     reading.put_lines([_receipt_line(reading, line) for line in ubl.all_of(root, "cac:ReceiptLine")])
     return [
         RecordDraft(
@@ -70,6 +72,12 @@ def read_receipt(root: etree._Element) -> list[RecordDraft]:
             notes=tuple(reading.notes),
         )
     ]
+
+
+def _put_private(reading: ubl.Reading) -> None:
+    ubl.put_private(reading, "buyer", _BUYER)
+    ubl.put_private(reading, "seller", _SELLER)
+    reading.put("delivery_address", ubl.address(ubl.first(reading.root, f"{_DELIVERY}/cac:DeliveryAddress")))
 
 
 def _expected(reading: ubl.Reading) -> str:

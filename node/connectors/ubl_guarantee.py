@@ -33,6 +33,9 @@ def read(root: etree._Element) -> list[RecordDraft]:
     reading.put("guarantor_name", guarantor.name)
     reading.put("beneficiary_name", beneficiary.name if beneficiary else "")
     reading.put("purpose", ubl.first_text(root, "cbc:Purpose"))
+    ubl.put_private(reading, "guarantor", ["cac:GuarantorParty"])
+    ubl.put_private(reading, "enterprise", ["cac:InterestedParty"])
+    ubl.put_private(reading, "beneficiary", ["cac:BeneficiaryParty"])
     links = ubl.typed_references(root, "cac:GuaranteeDocumentReference", {})
     return [
         RecordDraft(

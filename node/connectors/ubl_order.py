@@ -23,7 +23,10 @@ def read(root: etree._Element) -> list[RecordDraft]:
     reading.put("delivery_date", _delivery_date(reading))
     reading.put("buyer_name", buyer.name)
     reading.put("seller_name", seller.name)
-    reading.put("payment_terms", ubl.first_text(root, "cac:PaymentTerms/cbc:Note"))
+    ubl.put_payment(reading)
+    ubl.put_private(reading, "buyer", ["cac:BuyerCustomerParty"])
+    ubl.put_private(reading, "seller", ["cac:SellerSupplierParty"])
+    reading.put("delivery_address", _delivery_address(root))
     reading.put_lines(
         [ubl.line(reading, item, "cbc:Quantity", "cbc:LineExtensionAmount") for item in ubl.all_of(root, _LINE)]
     )
@@ -40,6 +43,11 @@ def read(root: etree._Element) -> list[RecordDraft]:
             notes=tuple(reading.notes),
         )
     ]
+
+
+def _delivery_address(root: etree._Element) -> str:
+    paths = ("cac:Delivery/cac:DeliveryLocation/cac:Address", "cac:Delivery/cac:DeliveryAddress")
+    return next((found for path in paths if (found := ubl.address(ubl.first(root, path)))), "")
 
 
 def _delivery_date(reading: ubl.Reading) -> str:

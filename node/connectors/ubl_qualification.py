@@ -41,6 +41,7 @@ def _read_one(root: etree._Element, qualifying: etree._Element) -> RecordDraft:
         reading.put("established_on", reading.date(entity, "cbc:RegistrationDate"))
         reading.put("valid_until", reading.date(entity, "cbc:RegistrationExpirationDate"))
         reading.put("capital", ubl.decimal(entity, "cbc:CorporateStockAmount"))
+    ubl.put_private(reading, "enterprise", ["cac:Party"], within=qualifying)
     reading.put("employees", ubl.decimal(qualifying, "cbc:EmployeeQuantity"))
     return RecordDraft(
         kind="qualification",

@@ -31,6 +31,10 @@ def read(root: etree._Element) -> list[RecordDraft]:
     reading.put("total", ubl.decimal(root, "cbc:TotalPaymentAmount"))
     reading.put("payer_name", payer.name)
     reading.put("payee_name", payee.name)
+    for role in ("payer", "payee"):
+        path = f"cac:PaymentMeans/cac:{role.capitalize()}FinancialAccount/cbc:ID"
+        reading.put(f"{role}_account", ubl.first_text(root, path))
+    reading.put("payment_reference", ubl.first_text(root, "cac:PaymentMeans/cbc:PaymentID"))
     reading.put_lines([_line(reading, line) for line in ubl.all_of(root, _LINE)])
     links: list[Link] = []
     for path, relation in ((_BILL, "invoice"), (_CREDIT, "credit_note")):

@@ -214,8 +214,8 @@ class History:
         missing = chance.choice(required) if fate == "partial" and required else ""
         made = "matched" if fate == "duplicate" or (fate == "partial" and not missing) else fate
         order = {"currency": self.currency, "total": added(lines), "buyer_name": "Buyer", "seller_name": "Supplier"}
-        order |= {"payment_terms": "30 days", "delivery_date": "2026-02-01"}
-        movement = {"delivery_date": "2026-02-01", "carrier": "Carrier"}
+        order |= {"delivery_date": "2026-02-01"}
+        movement = {"delivery_date": "2026-02-01"}
         to_order = [["order", BUYER, f"order{number}"]]
         papers = [
             self._draft("order", number, BUYER, {**order, "lines": lines}, deal),

@@ -8,7 +8,7 @@ import pytest
 
 from tests.exact import credit, credit_by_fractions
 
-HISTORIES = 40
+HISTORIES = 48
 
 
 def test_every_number_equals_the_rational_one_to_the_last_unit() -> None:

@@ -134,6 +134,7 @@ def test_the_story_remittance_pays_the_story_invoice() -> None:
         "total": "107.50",
         "payer_name": "IYT Corporation",
         "payee_name": "Consortial",
+        "payee_account": "12345678",
         "lines": [["1", "A00095678", "", "", "", "107.50"]],
     }
 
