@@ -8,6 +8,7 @@ settings. A wrong file is answered with one line that names the setting and says
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,6 +42,12 @@ class ConfigError(Exception):
     """A configuration that cannot be used; the message is one line that says what to do."""
 
 
+def _network_key(text: Any) -> bytes:
+    if not isinstance(text, str) or not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise ValueError(f"{text!r} is no key: write its 64 lower-case hex digits")
+    return bytes.fromhex(text)
+
+
 class Keys(Section):
     """Key files of this node (`chain.keys`). Without a validator key the node is an observer."""
 
@@ -58,6 +65,8 @@ class P2p(Section):
 
     listen: ListenAddress
     peers: dict[MemberId, ListenAddress] = Field(default_factory=dict)
+    keys: dict[MemberId, Annotated[bytes, BeforeValidator(_network_key)]] = Field(default_factory=dict)
+    """Network keys of members (hex) that no block here has yet: for a node that begins far behind the registry."""
 
 
 class Api(Section):

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, overload
 
@@ -33,10 +33,12 @@ from node.anchor_ledger import open_anchorer
 from node.config import Config
 from node.documents import DocumentStore
 from node.driver import Driver, Log, wall_clock
+from node.following import Feeder, Follower
+from node.gossip import Gossip
 from node.head_signer import HeadSigner
 from node.intake.supervisor import Supervisor
 from node.journal import FileStorage
-from node.links import PeerAddress
+from node.membership import Membership
 from node.mempool import Admission, Mempool, PoolLimits
 from node.queues import Inbound, PeerDown, PeerUp
 from node.signer import Signer
@@ -50,14 +52,11 @@ JOURNAL_FILE: Final = "votes.journal"
 LEDGER_FOLDER: Final = "ledger"
 EVIDENCE_FILE: Final = "evidence.jsonl"
 EVIDENCE_BYTES: Final = 16 * 1024 * 1024
-GOSSIP_S: Final = 0.005
-"""Waiting transactions go to the peers in batches this far apart: the cost is per write, not per byte."""
-GOSSIP_BYTES: Final = 192 * 1024
-REGOSSIP_S: Final = 5.0
-REGOSSIP_BYTES: Final = 1024 * 1024
 ADMIT_AT_ONCE: Final = 16
 """Transactions admitted between two chances for votes and timers (about 1 ms)."""
 DISK_CHECK_MS: Final = 2_000
+FAREWELL_S: Final = 1.0
+"""A member that has left keeps its link for so long, so that it learns why."""
 DISK_LOW: Final = "this node's disk is nearly full: free space, or submit at another node"
 
 
@@ -103,8 +102,15 @@ class Peer:
         self.keys = node_keys
         self.member = config.member
         document = ceremony.load_sealed(config.genesis).document
-        self._check_membership(document)
+        self._check_genesis(document)
         self.signer, self.ledger = open_store(config, node_keys, document)
+        self.membership = Membership(
+            lambda key: self.ledger.parent.readers[CONSORTIUM].shared(key),
+            lambda: self.ledger.height,
+            addresses=config.p2p.peers,
+            early_keys=config.p2p.keys,
+        )
+        self._check_membership()
         self.newest = Newest(self.ledger.view())
         self.own_loop = OwnLoop()
         self.mempool = Mempool(self.ledger, _pool_limits(config), self.knows_key)
@@ -113,10 +119,13 @@ class Peer:
             member=config.member,
             key_seed=node_keys.network.seed,
             listen=str(config.p2p.listen),
-            peers=self._peer_addresses(document),
+            peers=self.membership.peers,
+            voters=self.membership.voters,
             log=log,
         )
-        self.sync = BlockSync(self.ledger, lambda peer, data: self.network.send(peer, "bulk", data), log)
+        self._linked_to = self.membership.peers
+        self.sync = BlockSync(self.ledger, self._send_bulk, log)
+        self.feeder = Feeder(self.ledger, self._send_bulk, self.membership.closed_to)
         self.driver = Driver(
             member=config.member,
             core=Core(config.member, self.ledger.network_id),
@@ -127,7 +136,17 @@ class Peer:
             log=log,
             on_catchup=self.sync.claimed,
             on_evidence=self._keep_evidence,
-            on_commit=lambda: self.newest.publish(self.ledger.view()),
+            on_commit=self._committed,
+        )
+        self.follower = Follower(
+            member=config.member,
+            height=lambda: self.ledger.height,
+            send=self._send_bulk,
+            servers=self._servers,
+            active=lambda: not self.network.has_vote(self.member),
+            append=partial(self.sync.append, self.driver),
+            longest_wait_s=lambda: self.ledger.parameters["max_idle_ms"] / 1000,
+            log=log,
         )
         self.anchorer = open_anchorer(
             self.ledger,
@@ -145,9 +164,9 @@ class Peer:
         )
         self.webhooks = Webhooks(self, log)
         self.intake = Supervisor(config, passphrase, log)
-        self._gossip: deque[bytes] = deque()
-        self._gossip_ready = trio.Event()
-        self._own: dict[bytes, float] = {}
+        self.gossip = Gossip(self.mempool, self.network)
+        self.bulk_handlers: dict[type, Callable[[str, Any], Awaitable[None]]] = {}
+        """What is done with messages of the bulk channel that `exchange.register` added, by their class."""
         self._disk_checked = 0
         self._disk_low = False
 
@@ -188,9 +207,7 @@ class Peer:
             return Admission(b"", "rejected", "DISK_LOW", DISK_LOW)
         admission = self.driver.submit(wire)
         if admission.state == "accepted":
-            self._own[admission.tx_id] = trio.current_time()
-            self._gossip.append(wire)
-            self._gossip_ready.set()
+            self.gossip.add(admission.tx_id, wire)
         return admission
 
     def knows_key(self, public_key: bytes) -> bool:
@@ -217,9 +234,11 @@ class Peer:
             self.driver.start()
             nursery.start_soon(self.driver.run_timers)
             nursery.start_soon(self._receive)
-            nursery.start_soon(self._pass_on)
-            nursery.start_soon(self._pass_on_again)
+            nursery.start_soon(self._follow_membership)
+            nursery.start_soon(self.gossip.run)
             nursery.start_soon(self.sync.run)
+            nursery.start_soon(self.feeder.run)
+            nursery.start_soon(self.follower.run)
             if self.anchorer is not None:
                 nursery.start_soon(self.anchorer.run)
             if self.head_signer is not None:
@@ -250,12 +269,17 @@ class Peer:
         async for item in self.network.inbound:
             match item:
                 case PeerUp(member):
-                    self.driver.feed(PeerConnected(member))
-                    self._offer_pending(member)
+                    if self.network.has_vote(member):
+                        self.driver.feed(PeerConnected(member))
+                        self.gossip.offer(member)
                 case PeerDown(member):
                     self.sync.forget(member)
+                    self.feeder.forget(member)
+                    self.follower.forget(member)
                 case Inbound(member, "votes", frame):
-                    self.driver.receive(member, frame)
+                    # One without a vote has votes of before, or asks for blocks: not for those it may not read.
+                    if not self.membership.closed_to(member):
+                        self.driver.receive(member, frame)
                 case Inbound(member, "bulk", frame):
                     await self._exchange(member, frame)
 
@@ -272,67 +296,81 @@ class Peer:
                     if count % ADMIT_AT_ONCE == 0:
                         await trio.lowlevel.checkpoint()
             case exchange.GetBlocks():
-                self.sync.answer(member, message)
+                if not self.feeder.refuses(member):
+                    self.sync.answer(member, message)
+            case exchange.Follow():
+                self.feeder.follow(member, message)
+            case exchange.Blocks() if member == self.follower.server:
+                await self.follower.take(member, message)
             case exchange.Blocks():
                 await self.sync.take(self.driver, member, message)
+            case exchange.Refused():
+                self.follower.refuse(member, message)
+            case _:
+                await self.bulk_handlers[type(message)](member, message)
 
-    async def _pass_on(self) -> None:
-        """Coalesced gossip of what this node's API took in."""
-        while True:
-            await self._gossip_ready.wait()
-            await trio.sleep(GOSSIP_S)
-            self._gossip_ready = trio.Event()
-            while self._gossip:
-                self.network.broadcast("bulk", exchange.pack(exchange.Transactions(_batch(self._gossip))))
-                await trio.lowlevel.checkpoint()
+    def _send_bulk(self, member: str, frame: bytes) -> bool:
+        return self.network.send(member, "bulk", frame)
 
-    async def _pass_on_again(self) -> None:
-        """What still waits after a while may not have reached a leader: pass it on again, within bounds."""
-        while True:
-            await trio.sleep(REGOSSIP_S)
-            now, size, again = trio.current_time(), 0, []
-            for tx_id, since in list(self._own.items()):
-                transaction = self.mempool.get(tx_id)
-                if transaction is None:
-                    del self._own[tx_id]
-                elif now - since >= REGOSSIP_S and size < REGOSSIP_BYTES:
-                    again.append(transaction.wire)
-                    size += len(transaction.wire)
-            queue = deque(again)
-            while queue:
-                self.network.broadcast("bulk", exchange.pack(exchange.Transactions(_batch(queue))))
+    def _servers(self) -> list[str]:
+        """Whom a follower may ask: connected members with a vote, the others only where there is none."""
+        connected = sorted(self.network.connected())
+        return [member for member in connected if self.network.has_vote(member)] or connected
 
-    def _offer_pending(self, member: str) -> None:
-        """A peer that was away gets what waits here, within bounds."""
-        queue: deque[bytes] = deque()
-        size = 0
-        for transaction in self.mempool.candidates():
-            size += len(transaction.wire)
-            if size > REGOSSIP_BYTES:
-                break
-            queue.append(transaction.wire)
-        while queue:
-            self.network.send(member, "bulk", exchange.pack(exchange.Transactions(_batch(queue))))
+    def _committed(self) -> None:
+        self.newest.publish(self.ledger.view())
+        self.feeder.committed()
 
     # -- opening ----------------------------------------------------------------------------------------
 
-    def _check_membership(self, document: Mapping[str, Any]) -> None:
-        """The keys here must be the ones the genesis document gives this member; later changes are the registry's."""
-        entry = next((member for member in document["members"] if member["id"] == self.member), None)
-        if entry is None:
-            names = ", ".join(member["id"] for member in document["members"])
-            raise PeerError(f"{self.config.genesis} has no member {self.member!r}: set `member` to one of {names}")
-        if entry["network"] != self.keys.network.public:
-            raise PeerError(f"the network key is not {self.member}'s in the genesis file: point keys.network at it")
+    def _check_genesis(self, document: Mapping[str, Any]) -> None:
+        """The network key must not be another founder's. It need not be in genesis: members come, and keys change."""
+        for entry in document["members"]:
+            if entry["network"] == self.keys.network.public and entry["id"] != self.member:
+                known = any(member["id"] == self.member for member in document["members"])
+                said = "" if known else f"{self.config.genesis} has no member {self.member!r}, and "
+                raise PeerError(
+                    f"{said}keys.network is the key of {entry['id']}: correct `member` or keys.network in node.toml"
+                )
 
-    def _peer_addresses(self, document: Mapping[str, Any]) -> dict[str, PeerAddress]:
-        known = {member["id"]: member["network"] for member in document["members"]}
-        found = {}
-        for member, address in self.config.p2p.peers.items():
-            if known.get(member) is None:
-                raise PeerError(f"p2p.peers names {member!r}, which has no network key in genesis: correct it")
-            found[member] = PeerAddress(known[member], address.host, address.port)
-        return found
+    def _check_membership(self) -> None:
+        """Where the registry knows this node's network key, it must be this member's and must not have ended.
+
+        One that it does not know yet may be so in a block that is not here yet: then only the log says so.
+        """
+        key, standing = self.keys.network.public, self.membership.standing(self.member)
+        entry = self.membership.owner_of(key)
+        if entry is not None and entry["id"] != self.member:
+            raise PeerError(
+                f"keys.network is the key of {entry['id']}: correct `member` or keys.network in node.toml"
+            )
+        if standing == "member" and entry is not None and entry["until"] is not None:
+            raise PeerError(
+                f"the network key ended with block {entry['until']}: point keys.network at the one that replaced it"
+            )
+        if standing != "member" or entry is None:
+            self.log.warning(
+                "not a member with this network key as of this block: the others let this node in once it is",
+                block=self.ledger.height,
+                standing=standing,
+            )
+
+    async def _follow_membership(self) -> None:
+        """After each commit: who may connect, and who votes. A member that has left gets the block that says so."""
+        while True:
+            await self.driver.committed.wait()
+            if not self.membership.refresh():
+                continue
+            peers, voters = self.membership.peers, self.membership.voters
+            self.log.info("membership changed", block=self.ledger.height, peers=sorted(peers), voters=sorted(voters))
+            leaving = {name: place for name, place in self._linked_to.items() if name not in peers}
+            self.network.set_peers({**leaving, **peers}, voters)
+            self._linked_to = peers
+            if leaving:
+                await trio.sleep(FAREWELL_S)
+                self.network.set_peers(self.membership.peers, self.membership.voters)
+            if self.membership.standing(self.member) == "dismissed":
+                self.log.warning("this membership has ended: the ledger can still be read", block=self.ledger.height)
 
     def disk_is_low(self) -> bool:
         """Whether the data folder's disk has less room than limits.min_free_disk_bytes; looked up every 2 s."""
@@ -390,13 +428,3 @@ def _pool_limits(config: Config) -> PoolLimits:
         sender_bytes=limits.sender_bytes,
         sender_transactions=limits.sender_transactions,
     )
-
-
-def _batch(queue: deque[bytes]) -> tuple[bytes, ...]:
-    """Take wire bytes off the queue up to a gossip frame's size (at least one)."""
-    batch = [queue.popleft()]
-    size = len(batch[0])
-    while queue and size + len(queue[0]) <= GOSSIP_BYTES:
-        batch.append(queue.popleft())
-        size += len(batch[-1])
-    return tuple(batch)

@@ -83,6 +83,12 @@ class BlockSync:
         if peer not in self._asked:
             return
         self._asked.discard(peer)
+        if await self.append(driver, peer, reply) and reply.blocks:
+            self.claimed(peer, reply.head)  # it went on meanwhile: the next request need not wait for its next STATUS
+        self._answered.set()
+
+    async def append(self, driver: Driver, peer: str, reply: Blocks) -> bool:
+        """Append blocks that a peer sent, each checked in full. False at the first wrong one, which ends it."""
         try:
             pairs = [(Block.decode(block), Certificate.decode(seal)) for block, seal in reply.blocks]
             self._note_ahead(driver, pairs)
@@ -95,11 +101,10 @@ class BlockSync:
                 if self._ledger.height < block.height:
                     raise BlockError(f"block {block.height} was not accepted")
                 await trio.lowlevel.checkpoint()
-            if pairs:  # it went on meanwhile: the next request need not wait for its next STATUS
-                self.claimed(peer, reply.head)
         except (BlockError, CertificateError) as error:
             self._refuse(peer, error)
-        self._answered.set()
+            return False
+        return True
 
     def _drop(self, peer: str) -> None:
         self._claims.pop(peer, None)
@@ -116,21 +121,8 @@ class BlockSync:
 
     def answer(self, peer: str, request: GetBlocks) -> None:
         """Send contiguous blocks from the store, as many as fit a reply."""
-        blocks: list[tuple[bytes, bytes]] = []
-        size = 0
-        height = max(1, request.start)
-        while height <= self._ledger.height and len(blocks) < MAX_BLOCKS and size < REPLY_BYTES:
-            certificate = self._ledger.certificate(height)
-            try:
-                block = self._ledger.block_bytes(height)
-            except PrunedError:
-                break
-            if certificate is None:
-                break
-            blocks.append((block, certificate.encode()))
-            size += len(block)
-            height += 1
-        self._send(peer, pack(Blocks(request.start, self._ledger.height, tuple(blocks))))
+        blocks = stored_blocks(self._ledger, max(1, request.start), REPLY_BYTES)
+        self._send(peer, pack(Blocks(request.start, self._ledger.height, blocks)))
 
     def _check(self, block: Block, certificate: Certificate) -> None:
         ledger = self._ledger
@@ -156,3 +148,25 @@ class BlockSync:
         """Those who claim more take turns."""
         self._turn += 1
         return ahead[self._turn % len(ahead)]
+
+
+def stored_blocks(ledger: Ledger, start: int, most_bytes: int) -> tuple[tuple[bytes, bytes], ...]:
+    """Contiguous (block, certificate) bytes from a height on, up to the one that passes ``most_bytes``.
+
+    None where the ledger has not reached ``start``, or keeps it no longer.
+    """
+    blocks: list[tuple[bytes, bytes]] = []
+    size = 0
+    height = start
+    while height <= ledger.height and len(blocks) < MAX_BLOCKS and size < most_bytes:
+        certificate = ledger.certificate(height)
+        try:
+            block = ledger.block_bytes(height)
+        except PrunedError:
+            break
+        if certificate is None:
+            break
+        blocks.append((block, certificate.encode()))
+        size += len(block)
+        height += 1
+    return tuple(blocks)
