@@ -103,7 +103,7 @@ def check(
 
 
 def _size_and_root(ctx: Context, leaf: bytes) -> tuple[int, bytes]:
-    """What an entry says of its copy. One that is none was put there by the owner; custodians hold no such deposit."""
+    """What an entry says of its copy. A leaf that is none comes from the owner; custodians hold no such deposit."""
     value = ctx.decode(leaf)
     if type(value) is list and len(value) == 5:
         name, size, root = value[2:]
