@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from contracts.record import FieldValue
+from genesis import library
+from node.connectors import RecordDraft
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 SHARED: Final = ROOT.parent / "shared" / "data"
 EXAMPLE: Final = ROOT / "genesis" / "example" / "documents"
 
 NO_SAMPLES: Final = "the shared sample data is not beside this checkout"
 
+_TEMPLATE: Final = library.template("general-trade")
 UBL: Final = "urn:oasis:names:specification:ubl:schema:xsd:"
 
 
@@ -51,3 +56,14 @@ def invoice(
         + '<cac:InvoiceLine><cbc:ID>1</cbc:ID><cbc:InvoicedQuantity unitCode="C62">5</cbc:InvoicedQuantity>'
         + f'<cbc:LineExtensionAmount currencyID="GBP">12.50</cbc:LineExtensionAmount>{line}</cac:InvoiceLine>',
     )
+
+
+def public(draft: RecordDraft) -> dict[str, FieldValue]:
+    """The fields that the template general-trade leaves open."""
+    rules = _TEMPLATE["kinds"][draft.kind]["fields"]
+    return {name: value for name, value in draft.fields.items() if rules[name]["open"]}
+
+
+def private(draft: RecordDraft) -> dict[str, FieldValue]:
+    """Those it seals: each is named in it."""
+    return {name: value for name, value in draft.fields.items() if name not in public(draft)}

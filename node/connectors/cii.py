@@ -6,6 +6,7 @@ that one bill written in either syntax gives one record.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from lxml import etree
@@ -70,7 +71,7 @@ def read(root: etree._Element) -> list[RecordDraft]:
     reading.put("total", _XML.decimal(root, f"{_TOTALS}/ram:DuePayableAmount"))
     reading.put("buyer_name", buyer.name)
     reading.put("seller_name", seller.name)
-    reading.put("payee_account", _account(root))
+    _put_private(reading, root)
     reading.put_lines([_line(reading, line) for line in _XML.all_of(root, _LINES) if _is_line(reading, line)])
     return [
         RecordDraft(
@@ -166,6 +167,28 @@ def _tax(reading: Reading, root: etree._Element, currency: str) -> str:
 def _account(root: etree._Element) -> str:
     holder = f"{_SETTLEMENT}/ram:SpecifiedTradeSettlementPaymentMeans/ram:PayeePartyCreditorFinancialAccount"
     return _XML.first_text(root, f"{holder}/ram:IBANID") or _XML.first_text(root, f"{holder}/ram:ProprietaryID")
+
+
+def _put_private(reading: Reading, root: etree._Element) -> None:
+    """How it is to be paid, and whom to speak to: what every template seals. The same text as out of a UBL bill."""
+    means = f"{_SETTLEMENT}/ram:SpecifiedTradeSettlementPaymentMeans"
+    terms = f"{_SETTLEMENT}/ram:SpecifiedTradePaymentTerms/ram:Description"
+    reading.put("payment_terms", _XML.first_text(root, terms))
+    reading.put("payment_reference", _XML.first_text(root, f"{_SETTLEMENT}/ram:PaymentReference"))
+    reading.put("payee_account", _account(root))
+    bank = f"{means}/ram:PayeeSpecifiedCreditorFinancialInstitution/ram:BICID"
+    reading.put("payee_bank", _XML.first_text(root, bank))
+    for role in ("buyer", "seller"):
+        party = f"{_AGREEMENT}/ram:{role.capitalize()}TradeParty"
+        contact = f"{party}/ram:DefinedTradeContact/ram:"
+        numbers = ("TelephoneUniversalCommunication/ram:CompleteNumber", "EmailURIUniversalCommunication/ram:URIID")
+        reading.put(f"{role}_contact", _joined(root, contact, ("PersonName", *numbers)))
+        lines = ("LineOne", "LineTwo", "PostcodeCode", "CityName", "CountrySubDivisionName", "LineThree", "CountryID")
+        reading.put(f"{role}_address", _joined(root, f"{party}/ram:PostalTradeAddress/ram:", lines))
+
+
+def _joined(root: etree._Element, path: str, parts: Sequence[str]) -> str:
+    return ", ".join(filter(None, (_XML.first_text(root, path + part) for part in parts)))
 
 
 def _is_line(reading: Reading, element: etree._Element) -> bool:

@@ -131,6 +131,7 @@ def _order(parts: _Parts, reading: Reading) -> RecordDraft:
     reading.put("delivery_date", _date(reading, parts.head, ("63", "2", "69")))
     reading.put("buyer_name", buyer.name)
     reading.put("seller_name", seller.name)
+    _put_private(parts, reading)
     reading.put_lines([_line(reading, line, ("21",)) for line in parts.lines])
     return RecordDraft(
         kind="order",
@@ -162,6 +163,7 @@ def _bill(parts: _Parts, reading: Reading) -> RecordDraft:
     reading.put("buyer_name", debtor.name)
     reading.put("seller_name", seller.name)
     reading.put("payee_account", _account(parts))
+    _put_private(parts, reading)
     reading.put_lines([_line(reading, line, ("47", "12")) for line in parts.lines])
     return RecordDraft(
         kind=kind,
@@ -274,6 +276,21 @@ def _account(parts: _Parts) -> str:
             if segment.tag == "FII" and segment.get(1) == role and segment.get(2):
                 return segment.get(2)
     return ""
+
+
+def _put_private(parts: _Parts, reading: Reading) -> None:
+    """Where and whom to speak to: NAD's street, postcode, town, region, country; CTA and COM. Templates seal both."""
+    for name, roles in (("buyer", _BUYER), ("seller", _SELLER)):
+        groups = [group for role in roles for group in parts.parties if group[0].get(1) == role]
+        if not groups:
+            continue
+        nad, *others = groups[0]
+        street = [nad.get(5, component) for component in range(4)]
+        address = [*street, nad.get(8), nad.get(6), nad.get(7), nad.get(9)]
+        people = [segment.get(2, 1) or segment.get(2) for segment in others if segment.tag == "CTA"]
+        numbers = [segment.get(1) for segment in others if segment.tag == "COM"]
+        reading.put(f"{name}_address", ", ".join(filter(None, address)))
+        reading.put(f"{name}_contact", ", ".join(filter(None, [*people, *numbers])))
 
 
 def _line(reading: Reading, segments: Sequence[Segment], quantities: Sequence[str]) -> list[str]:

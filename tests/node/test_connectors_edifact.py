@@ -166,6 +166,19 @@ def test_an_invoice_with_everything() -> None:
     assert as_record(draft, data) == 10_000
 
 
+def test_addresses_and_contacts_of_the_parties() -> None:
+    """NAD has street, town, region, postcode and country; the contact follows it. Templates seal them."""
+    addressed = {
+        "NAD+BY+4012345000009::9": ("NAD+BY+4012345000009::9+++Ring 5:Tor 2+Köln+NW+50667+DE", "CTA+IC+:Frau Abt",
+                                    "COM+0221 1234:TE", "COM+abt@buyer.example:EM"),
+    }  # fmt: skip
+    segments = tuple(chain.from_iterable(addressed.get(segment, (segment,)) for segment in ORDER))
+    fields = one(interchange(message("ORDERS", segments))).fields
+    assert fields["buyer_address"] == "Ring 5, Tor 2, 50667, Köln, NW, DE"
+    assert fields["buyer_contact"] == "Frau Abt, 0221 1234, abt@buyer.example"
+    assert not {"seller_address", "seller_contact"} & fields.keys()
+
+
 def test_an_order_with_currency_and_total() -> None:
     data = interchange(message("ORDERS", ORDER))
     draft = one(data)

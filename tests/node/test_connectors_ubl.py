@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.record import FieldValue
-from genesis import library
 from node.connectors import ConnectorError, RecordDraft, detect, read
-from tests.connector_samples import NO_SAMPLES, SHARED, company, invoice, party, ubl
+from tests.connector_samples import NO_SAMPLES, SHARED, company, invoice, party, private, public, ubl
 
 needs_samples = pytest.mark.skipif(not (SHARED / "ubl").is_dir(), reason=NO_SAMPLES)
 
-TEMPLATE = library.template("general-trade")
 BUYER = "12356478"
 SELLER = "175 269 2355"
 
@@ -19,17 +16,6 @@ SELLER = "175 269 2355"
 def sample(name: str) -> RecordDraft:
     (draft,) = read((SHARED / name).read_bytes(), name)
     return draft
-
-
-def public(draft: RecordDraft) -> dict[str, FieldValue]:
-    """The fields that the template leaves open."""
-    rules = TEMPLATE["kinds"][draft.kind]["fields"]
-    return {name: value for name, value in draft.fields.items() if rules[name]["open"]}
-
-
-def private(draft: RecordDraft) -> dict[str, FieldValue]:
-    """Those it seals: each is named in it."""
-    return {name: value for name, value in draft.fields.items() if name not in public(draft)}
 
 
 @needs_samples
