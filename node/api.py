@@ -35,6 +35,7 @@ from node.documents import DocumentError
 from node.driver import wall_clock
 from node.inbox import add_inbox
 from node.intake_api import add_intake
+from node.join_api import add_join
 from node.metrics import metrics_text
 from node.peer import DISK_LOW
 from node.views import (
@@ -81,6 +82,7 @@ def make_api(peer: Peer) -> FastAPI:
     _add_anchors(app, peer)
     add_inbox(app, peer)
     add_intake(app, peer)
+    add_join(app, peer)
     return app
 
 

@@ -12,6 +12,7 @@ from chain.proof import transactions_of
 from chain.transaction import Transaction, parse
 from chain.view import Reads, View
 from node.driver import CommittedBlock, wall_clock
+from node.join_api import following_view
 
 if TYPE_CHECKING:
     from node.peer import Peer
@@ -81,6 +82,7 @@ def status_view(peer: Peer) -> dict[str, Any]:
         "malformed": peer.malformed,
         "evidence": peer.driver.evidence,
         "intake": peer.intake.status(),
+        "following": following_view(peer),
         "parameters": dict(ledger.parameters),
     }
 

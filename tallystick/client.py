@@ -280,6 +280,15 @@ class Client:
         """The genesis document, bytes as hex."""
         return self._object("GET", "/v1/genesis")
 
+    def sealed_genesis(self) -> bytes:
+        """The sealed genesis file that the node started from, unchecked: see `genesis.ceremony.load_sealed`."""
+        return self._request("GET", "/v1/genesis/sealed").content
+
+    def peers(self) -> list[dict[str, Any]]:
+        """Each member that may connect: {member, keys (hex, newest first), votes, connected, host, port}."""
+        found: list[dict[str, Any]] = self._json("GET", "/v1/peers")
+        return found
+
     def intake_status(self) -> dict[str, Any]:
         """How the ways in of connected systems stand: {starts, time, ways: {name: counts, backlog, problem}, …}."""
         return self._object("GET", "/v1/intake/status")
