@@ -1,0 +1,270 @@
+"""What a node does for its own member's documents: deposits them, keys them to the readers, makes copies for whoever
+became a custodian, and takes everything back when its own store is lost.
+
+Nothing is remembered but what vault and chain say: each pass looks at both and does the next thing. A deposit whose
+transaction got there before the node was killed is known by its roots on the chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import trio
+
+from chain.crypto import SigningKey
+from node.custody.book import Book, DepositRow
+from node.custody.calls import CallError
+from node.custody.errors import CustodyError
+from node.custody.keying import Keying
+from node.custody.puller import Puller, Wanted
+from node.custody.server import InThread
+from node.custody.submissions import Submissions
+from node.documents import DocumentError
+from node.driver import Log
+from node.envelope import EnvelopeError, KeyList
+from node.vault import Deposit, Vault
+
+LOOK_S: Final = 0.25
+AT_ONCE: Final = 4
+"""Deposits on their way to the chain at once."""
+RETRY_S: Final = 2.0
+COPIES_A_PASS: Final = 8
+"""Older deposits that get copies for new custodians in one transaction."""
+
+FAILURES: Final = (DocumentError, EnvelopeError, CustodyError)
+"""What keeps a step from being done now; a later pass tries again."""
+
+
+class Owner:
+    """One node's owner duty. ``run`` is its task."""
+
+    def __init__(
+        self,
+        member: str,
+        book: Book,
+        vault: Vault,
+        keys: Sequence[SigningKey],
+        keying: Keying,
+        puller: Puller,
+        submissions: Submissions,
+        in_thread: InThread,
+        connected: Callable[[], set[str]],
+        log: Log,
+    ) -> None:
+        self._member = member
+        self._book = book
+        self._vault = vault
+        self._keys = tuple(keys)
+        self._keying = keying
+        self._puller = puller
+        self._submissions = submissions
+        self._in_thread = in_thread
+        self._connected = connected
+        self._log = log
+        self._missing: dict[int, None] = {}
+        """Own deposits on the chain that are not in the vault, nor waiting in it for their number."""
+        self._looked = 0
+        self._topped_up: tuple[str, ...] | None = None
+        self.changed = trio.Event()
+        self.waiting = 0
+        """Closed deposits that have no number yet."""
+        self.restored = 0
+        self.problem = ""
+        """Why the newest step failed, "" after a success."""
+
+    async def run(self) -> None:
+        """Do the duty until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._restore_all)
+            nursery.start_soon(self._keying.run)
+            while True:
+                try:
+                    await self.step()
+                except FAILURES as error:
+                    self._say(error)
+                    await trio.sleep(RETRY_S)
+                await self._until_changed()
+
+    def wake(self) -> None:
+        """A block was committed, or documents came in."""
+        self.changed.set()
+        self.changed = trio.Event()
+
+    async def step(self) -> None:
+        """One pass. Raises what FAILURES names."""
+        self._submissions.settle()
+        count = self._book.count(self._member)
+        waiting = []
+        for deposit in await self._in_thread(self._vault.ready):
+            number = self._book.number_of(self._member, deposit)
+            if number is None:
+                waiting.append(deposit)
+            else:
+                await self._number(deposit, number)
+        self.waiting = len(waiting)
+        for deposit in waiting[:AT_ONCE]:
+            await self._deposit(deposit)
+        await self._look_for_missing(count)
+        await self._top_up()
+
+    # -- new deposits -----------------------------------------------------------------------------------
+
+    async def _number(self, deposit: Deposit, number: int) -> None:
+        """The deposit is on the chain: note its number, and key it, so that custodians can take it."""
+        await self._in_thread(self._vault.numbered, deposit.id, number)
+        await self._keying.key(number)
+        self._missing.pop(number, None)
+        self.problem = ""
+
+    async def _deposit(self, deposit: Deposit) -> None:
+        """Submit a deposit, with the roots of its copies; they are kept before it is sent."""
+        key = ("deposit", deposit.id)
+        if not self._submissions.free(key):
+            return
+        custodians = self._book.custodians(self._member)
+        if not custodians:
+            raise CustodyError("NO_CUSTODIANS", "nobody keeps this chain's documents: `tally custody appoint`")
+        made = await self._in_thread(self._vault.roots, deposit.id, custodians)
+        if made.roots is None or self._book.number_of(self._member, made) is not None:
+            return  # it got there in an earlier life of this node: the next pass numbers it
+        self._submissions.send(
+            "deposit", {"objects": made.objects, "bytes": made.size, "roots": dict(made.roots)}, [key]
+        )
+
+    # -- copies for custodians that came later ----------------------------------------------------------
+
+    async def _top_up(self) -> None:
+        """Give older deposits roots for custodians that were appointed since."""
+        custodians = self._book.custodians(self._member)
+        if custodians == self._topped_up or not self._submissions.free(("add_copies",)):
+            return
+        rows: list[list[Any]] = []
+        for number in range(self._book.count(self._member)):
+            row = self._book.deposit(self._member, number)
+            lacking = [] if row is None else [custodian for custodian in custodians if custodian not in row.roots]
+            deposit = await self._in_thread(self._vault.deposit, number) if row is not None and lacking else None
+            if row is not None and deposit is not None:
+                made = await self._in_thread(self._vault.roots, deposit.id, sorted({*row.roots, *lacking}))
+                rows.append([number, {custodian: (made.roots or {})[custodian] for custodian in lacking}])
+            if len(rows) == COPIES_A_PASS:
+                break
+            if number % 64 == 63:
+                await trio.lowlevel.checkpoint()
+        if rows:
+            self._submissions.send("add_copies", {"copies": rows}, [("add_copies",)])
+        elif not self._missing:
+            self._topped_up = custodians
+
+    # -- coming back from nothing -----------------------------------------------------------------------
+
+    async def _look_for_missing(self, count: int) -> None:
+        """Find own deposits that the vault does not have, of the first ``count``: each that it has is numbered."""
+        if self._looked >= count:
+            return
+        known = {deposit.number for deposit in await self._in_thread(lambda: list(self._vault.deposits()))}
+        for number in range(self._looked, count):
+            if number not in known:
+                self._missing[number] = None
+        self._looked = count
+        if self._missing:
+            self._log.warning("documents to be restored from custodians", deposits=len(self._missing))
+
+    def forget(self, member: str) -> None:
+        """The link to a member broke."""
+        self._keying.forget(member)
+
+    def status(self) -> dict[str, Any]:
+        """Own documents: deposits on the chain, those on their way there, those to be restored, and who holds what."""
+        count = self._book.count(self._member)
+        custodians = self._book.custodians(self._member)
+        return {
+            "deposits": count,
+            "waiting": self.waiting,
+            "to_restore": len(self._missing),
+            "restored": self.restored,
+            "custodians": {
+                custodian: {
+                    "held": self._book.held_count(self._member, custodian),
+                    "connected": custodian in self._connected(),
+                    "record": None
+                    if (record := self._book.record(self._member, custodian)) is None
+                    else record._asdict(),
+                }
+                for custodian in custodians
+            },
+            "readers": {kind: list(ids) for kind, ids in self._book.rules(self._member).readers.items()},
+            "problem": self.problem or self._submissions.problem or self._keying.problem,
+        }
+
+    def look_again(self) -> None:
+        """Look for missing deposits from the first one on."""
+        self._looked = 0
+        self.wake()
+
+    @property
+    def missing(self) -> list[int]:
+        """Own deposits that are still to be restored."""
+        return list(self._missing)
+
+    async def _restore_all(self) -> None:
+        while True:
+            for number in list(self._missing):
+                try:
+                    if await self.restore(number):
+                        self._missing.pop(number, None)
+                        self.restored += 1
+                except FAILURES as error:
+                    self._say(error)
+            if self._missing:
+                await trio.sleep(RETRY_S)
+            await self._until_changed()
+
+    async def restore(self, number: int) -> bool:
+        """Take one own deposit back from whoever holds it; whether it is back. Raises what FAILURES names."""
+        row = self._book.deposit(self._member, number)
+        if row is None or await self._in_thread(self._vault.deposit, number) is not None:
+            return True
+        for custodian in sorted(row.held):
+            holder = row.held_as(custodian)
+            if custodian not in self._connected() or holder is None:
+                continue
+            wanted = Wanted(self._member, number, holder, row.roots[holder])
+            try:
+                manifest = await self._puller.pull(custodian, wanted)
+            except CallError as error:
+                self._say(error)
+                continue
+            await self._in_thread(self._recover, row, manifest.holder)
+            await self._keying.key(number)
+            self.problem = ""
+            self._log.info("deposit restored", deposit=number, documents=row.objects, custodian=custodian)
+            return True
+        return False
+
+    def _recover(self, row: DepositRow, holder: str) -> None:
+        """In a thread: open the copies and keep the documents again."""
+        copies, chain, number = self._vault.copies, self._member, row.number
+        manifest, data = copies.manifest(chain, number, holder), copies.keys(chain, number)
+        secret = None if data is None else KeyList.decode(data).secret(self._keys)
+        if manifest is None or secret is None:
+            raise CustodyError(
+                "NO_KEY", f"none of this node's encryption keys opens deposit {number}: add the one it was keyed to"
+            )
+
+        def copy(index: int) -> bytes:
+            return copies.read(chain, number, holder, index, 0, manifest.entries[index].size)
+
+        self._vault.recover(manifest, secret, row.roots, copy)
+        copies.delete(chain, number, holder)
+
+    def _say(self, error: Exception) -> None:
+        said = f"{getattr(error, 'code', 'FAILED')} {error}"
+        if said != self.problem:
+            self._log.warning("documents not in custody yet", reason=said)
+        self.problem = said
+
+    async def _until_changed(self) -> None:
+        with trio.move_on_after(LOOK_S):
+            await self.changed.wait()
+        await trio.lowlevel.checkpoint()
