@@ -175,7 +175,7 @@ class Owner:
         self._keying.forget(member)
 
     def status(self) -> dict[str, Any]:
-        """Own documents: deposits on the chain, those on their way there, those to be restored, and who holds what."""
+        """Own documents: deposits on the chain, on their way there, to be restored; and who holds what."""
         count = self._book.count(self._member)
         custodians = self._book.custodians(self._member)
         return {
@@ -183,18 +183,17 @@ class Owner:
             "waiting": self.waiting,
             "to_restore": len(self._missing),
             "restored": self.restored,
-            "custodians": {
-                custodian: {
-                    "held": self._book.held_count(self._member, custodian),
-                    "connected": custodian in self._connected(),
-                    "record": None
-                    if (record := self._book.record(self._member, custodian)) is None
-                    else record._asdict(),
-                }
-                for custodian in custodians
-            },
+            "custodians": {custodian: self._custodian_status(custodian) for custodian in custodians},
             "readers": {kind: list(ids) for kind, ids in self._book.rules(self._member).readers.items()},
             "problem": self.problem or self._submissions.problem or self._keying.problem,
+        }
+
+    def _custodian_status(self, custodian: str) -> dict[str, Any]:
+        record = self._book.record(self._member, custodian)
+        return {
+            "held": self._book.held_count(self._member, custodian),
+            "connected": custodian in self._connected(),
+            "challenges": None if record is None else record._asdict(),
         }
 
     def look_again(self) -> None:

@@ -1,7 +1,7 @@
 """How fast documents move: never so fast that votes wait.
 
-A node's loop that is late is a node that votes late. So the loop's lateness is measured, and while it is late the next
-pieces are asked for later: moving documents takes what agreement leaves, within a limit of bytes a second.
+A node's loop that is late is a node that votes late. So the loop's lateness is measured, and while it is late the
+next pieces are asked for later: moving documents takes what agreement leaves, within a limit of bytes a second.
 """
 
 from __future__ import annotations

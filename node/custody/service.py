@@ -57,7 +57,7 @@ class Wiring:
 
 
 class Custody:
-    """One node's custody. ``run`` is its task; ``receive``, ``peer_down`` and ``committed`` are for the node's loop."""
+    """One node's custody. ``run`` is its task; the node's loop calls ``receive``, ``peer_down`` and ``committed``."""
 
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
