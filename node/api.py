@@ -32,12 +32,12 @@ from chain.view import LedgerError, PrunedError
 from node.api_body import read_body, read_list
 from node.api_errors import ApiError
 from node.documents import DocumentError
+from node.documents_api import add_documents, document_status
 from node.driver import wall_clock
 from node.inbox import add_inbox
 from node.intake_api import add_intake
 from node.join_api import add_join
 from node.metrics import metrics_text
-from node.peer import DISK_LOW
 from node.views import (
     block_view,
     feed_view,
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 MAX_WAIT_S: Final = 30.0
 MAX_SUBMIT: Final = 2000
 MAX_ITEMS: Final = 2000
-"""Keys looked up, or documents stored, in one request."""
+"""Keys looked up in one request."""
 BATCHES_A_PAGE: Final = 64
 """Transactions whose records of an enterprise are listed in one answer."""
 STATES_BYTES: Final = 4 * 1024 * 1024
@@ -78,7 +78,7 @@ def make_api(peer: Peer) -> FastAPI:
     _add_transactions(app, peer)
     _add_ledger(app, peer)
     _add_proofs(app, peer)
-    _add_documents(app, peer)
+    add_documents(app, peer)
     _add_anchors(app, peer)
     add_inbox(app, peer)
     add_intake(app, peer)
@@ -110,7 +110,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(DocumentError)
     async def _document(_request: Request, error: DocumentError) -> JSONResponse:
-        return answer(400, "DOCUMENT", str(error))
+        return answer(document_status(error), error.code, str(error))
 
     @app.exception_handler(RequestValidationError)
     async def _parameter(_request: Request, error: RequestValidationError) -> JSONResponse:
@@ -281,34 +281,6 @@ def _add_proofs(app: FastAPI, peer: Peer) -> None:
     async def record_proof(record_id: str) -> Response:
         """A proof of one sealed record."""
         return Response(proofs.prove_record_by_id(peer.view, _hash(record_id)), media_type=OCTETS)
-
-
-def _add_documents(app: FastAPI, peer: Peer) -> None:
-    @app.put("/v1/documents", status_code=201)
-    async def put_document(request: Request) -> dict[str, str]:
-        """Store a raw document; answers its SHA-256."""
-        if peer.disk_is_low():
-            raise ApiError(507, "DISK_LOW", DISK_LOW)
-        data = await read_body(request, peer.config.limits.document_bytes)
-        digest = await trio.to_thread.run_sync(peer.documents.put, data)
-        return {"sha256": digest.hex()}
-
-    @app.post("/v1/documents", status_code=201)
-    async def put_documents(request: Request) -> list[str]:
-        """Store several raw documents (canonical ``[bytes, …]``); answers their SHA-256s."""
-        if peer.disk_is_low():
-            raise ApiError(507, "DISK_LOW", DISK_LOW)
-        documents = await read_list(request, peer.config.api.max_request_bytes, MAX_ITEMS)
-        digests = await trio.to_thread.run_sync(peer.documents.put_many, documents)
-        return [digest.hex() for digest in digests]
-
-    @app.get("/v1/documents/{digest}")
-    async def get_document(digest: str) -> Response:
-        """A raw document by its SHA-256."""
-        wanted = _hash(digest)
-        if not await trio.to_thread.run_sync(peer.documents.has, wanted):
-            raise ApiError(404, "NOT_FOUND", "no such document at this node: ask the member that took it in")
-        return Response(await trio.to_thread.run_sync(peer.documents.get, wanted), media_type=OCTETS)
 
 
 def _add_anchors(app: FastAPI, peer: Peer) -> None:

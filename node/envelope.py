@@ -22,6 +22,7 @@ chain stay as they are.
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -46,6 +47,7 @@ MAX_KEY_LIST: Final = 4 * 1024 * 1024
 """Bytes of a key list that are read at all."""
 
 _PIECE: Final = 2047
+_MEMBER: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _NONCE: Final = bytes(sodium.crypto_secretbox_NONCEBYTES)
 
 
@@ -68,6 +70,11 @@ def object_key(deposit_key: bytes, name: bytes) -> bytes:
 def make_copy(key: bytes, holder: str, data: bytes) -> bytes:
     """The copy of a document that one holder keeps; ``key``: the object's O. len(data) + OVERHEAD bytes."""
     return sodium.crypto_secretbox_easy(data, _NONCE, _copy_key(key, holder))
+
+
+def copy_size(size: int) -> int:
+    """Bytes of every holder's copy of a document of ``size`` bytes."""
+    return size + OVERHEAD
 
 
 def open_copy(key: bytes, holder: str, copy: bytes) -> bytes:
@@ -215,9 +222,10 @@ class Manifest:
                 _is_hash(entry.name) and _is_hash(entry.root) and type(entry.size) is int and entry.size >= OVERHEAD
                 for entry in entries
             )
+            well_formed &= _is_member(chain) and _is_member(holder) and _is_number(number)
         except (CodecError, TypeError, ValueError):
             well_formed = False
-        if not well_formed or type(chain) is not str or type(holder) is not str or not _is_number(number):
+        if not well_formed:
             raise EnvelopeError("MALFORMED_MANIFEST", "this is no manifest of a deposit: ask another holder")
         return cls(chain, number, holder, entries)
 
@@ -421,13 +429,18 @@ def _is_hash(value: Any) -> bool:
     return type(value) is bytes and len(value) == HASH_SIZE
 
 
+def _is_member(value: Any) -> bool:
+    """Ids name files too: nothing else gets through."""
+    return type(value) is str and _MEMBER.fullmatch(value) is not None
+
+
 def _is_number(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
 def _is_well_formed(found: KeyList) -> bool:
     return (
-        type(found.chain) is str
+        _is_member(found.chain)
         and _is_number(found.number)
         and _is_number(found.version)
         and all(_is_row(*row) for row in found.rows)

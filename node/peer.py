@@ -31,7 +31,6 @@ from genesis import ceremony
 from node import exchange
 from node.anchor_ledger import open_anchorer
 from node.config import Config
-from node.documents import DocumentStore
 from node.driver import Driver, Log, wall_clock
 from node.following import Feeder, Follower
 from node.gossip import Gossip
@@ -44,12 +43,14 @@ from node.queues import Inbound, PeerDown, PeerUp
 from node.signer import Signer
 from node.sync import BlockSync
 from node.threads import Newest, OwnLoop
+from node.vault import Vault
 from node.webhooks import Webhooks
 
 Result = TypeVar("Result")
 
 JOURNAL_FILE: Final = "votes.journal"
 LEDGER_FOLDER: Final = "ledger"
+VAULT_FOLDER: Final = "vault"
 EVIDENCE_FILE: Final = "evidence.jsonl"
 EVIDENCE_BYTES: Final = 16 * 1024 * 1024
 ADMIT_AT_ONCE: Final = 16
@@ -66,11 +67,14 @@ class PeerError(RuntimeError):
 
 @dataclass
 class Keys:
-    """The node's private halves; an observer has no validator key, a node without a signer only serves."""
+    """The node's private halves; an observer has no validator key, a node without a signer only serves, one without
+    an encryption key keeps no documents of its own."""
 
     network: SigningKey
     validator: SigningKey | None
     signer: SigningKey | None
+    encryption: Sequence[SigningKey] = ()
+    """Newest first."""
 
 
 def load_keys(config: Config, passphrase: str) -> Keys:
@@ -83,6 +87,7 @@ def load_keys(config: Config, passphrase: str) -> Keys:
         network=keys.load(config.keys.network, passphrase, purpose="network"),
         validator=opened(config.keys.validator, "validator"),
         signer=opened(config.keys.signer, "signer"),
+        encryption=[keys.load(path, passphrase, purpose="encryption") for path in config.keys.encryption],
     )
 
 
@@ -93,7 +98,7 @@ class Peer:
         """Open genesis, ledger, journal and anchoring (``passphrase``: of its account's key file).
 
         Raises GenesisError, LedgerError, StoreError, JournalError, AnchorKeyError, AnchorJournalError, WebhookError,
-        SupervisorError, PeerError.
+        SupervisorError, DocumentError, PeerError.
         """
         from node.network import Network  # the one module that needs libp2p
 
@@ -114,7 +119,12 @@ class Peer:
         self.newest = Newest(self.ledger.view())
         self.own_loop = OwnLoop()
         self.mempool = Mempool(self.ledger, _pool_limits(config), self.knows_key)
-        self.documents = DocumentStore(config.documents or str(config.data / "documents"))
+        self.documents = Vault.open(
+            config.documents or str(config.data / "documents"),
+            config.data / VAULT_FOLDER,
+            node_keys.encryption,
+            member=config.member,
+        )
         self.network = Network(
             member=config.member,
             key_seed=node_keys.network.seed,
@@ -253,6 +263,7 @@ class Peer:
         """Let go of files."""
         self.newest.close()
         self.ledger.close()
+        self.documents.close()
         if self.signer is not None:
             self.signer.close()
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from node.config_intake import Folder, Pull, Push
-from node.documents import DocumentStore
 from node.intake.desk import MAX_CRASHES, Marks, Pause, Status
 from node.intake.pulling import Puller
 from node.intake.pushing import PushTaker
@@ -493,21 +492,3 @@ def test_jobs_are_taken_together_and_each_has_its_own_outcome(
     assert removed is not None
     assert "not configured" in removed["reason"]
     assert spool.backlog() == 0
-
-
-def test_many_documents_are_stored_whole_with_one_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = DocumentStore(str(tmp_path))
-    first = store.put(b"0")
-    digests = store.put_many([str(number).encode() for number in range(20)])
-    assert digests[0] == first
-    assert [store.get(digest) for digest in digests] == [str(number).encode() for number in range(20)]
-    with monkeypatch.context() as patch:
-        patch.setattr("node.documents._flush_disk_of", _no_space)
-        with pytest.raises(Exception, match="no space left"):
-            store.put_many([b"new 1", b"new 2"])
-    names = {path.name for path in tmp_path.rglob("*") if path.is_file()}
-    assert names == {digest.hex() for digest in digests}
-
-
-def _no_space(_path: Path) -> None:
-    raise OSError(28, "No space left on device")
