@@ -163,11 +163,17 @@ class PartialLedger(PartialReads):
                 self._heads, self._since = step.heads, step.since
         return taken
 
-    def take_certificate(self, certificate: Certificate) -> None:
-        """Keep the certificate that header h + 1 commits to as that of h; anything else is left alone."""
-        height = certificate.height
-        if 0 < height < self.height and self.header(height + 1).parent_certificate_hash == certificate.hash:
-            self.store.write([(rows.by_height(b"c", height), certificate.encode())])
+    def take_certificate(self, raw: bytes) -> None:
+        """Keep the certificate that header h + 1 commits to as that of h (PROTOCOL.md); leave anything else alone."""
+        try:
+            certificate = Certificate.decode(raw)
+        except CertificateError:
+            return  # the header above names one that is well formed
+        key = rows.by_height(b"c", certificate.height)
+        if not 0 < certificate.height < self.height or self.store.get(key) == raw:
+            return
+        if self.header(certificate.height + 1).parent_certificate_hash == certificate.hash:
+            self.store.write([(key, raw)])
 
     # -- blocks of followed chains ------------------------------------------------------------------------
 

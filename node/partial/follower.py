@@ -1,0 +1,269 @@
+"""Following as a partial observer: headers first, each followed chain behind them at its own pace.
+
+One question is under way for the headers and one for each chain, each to one node at a time. A node that answers with
+what does not stand is named in the log and not asked again for a while; one that is silent, refuses or has nothing
+new gives its turn to the next. So a liar or a withholder costs time, never truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from hashlib import sha256
+from typing import Final
+
+import trio
+
+from chain.partial import PartialLedger
+from chain.partial_run import Run
+from chain.parts import ChainBlock, Part, PartError
+from node.driver import Log
+from node.partial.messages import (
+    MAX_HINTS,
+    MAX_KEYS,
+    Answer,
+    Chain,
+    GetChain,
+    GetParts,
+    GetWitness,
+    PartRefused,
+    Parts,
+    Request,
+    Wanted,
+    Witness,
+    pack,
+)
+from node.partial.serving import HOLD_S
+
+ANSWER_S: Final = 10.0
+"""So long an answer may take beyond what the other side holds it back."""
+SHUN_S: Final = 60.0
+"""A node that sent what does not stand is not asked again so long, unless there is no other."""
+PAUSE_S: Final = 0.5
+AGAIN_S: Final = 15.0
+"""A chain that no node gives is asked for again after this."""
+AT_ONCE: Final = 16
+"""Parts checked and written in one batch."""
+
+
+class Follower:
+    """Keeps a partial ledger up with the network. Runs in the node's own loop."""
+
+    def __init__(
+        self,
+        ledger: PartialLedger,
+        send: Callable[[str, bytes], bool],
+        log: Log,
+        on_change: Callable[[], None] = lambda: None,
+        *,
+        answer_s: float = ANSWER_S,
+        hold_s: float = HOLD_S,
+        again_s: float = AGAIN_S,
+    ) -> None:
+        """``on_change`` is called after every batch that was kept. An answer may take ``answer_s``, beside ``hold_s``
+        that the other side may hold one back; what nobody gives is asked for again after ``again_s``."""
+        self.ledger = ledger
+        self._send = send
+        self._log = log
+        self._on_change = on_change
+        self._answer_s = answer_s
+        self._hold_s = hold_s
+        self._again_s = again_s
+        self._up: list[str] = []
+        self._came = trio.Event()
+        self._shunned: dict[str, float] = {}
+        self._turn = 0
+        self._number = 0
+        self._open: dict[int, _Question] = {}
+        self._headers_moved = trio.Event()
+        self._last_read: dict[str, tuple[bytes, ...]] = {}
+        self.faults: dict[str, dict[str, int]] = {}
+        """What nodes sent that did not stand: member → code → how often."""
+        self.refused: dict[str, str] = {}
+        """Chains that no node gives, with the code of the last refusal."""
+
+    # -- the network's side -------------------------------------------------------------------------------
+
+    def connected(self, member: str) -> None:
+        """A link to a member stands."""
+        if member not in self._up:
+            self._up.append(member)
+        self._came.set()
+
+    def forget(self, member: str) -> None:
+        """It broke: its answers will not come."""
+        if member in self._up:
+            self._up.remove(member)
+        for question in self._open.values():
+            if question.member == member:
+                question.done.set()
+
+    def take(self, member: str, answer: Answer) -> None:
+        """An answer. What was not asked of this member is left alone."""
+        question = self._open.get(answer.number)
+        if question is not None and question.member == member:
+            question.answer = answer
+            question.done.set()
+
+    # -- tasks --------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Follow until cancelled. Raises ContradictionError, StoreError."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._follow_headers)
+            for chain in self.ledger.follow:
+                nursery.start_soon(self._follow_chain, chain)
+
+    async def _follow_headers(self) -> None:
+        while True:
+            member = await self._next_member()
+            answer = await self._ask(member, partial(GetParts, start=self.ledger.height + 1), self._hold_s)
+            if not isinstance(answer, Parts):
+                await self._pass_on(answer)
+                continue
+            if not answer.parts:
+                self._turn += 1  # up with it; or it is behind, or withholds: the next one is asked
+            try:
+                await self._take_parts(answer)
+            except PartError as error:
+                self._blame(member, error)
+
+    async def _take_parts(self, answer: Parts) -> None:
+        """Check and keep an answer's parts. Raises PartError for the first that does not stand."""
+        for at in range(0, len(answer.parts), AT_ONCE):
+            before = self.ledger.height
+            try:
+                self.ledger.take([Part.decode(raw) for raw in answer.parts[at : at + AT_ONCE]])
+            finally:
+                if self.ledger.height > before:
+                    self._headers_moved.set()
+                    self._headers_moved = trio.Event()
+                    self._on_change()
+            await trio.lowlevel.checkpoint()
+        if answer.certificate:
+            self.ledger.take_certificate(answer.certificate)
+
+    async def _follow_chain(self, chain: str) -> None:
+        refusals: set[str] = set()
+        while True:
+            coming = self.ledger.pending(chain)
+            if coming is None:
+                await self._headers_moved.wait()
+                continue
+            member = await self._next_member()
+            sent = self._sent(self._last_read.get(chain, ())[:MAX_HINTS])
+            question = partial(GetChain, chain=chain, start=coming.head.height, wanted=_wanted(sent))
+            answer = await self._ask(member, question)
+            if isinstance(answer, Chain) and answer.blocks:
+                self.refused.pop(chain, None)
+                refusals.clear()
+                try:
+                    await self._take_blocks(member, chain, answer, sent)
+                except PartError as error:
+                    self._blame(member, error)
+                continue
+            if isinstance(answer, PartRefused):
+                self.refused[chain] = answer.code
+                refusals.add(member)
+            await self._pass_on(answer)
+            if refusals >= set(self._up):
+                refusals.clear()
+                await trio.sleep(self._again_s)
+
+    async def _take_blocks(
+        self, member: str, chain: str, answer: Chain, sent: Mapping[bytes, bytes | None]
+    ) -> None:
+        """Execute the blocks of an answer, each checked in full. Raises PartError for the first that is wrong."""
+        for raw, values in answer.blocks:
+            if self.ledger.pending(chain) is None:
+                return
+            run = self.ledger.begin(chain, ChainBlock.decode(raw))
+            if values.values:
+                run.prove(list(sent)[: len(values.values)], values.opening, values.values, sent)
+            while keys := run.wanted():
+                member = await self._prove(member, run, keys[:MAX_KEYS])
+            self.ledger.commit(run)
+            self._last_read[chain] = tuple(run.reader.read)
+            self._on_change()
+            await trio.lowlevel.checkpoint()
+
+    async def _prove(self, member: str, run: Run, keys: list[bytes]) -> str:
+        """Ask for proofs of values that a run read: who sent the block, else the others. Gives who had them."""
+        sent = self._sent(tuple(keys))
+        question = partial(GetWitness, height=run.header.height - 1, wanted=_wanted(sent))
+        while True:
+            answer = await self._ask(member, question)
+            if isinstance(answer, Witness) and answer.values.values:
+                values = answer.values
+                try:
+                    run.prove(keys[: len(values.values)], values.opening, values.values, sent)
+                except PartError as error:
+                    self._blame(member, error)
+                else:
+                    return member
+            else:
+                await self._pass_on(answer)
+            member = await self._next_member()
+
+    # -- asking -------------------------------------------------------------------------------------------
+
+    async def _next_member(self) -> str:
+        """Whom to ask: one of those connected, the next after each disappointment; waits for one."""
+        while True:
+            now = trio.current_time()
+            willing = [member for member in self._up if self._shunned.get(member, now) <= now]
+            if willing:
+                return willing[self._turn % len(willing)]
+            if self._up:  # all have lied: slowly, in case one was mended
+                await trio.sleep(PAUSE_S)
+                return self._up[self._turn % len(self._up)]
+            self._came = trio.Event()
+            await self._came.wait()
+
+    async def _ask(self, member: str, make: Callable[[int], Request], held_s: float = 0.0) -> Answer | None:
+        """Send a question and wait for its answer; None where none comes."""
+        self._number += 1
+        number = self._number
+        question = self._open[number] = _Question(member)
+        try:
+            if not self._send(member, pack(make(number))):
+                return None
+            with trio.move_on_after(self._answer_s + held_s):
+                await question.done.wait()
+            return question.answer
+        finally:
+            del self._open[number]
+
+    async def _pass_on(self, answer: Answer | None) -> None:
+        """An answer that brings nothing: the next one is asked; not at once, where that one said no."""
+        self._turn += 1
+        await trio.sleep(PAUSE_S if answer is None or len(self._up) < 2 else 0.05)
+
+    def _blame(self, member: str, error: PartError) -> None:
+        """What this member sent does not stand. The log has the 1st, 2nd, 4th, 8th … time."""
+        counts = self.faults.setdefault(member, {})
+        counts[error.code] = counts.get(error.code, 0) + 1
+        self._shunned[member] = trio.current_time() + SHUN_S
+        self._turn += 1
+        total = sum(counts.values())
+        if total & (total - 1) == 0:
+            self._log.warning(
+                "a node sent what does not stand", member=member, code=error.code, reason=str(error), count=total
+            )
+
+    def _sent(self, keys: tuple[bytes, ...]) -> dict[bytes, bytes | None]:
+        """Values known here now of some keys, as the other side is told of them."""
+        return {key: self.ledger.known.get(key) for key in keys}
+
+
+class _Question:
+    """One that is under way."""
+
+    def __init__(self, member: str) -> None:
+        self.member = member
+        self.done = trio.Event()
+        self.answer: Answer | None = None
+
+
+def _wanted(sent: Mapping[bytes, bytes | None]) -> tuple[Wanted, ...]:
+    return tuple(Wanted(key, sha256(value).digest() if value else b"") for key, value in sent.items())
