@@ -31,6 +31,8 @@ from genesis import ceremony
 from node import exchange
 from node.anchor_ledger import open_anchorer
 from node.config import Config
+from node.custody.messages import MessageError
+from node.custody.service import Custody, Wiring
 from node.driver import Driver, Log, wall_clock
 from node.following import Feeder, Follower
 from node.gossip import Gossip
@@ -175,6 +177,20 @@ class Peer:
         self.webhooks = Webhooks(self, log)
         self.intake = Supervisor(config, passphrase, log)
         self.gossip = Gossip(self.mempool, self.network)
+        self.custody = Custody(
+            Wiring(
+                member=config.member,
+                ledger=self.ledger,
+                submit=self.submit,
+                send=lambda member, frame: self.network.send(member, "custody", frame),
+                connected=self.network.connected,
+                committed=lambda: self.driver.committed,
+                signer=node_keys.signer,
+                encryption=node_keys.encryption,
+                vault=self.documents,
+                log=log,
+            )
+        )
         self.bulk_handlers: dict[type, Callable[[str, Any], Awaitable[None]]] = {}
         """What is done with messages of the bulk channel that `exchange.register` added, by their class."""
         self._disk_checked = 0
@@ -249,6 +265,7 @@ class Peer:
             nursery.start_soon(self.sync.run)
             nursery.start_soon(self.feeder.run)
             nursery.start_soon(self.follower.run)
+            await nursery.start(self.custody.run)
             if self.anchorer is not None:
                 nursery.start_soon(self.anchorer.run)
             if self.head_signer is not None:
@@ -287,12 +304,18 @@ class Peer:
                     self.sync.forget(member)
                     self.feeder.forget(member)
                     self.follower.forget(member)
+                    self.custody.peer_down(member)
                 case Inbound(member, "votes", frame):
                     # One without a vote has votes of before, or asks for blocks: not for those it may not read.
                     if not self.membership.closed_to(member):
                         self.driver.receive(member, frame)
                 case Inbound(member, "bulk", frame):
                     await self._exchange(member, frame)
+                case Inbound(member, _, frame):
+                    try:
+                        self.custody.receive(member, frame)
+                    except MessageError as error:
+                        self.driver.note_malformed(member, error)
 
     async def _exchange(self, member: str, frame: bytes) -> None:
         try:

@@ -164,11 +164,21 @@ class Owner:
             return
         known = {deposit.number for deposit in await self._in_thread(lambda: list(self._vault.deposits()))}
         for number in range(self._looked, count):
-            if number not in known:
+            if number not in known and not await self._recognised(number):
                 self._missing[number] = None
         self._looked = count
         if self._missing:
             self._log.warning("documents to be restored from custodians", deposits=len(self._missing))
+
+    async def _recognised(self, number: int) -> bool:
+        """Whether a deposit is here after all: its roots were forgotten, but it has them."""
+        row = self._book.deposit(self._member, number)
+        if row is None or not row.roots:
+            return False
+        found = await self._in_thread(self._vault.recognise, number, row.objects, row.size, row.roots)
+        if found is not None:
+            await self._keying.key(number)
+        return found is not None
 
     def forget(self, member: str) -> None:
         """The link to a member broke."""

@@ -43,13 +43,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """What a node gives its custody. send: a frame to a member on the custody channel; connected: who is."""
+    """What a node gives its custody. send: a frame to a member on the custody channel; connected: who is; committed:
+    the event that the next commit sets."""
 
     member: str
     ledger: Ledger
     submit: Submit
     send: Send
     connected: Callable[[], set[str]]
+    committed: Callable[[], trio.Event]
     signer: SigningKey | None
     encryption: Sequence[SigningKey]
     vault: Vault
@@ -57,7 +59,7 @@ class Wiring:
 
 
 class Custody:
-    """One node's custody. ``run`` is its task; the node's loop calls ``receive``, ``peer_down`` and ``committed``."""
+    """One node's custody. ``run`` is its task; the node's loop calls ``receive`` and ``peer_down``."""
 
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
@@ -135,6 +137,7 @@ class Custody:
             await nursery.start(self._calls.run)
             nursery.start_soon(self.pace.run)
             nursery.start_soon(self.checker.run)
+            nursery.start_soon(self._follow)
             for duty in (self.custodian, self._prover, self.owner):
                 if duty is not None:
                     nursery.start_soon(duty.run)
@@ -146,22 +149,11 @@ class Custody:
         """A frame of the custody channel. Raises MessageError."""
         self._calls.receive(member, frame)
 
-    def peer_up(self, _member: str) -> None:
-        """A link stands: what waited for it may go on."""
-        self.committed()
-
     def peer_down(self, member: str) -> None:
         """A link broke."""
         self._calls.forget(member)
         if self.owner is not None:
             self.owner.forget(member)
-
-    def committed(self) -> None:
-        """A block was committed."""
-        if self.custodian is not None:
-            self.custodian.wake()
-        if self.owner is not None:
-            self.owner.wake()
 
     # -- what the API calls -----------------------------------------------------------------------------
 
@@ -193,6 +185,14 @@ class Custody:
         }
 
     # -- inside -----------------------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        """Each commit may give the duties something to do."""
+        while True:
+            await self._wiring.committed().wait()
+            for duty in (self.custodian, self.owner):
+                if duty is not None:
+                    duty.wake()
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
         return await trio.to_thread.run_sync(function, *args, limiter=self._working)
