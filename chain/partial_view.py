@@ -62,6 +62,11 @@ class PartialReads(Reads):
         """Every business chain, sorted."""
         return tuple(sorted(self.since))
 
+    @property
+    def followed(self) -> tuple[str, ...]:
+        """The chains that are executed here, sorted."""
+        return self.follow
+
     def validators(self) -> ValidatorSet:
         """The set that certifies the next height (R11)."""
         return ValidatorSet.from_value(decode(needed(self.store, META_VALIDATORS)))

@@ -61,6 +61,11 @@ class Reads:
         return tuple(sorted(known.union(self.state(CONSORTIUM, REGISTRY_MEMBERS) or [])))
 
     @property
+    def followed(self) -> tuple[str, ...]:
+        """The business chains whose transactions and state are here, sorted: all, but in a partial ledger."""
+        return self.chains
+
+    @property
     def document(self) -> dict[str, Any]:
         """The genesis document."""
         value: dict[str, Any] = decode(needed(self.store, META_GENESIS))

@@ -183,6 +183,9 @@ class Config(Section):
     log: Log = Log()
     webhooks: list[Webhook] = Field(default_factory=list)
     intake: Intake = Intake()
+    follow: list[MemberId] | None = None
+    """The chains that a node without a vote executes, its own among them or not; None: all, as every voter does. Of
+    the others it keeps the heads (docs/partial-observers.md)."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -190,6 +193,8 @@ class Config(Section):
             raise ValueError(f"p2p.peers names this member itself ({self.member}): take that line out")
         if self.p2p.listen == self.api.listen:
             raise ValueError(f"p2p.listen and api.listen are both {self.api.listen}: give each its own port")
+        if self.follow is not None and self.keys.validator is not None:
+            raise ValueError("keys.validator and follow are both given: who votes executes every chain; take one out")
         return self
 
 

@@ -41,6 +41,7 @@ from node.intake.supervisor import Supervisor
 from node.journal import FileStorage
 from node.membership import Membership
 from node.mempool import Admission, Mempool, PoolLimits
+from node.partial.serving import PartServer
 from node.queues import Inbound, PeerDown, PeerUp
 from node.signer import Signer
 from node.sync import BlockSync
@@ -193,6 +194,13 @@ class Peer:
         )
         self.bulk_handlers: dict[type, Callable[[str, Any], Awaitable[None]]] = {}
         """What is done with messages of the bulk channel that `exchange.register` added, by their class."""
+        self.parts = PartServer(
+            self.newest,
+            self._send_bulk,
+            may_follow=self.membership.may_follow,
+            is_busy=lambda: len(self.mempool) > 0,
+        )
+        self.bulk_handlers.update(self.parts.handlers())
         self._disk_checked = 0
         self._disk_low = False
 
@@ -264,6 +272,7 @@ class Peer:
             nursery.start_soon(self.gossip.run)
             nursery.start_soon(self.sync.run)
             nursery.start_soon(self.feeder.run)
+            nursery.start_soon(self.parts.run)
             nursery.start_soon(self.follower.run)
             await nursery.start(self.custody.run)
             if self.anchorer is not None:
@@ -303,6 +312,7 @@ class Peer:
                 case PeerDown(member):
                     self.sync.forget(member)
                     self.feeder.forget(member)
+                    self.parts.forget(member)
                     self.follower.forget(member)
                     self.custody.peer_down(member)
                 case Inbound(member, "votes", frame):

@@ -28,11 +28,11 @@ class ServiceError(RuntimeError):
     """The API cannot be served; one line that says what to do."""
 
 
-async def serve(peer: Peer, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-    """Serve the API until cancelled. Raises ServiceError when the port cannot be had."""
+async def serve(peer: Peer, app: Any = None, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+    """Serve the API (``app``, else that of a full node) until cancelled. Raises ServiceError: no port."""
     address = peer.config.api.listen
     _probe(address)
-    server = _Server(make_api(peer), address, trio.lowlevel.current_trio_token())
+    server = _Server(make_api(peer) if app is None else app, address, trio.lowlevel.current_trio_token())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server.thread)
         try:

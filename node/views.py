@@ -151,7 +151,7 @@ async def transaction_state(peer: Peer, tx_id: bytes) -> dict[str, Any]:
 def find_record(ledger: Reads, kind: str, number: str, issuer: str | None, at: int | None) -> list[dict[str, Any]]:
     """The records with a natural key on every business chain, as of a height."""
     found = []
-    for chain in ledger.chains:
+    for chain in ledger.followed:
         for who in index.issuers(ledger.store, chain, kind, number) if issuer is None else [issuer]:
             entry = ledger.state(chain, record_key("records", "record", kind, who, number), at)
             if entry is not None:
