@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from cli.output import facts, moment, show, table
 from cli.session import Session, submit
 from cli.values import digest
 
-command = group("gov", "Governance: propose, vote, adopt, show, list, parameters.")
+command = group("gov", "Governance: admit, dismiss, propose, vote, adopt, show, list, parameters.")
 propose = group("propose", "Put a change to the vote; the proposer votes for it.")
 command.add_command(propose)
 
@@ -83,6 +84,30 @@ def adopt(settings: Settings, path: Path | None, dismiss: str | None) -> None:
     show(settings, {"adopted": said, "transaction": state}, [f"{said}: done in block {state['height']}"])
 
 
+@command.command("admit", signs=True, example="tally gov admit office/member.json --home net --as erp")
+@click.argument("path", type=EXISTING_FILE, metavar="FILE")
+@click.option("--everyone", is_flag=True, help="with --home: for every member there, until it is done")
+@click.pass_obj
+def admit(settings: Settings, path: Path, everyone: bool) -> None:
+    """Take the next step to admit a new member by its public half: propose, vote, or enter what was approved.
+
+    Each member gives the same command; the one whose vote reaches the quorum enters the new member at once.
+    """
+    document, said, contract, method = _document(path, None)
+    if contract != "registry":
+        raise CliError(f"{path} is no member's public half: give the member.json of `tally node join`")
+    _carry(settings, _Decision(document, said, contract, method), everyone=everyone)
+
+
+@command.command("dismiss", signs=True, example="tally gov dismiss office --home net --as erp")
+@click.argument("member", metavar="MEMBER")
+@click.option("--everyone", is_flag=True, help="with --home: for every member there, until it is done")
+@click.pass_obj
+def dismiss(settings: Settings, member: str, everyone: bool) -> None:
+    """Take the next step to end a membership: propose, vote, or enter what was approved. Each member gives it."""
+    _carry(settings, _Decision(*_document(None, member)), everyone=everyone)
+
+
 @command.command("vote", signs=True, example="tally gov vote 51ce… --accept --home net --as lender")
 @click.argument("proposal", metavar="PROPOSAL")
 @click.option("--accept/--reject", "accept", required=True, help="the vote; it may be changed while it is open")
@@ -140,6 +165,77 @@ def parameters(settings: Settings) -> None:
     rows = [[name, ", ".join(f"{version} from block {start}" for version, start in versions[name])] for name in names]
     lines = [*facts(sorted(values.items())), "", *table(["contract", "versions"], rows)]
     show(settings, {"parameters": values, "contracts": versions}, lines)
+
+
+@dataclass(frozen=True)
+class _Decision:
+    """A document on which the members decide by its hash, and where it is entered then."""
+
+    document: dict[str, Any]
+    said: str
+    contract: str
+    method: str
+
+
+def _carry(settings: Settings, decision: _Decision, *, everyone: bool) -> None:
+    """The next step of a decision for the acting member; for everyone in a development folder, all steps."""
+    steps: list[dict[str, Any]] = []
+    with Session(settings) as session:
+        if not everyone:
+            steps.append(_step(session, decision))
+        else:
+            voters = [member for member, _ in session.client.state("consortium", "gov", "validators")["set"]]
+            for member in voters:
+                with session.acting_as(member) as acting:
+                    steps.append({"by": member, **_step(acting, decision)})
+                if steps[-1]["done"]:
+                    break
+    show(settings, steps[-1] if not everyone else steps, [step["text"] for step in steps])
+
+
+def _step(session: Session, decision: _Decision) -> dict[str, Any]:
+    """Enter what is approved; else vote for the open proposal, or propose. What that approves is entered at once."""
+    from chain.crypto import hash_value
+
+    document_hash = hash_value(decision.document)
+    approved = session.client.state("consortium", "gov", "approved", document_hash) is not None
+    if not approved:
+        result = _vote_for(session, document_hash, decision.said)
+        if result["state"] != "passed":
+            said = (
+                f"{decision.said}: {result['accepted']} of the {result['needed']} votes needed; the others give the"
+            )
+            return {"done": False, **result, "text": f"{said} same command"}
+    done = submit(
+        session,
+        chain="consortium",
+        contract=decision.contract,
+        method=decision.method,
+        args={"document": decision.document},
+    )
+    return {"done": True, "transaction": done, "text": f"{decision.said}: done in block {done['height']}"}
+
+
+def _vote_for(session: Session, document_hash: bytes, title: str) -> dict[str, Any]:
+    """Vote for the open proposal to approve a document, or propose it. Raises CliError where this member has voted."""
+    open_ids = session.client.state("consortium", "gov", "open") or []
+    for proposal in open_ids:
+        found = session.client.state("consortium", "gov", "proposal", proposal)
+        if found is not None and found["change"].get("hash") == document_hash:
+            if found["votes"].get(session.owner["id"]):
+                raise CliError(
+                    f"{session.owner['id']} has voted for this: the others give the same command, or see"
+                    f" `tally gov show {proposal.hex()}`",
+                    code="VOTED_ALREADY",
+                )
+            args: dict[str, Any] = {"proposal": proposal, "accept": True}
+            state = submit(session, chain="consortium", contract="gov", method="vote", args=args)
+            break
+    else:
+        change = {"kind": "approve", "hash": document_hash, "title": title}
+        state = submit(session, chain="consortium", contract="gov", method="propose", args={"change": change})
+    result: dict[str, Any] = state["receipt"]["result"]
+    return result
 
 
 def _propose(settings: Settings, change: dict[str, Any]) -> None:

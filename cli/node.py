@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,8 +12,9 @@ from cli.command import Settings, group
 from cli.errors import UNVERIFIED, CliError
 from cli.output import facts, moment, show
 from cli.session import CONFIG_FILE, Session
+from cli.values import digest
 
-command = group("node", "Operate a node: run, status, doctor.")
+command = group("node", "Operate a node: run, join, status, doctor.")
 
 _CONFIG: Final = click.argument(
     "config", required=False, type=click.Path(path_type=Path, dir_okay=False), metavar="[NODE.TOML]"
@@ -35,6 +37,66 @@ def run(settings: Settings, config: Path | None) -> None:
     click.get_current_context().exit(main.run(path, passphrase))
 
 
+@command.command(
+    "join",
+    example="tally node join office --from http://127.0.0.1:27101 --genesis 3f9a… --as office\n"
+    "each member:  tally gov admit office/member.json",
+)
+@click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--from", "url", required=True, metavar="URL", help="API of a node of the consortium, of any member")
+@click.option("--genesis", required=True, metavar="HASH", help="the network id, as a member told it by other means")
+@click.option("--as", "member", required=True, metavar="ID", help="id of the new member")
+@click.option("--role", default="observer", show_default=True, help="the new member's role")
+@click.option("--validator", is_flag=True, help="make a validator key too: the members may give it a vote")
+@click.option(
+    "--chains", default="all", show_default=True, metavar="all|A,B…", help="chains whose contents to follow"
+)
+@click.option("--p2p", metavar="HOST:PORT", help="where to listen for peers; default a free port on loopback")
+@click.option("--api", metavar="HOST:PORT", help="where to answer; default a free port on loopback")
+@click.option("--wait", type=click.FloatRange(min=0), help="seconds to wait for admission; default without end")
+@click.option("--no-run", is_flag=True, help="end once admitted, instead of running the node")
+@click.pass_obj
+def join(
+    settings: Settings,
+    directory: Path,
+    url: str,
+    genesis: str,
+    member: str,
+    role: str,
+    validator: bool,
+    chains: str,
+    p2p: str | None,
+    api: str | None,
+    wait: float | None,
+    no_run: bool,
+) -> None:
+    """Join a consortium: make keys and folder, wait until the members have admitted this one, and run the node.
+
+    The public half for the members is DIR/member.json. Once admitted, the node takes every block from the first on,
+    executes it again and keeps following. Given again, it goes on where it was.
+    """
+    from cli import join as joins
+
+    joining = joins.Joining(
+        directory=directory,
+        url=url,
+        network_id=digest(genesis, "--genesis"),
+        member=member,
+        role=role,
+        votes=validator,
+        chains=() if chains == joins.ALL else tuple(sorted(set(chains.split(",")))),
+        p2p=p2p,
+        api=api,
+    )
+    session = Session(replace(settings, node=url))
+    with session:
+        passphrase = joins.prepare(joining, session.client, session)
+        joins.show_joined(settings, joining)
+        joins.wait_for_admission(joining, session.client, wait)
+    if not no_run:
+        joins.run(joining, passphrase)
+
+
 @command.command("status", reads=True, example="tally node status --node http://127.0.0.1:27101")
 @click.pass_obj
 def status(settings: Settings) -> None:
@@ -51,6 +113,7 @@ def status(settings: Settings) -> None:
             ("votes", found["validator"]),
             ("validators", found["validators"]),
             ("connected to", found["connected"] or "nobody"),
+            *_following(found["following"]),
             ("pending", found["pending"]),
             ("evidence of misbehaviour", found["evidence"] or None),
             *((f"intake {name}", _way(way)) for name, way in _ways(found).items()),
@@ -81,6 +144,17 @@ def doctor(settings: Settings, config: Path | None) -> None:
     show(settings, value, lines)
     if not all(finding.ok for finding in findings):
         click.get_current_context().exit(UNVERIFIED)
+
+
+def _following(how: dict[str, Any]) -> list[tuple[str, Any]]:
+    """How a node without a vote gets its blocks, and whom this one sends them."""
+    refused = how["refused"]
+    return [
+        ("membership", None if how["standing"] == "member" else how["standing"]),
+        ("follows", how["from"]),
+        ("not served", None if refused is None else f"{refused['code']}: {refused['message']}"),
+        ("followed by", how["followers"] or None),
+    ]
 
 
 def _ways(status: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def add_join(app: FastAPI, peer: Peer) -> None:
             text = await trio.Path(peer.config.genesis).read_bytes()
         except OSError as error:
             raise ApiError(
-                HTTPStatus.NOT_FOUND, "NOT_KEPT", f"the genesis file is gone here ({error.strerror}): ask another node"
+                HTTPStatus.NOT_FOUND, "NOT_KEPT", f"the genesis file is gone here ({error.strerror}): ask another"
             ) from None
         return Response(text, media_type="application/json")
 
