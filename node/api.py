@@ -31,6 +31,7 @@ from chain.transaction import TransactionError, check_signatures, parse
 from chain.view import LedgerError, PrunedError
 from node.api_body import read_body, read_list
 from node.api_errors import ApiError
+from node.bodies_api import add_bodies
 from node.documents import DocumentError
 from node.documents_api import add_documents, document_status
 from node.driver import wall_clock
@@ -79,6 +80,7 @@ def make_api(peer: Peer) -> FastAPI:
     _add_ledger(app, peer)
     _add_proofs(app, peer)
     add_documents(app, peer)
+    add_bodies(app, peer)
     _add_anchors(app, peer)
     add_inbox(app, peer)
     add_intake(app, peer)

@@ -18,6 +18,7 @@ from chain.crypto import HASH_SIZE, sha256
 from contracts.record import MAX_NAME
 from node.api_body import read_body
 from node.api_errors import ApiError
+from node.bodies_api import MAX_ID, OCTETS, read_document
 from node.documents import DocumentError
 from node.peer import DISK_LOW
 from node.vault import Item
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 MAX_ITEMS: Final = 2000
 """Documents stored in one request."""
 MAX_KINDS: Final = 64
-OCTETS: Final = "application/octet-stream"
 
 _STATUS: Final = {
     "NO_ENCRYPTION_KEY": 409,
@@ -72,12 +72,9 @@ def add_documents(app: FastAPI, peer: Peer) -> None:
         return [name.hex() for name in names]
 
     @app.get("/v1/documents/{digest}")
-    async def get_document(digest: str) -> Response:
-        """A document by its name."""
-        wanted = _hash(digest)
-        if not await trio.to_thread.run_sync(peer.documents.has, wanted):
-            raise ApiError(404, "NOT_FOUND", "no such document at this node: ask the member that took it in")
-        return Response(await trio.to_thread.run_sync(peer.documents.get, wanted), media_type=OCTETS)
+    async def get_document(digest: str, chain: Annotated[str | None, Query(max_length=MAX_ID)] = None) -> Response:
+        """A document by its name: this member's own, or with ``chain`` one of that chain that it may read."""
+        return Response(await read_document(peer, _hash(digest), chain), media_type=OCTETS)
 
 
 def document_status(error: DocumentError) -> int:
