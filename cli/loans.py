@@ -108,7 +108,7 @@ def _seal(
         _template_version(session, template_id, kind),
         _instant(status["time"]) if existing is None else existing["record"][OCCURRED],
         links,
-        ["tally", CONNECTOR, CONNECTOR_VERSION, session.client.put_document(raw), status["time"]],
+        ["tally", CONNECTOR, CONNECTOR_VERSION, session.client.put_document(raw, [kind]), status["time"]],
         dict(fields),
         None,
         None if existing is None else existing["id"],

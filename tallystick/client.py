@@ -10,13 +10,13 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 from urllib.parse import quote
 
 import httpx
 
 from chain.codec import CodecError, decode, encode
-from chain.crypto import SigningKey
+from chain.crypto import SigningKey, sha256
 from chain.transaction import NONCE_SIZE, Transaction, batch_args, make_body, sign
 
 DEFAULT_VALID_MS: Final = 600_000
@@ -59,6 +59,15 @@ class OutcomeUnknownError(ClientError):
             "OUTCOME_UNKNOWN", f"the outcome of {tx_id.hex()} is not known yet: `tally tx wait {tx_id.hex()}`"
         )
         self.tx_id = tx_id
+
+
+class Document(NamedTuple):
+    """Bytes for the member's node to keep. kinds: of the records they belong to, which decide who may read them;
+    sealed_root: of a sealed body, whose name it is; None: a raw document, named by its SHA-256."""
+
+    data: bytes
+    kinds: tuple[str, ...] = ("*",)
+    sealed_root: bytes | None = None
 
 
 class Client:
@@ -159,13 +168,22 @@ class Client:
         """The receipt a transaction would get on the head now."""
         return self._object("POST", "/v1/simulate", content=transaction.wire)
 
-    def put_document(self, data: bytes) -> bytes:
-        """Store a raw document at the node; its SHA-256."""
-        return bytes.fromhex(self._json("PUT", "/v1/documents", content=data)["sha256"])
+    def put_document(
+        self, data: bytes, kinds: Sequence[str] = ("*",), *, sealed_root: bytes | None = None
+    ) -> bytes:
+        """Have the node keep a document (see `Document`); its name."""
+        params = {"kinds": ",".join(kinds)}
+        if sealed_root is None:
+            params["sha256"] = sha256(data).hex()
+        else:
+            params["sealed_root"] = sealed_root.hex()
+        answer = self._object("PUT", "/v1/documents", content=data, params=params)
+        return bytes.fromhex(answer["sha256" if sealed_root is None else "sealed_root"])
 
-    def put_documents(self, documents: Sequence[bytes]) -> list[bytes]:
-        """Store several raw documents (up to the node's largest request); their SHA-256s."""
-        answer = self._json("POST", "/v1/documents", content=encode(list(documents)))
+    def put_documents(self, documents: Sequence[Document]) -> list[bytes]:
+        """Have the node keep several (up to the node's largest request); their names, in order."""
+        rows = [[document.sealed_root, list(document.kinds), document.data] for document in documents]
+        answer = self._json("POST", "/v1/documents", content=encode(rows))
         return [bytes.fromhex(row) for row in answer]
 
     # -- reading ----------------------------------------------------------------------------------------

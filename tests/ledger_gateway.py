@@ -21,7 +21,7 @@ from node.intake.gateway import Gateway
 from node.intake.outcomes import FileReport
 from node.intake.reading import Rules, Source, sealing_secret
 from node.views import receipt_view
-from tallystick.client import NodeUnreachableError, OutcomeUnknownError
+from tallystick.client import Document, NodeUnreachableError, OutcomeUnknownError
 from tests.chain.chain_builder import Consortium, document_of
 
 MEMBER = "procurement"
@@ -37,7 +37,7 @@ class LedgerGateway(Gateway):
         self.consortium = consortium
         self.sent: list[Transaction] = []
         self.stored: dict[bytes, bytes] = {}
-        self.received: list[bytes] = []
+        self.received: list[Document] = []
         self.lookups = 0
         self.lose_at: int | None = None
         """The call of ``submit`` or ``wait`` at which the node is lost, counted from 0."""
@@ -48,9 +48,9 @@ class LedgerGateway(Gateway):
         self.lookups += 1
         return [self.consortium.ledger.state(chain, encode(["records", "record", *key])) for key in keys]
 
-    def store(self, documents: Sequence[bytes]) -> None:
+    def store(self, documents: Sequence[Document]) -> None:
         self.received += documents
-        self.stored.update({sha256(data): data for data in documents})
+        self.stored.update({sha256(document.data): document.data for document in documents})
 
     def sign(self, chain: str, records: Sequence[bytes]) -> Transaction:
         return self.consortium.submit(chain, *records)

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from chain.crypto import SigningKey
 from chain.transaction import Transaction
-from tallystick.client import Client, NodeUnreachableError, OutcomeUnknownError, RejectedError
+from tallystick.client import Client, Document, NodeUnreachableError, OutcomeUnknownError, RejectedError
 
 PAUSE_S: Final = 0.2
 WAIT_ONCE_S: Final = 5.0
@@ -36,16 +36,16 @@ class Gateway:
         """What the chain holds under natural keys: entries of the records contract, None where absent."""
         return self._again(lambda: self.client.states(chain, "records", [("record", *key) for key in keys]))
 
-    def store(self, documents: Sequence[bytes]) -> None:
-        """Put documents into the node's store: durable when this returns."""
-        part: list[bytes] = []
+    def store(self, documents: Sequence[Document]) -> None:
+        """Put documents into the node's vault: durable when this returns."""
+        part: list[Document] = []
         size = 0
-        for data in documents:
-            if part and size + len(data) > DOCUMENT_BYTES:
+        for document in documents:
+            if part and size + len(document.data) > DOCUMENT_BYTES:
                 self._store(part)
                 part, size = [], 0
-            part.append(data)
-            size += len(data)
+            part.append(document)
+            size += len(document.data)
         if part:
             self._store(part)
 
@@ -83,7 +83,7 @@ class Gateway:
             if left <= 0:
                 raise OutcomeUnknownError(transaction.id)
 
-    def _store(self, documents: list[bytes]) -> None:
+    def _store(self, documents: list[Document]) -> None:
         try:
             if len(documents) > 1:
                 self._again(lambda: self.client.put_documents(documents))
@@ -91,8 +91,9 @@ class Gateway:
         except RejectedError as error:
             if error.code != "TOO_LARGE":  # else the node takes less in one request: one by one then
                 raise
-        for data in documents:
-            self._again(partial(self.client.put_document, data))
+        for document in documents:
+            put = partial(self.client.put_document, document.data, document.kinds, sealed_root=document.sealed_root)
+            self._again(put)
 
     def _again(self, ask: Callable[[], T]) -> T:
         """Ask, and where the node is away, ask again until the deadline."""

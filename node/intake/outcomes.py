@@ -108,8 +108,8 @@ class FileReport:
     refused: int = 0
     open: int = 0
     read: bool = False
-    stored: bool = False
-    """Whether the document store has the raw file."""
+    stored: set[str] = field(default_factory=set)
+    """Chains whose member keeps the raw file already."""
 
     @property
     def outcome(self) -> str:

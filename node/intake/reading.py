@@ -29,6 +29,7 @@ from node.connectors import (
 from node.connectors import mapping as mappings
 from node.connectors.routing import Member
 from node.documents import MAX_DOCUMENT
+from node.intake.kinds import with_kinds
 from node.intake.outcomes import Entry, FileReport, IntakeError, one_line
 
 MAX_FILE: Final = MAX_DOCUMENT - RAW_OVERHEAD
@@ -69,12 +70,13 @@ class Rules:
 @dataclass(slots=True, eq=False)
 class Work:
     """A record on its way. ``raw``: the raw document it names (chain/sealed.py), which the member's documents get
-    first: one object for all records that a file puts onto one chain."""
+    first: one object for all records that a file puts onto one chain. kinds: of the whole file."""
 
     entry: Entry
     prepare: Prepare
     prepared: Prepared
     raw: bytes
+    kinds: tuple[str, ...]
     looked_up_again: bool = False
 
 
@@ -135,7 +137,8 @@ def read(source: Source, rules: Rules, report: FileReport) -> Iterator[Work]:
     try:
         connector, drafts = recognise(data, name, rules.mapping)
         report.format = connector.name
-        maker = _Maker(connector, data, captured_at, rules)
+        kinds, drafts = with_kinds(connector, drafts, rules.mapping)
+        maker = _Maker(connector, data, captured_at, kinds, rules)
         for index, draft in enumerate(drafts):
             try:
                 work = maker.make(report, index, draft)
@@ -154,8 +157,11 @@ def read(source: Source, rules: Rules, report: FileReport) -> Iterator[Work]:
 class _Maker:
     """Drafts of one file to records."""
 
-    def __init__(self, connector: Connector, data: bytes, captured_at: int, rules: Rules) -> None:
+    def __init__(
+        self, connector: Connector, data: bytes, captured_at: int, kinds: tuple[str, ...], rules: Rules
+    ) -> None:
         self._connector = connector
+        self._kinds = kinds
         self._data = data
         self._captured_at = captured_at
         self._rules = rules
@@ -174,7 +180,7 @@ class _Maker:
         prepared = prepare(None)
         _check_not_ahead(draft.occurred_at)
         entry = Entry(report, index, draft.kind, draft.issuer, draft.number, chain, prepared.id)
-        return Work(entry, prepare, prepared, raw)
+        return Work(entry, prepare, prepared, raw, self._kinds)
 
     def _raw_of(self, chain: str, secret: bytes) -> tuple[bytes, Provenance]:
         """The file as a chain's member keeps it, salted with that member's secret."""

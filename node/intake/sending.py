@@ -20,7 +20,7 @@ from contracts.records import MAX_BATCH
 from node.intake.gateway import Gateway
 from node.intake.outcomes import CORRECTED, KNOWN, NOT_SENT, REFUSED_BY_CHAIN, SEALED, UNKNOWN
 from node.intake.reading import Work
-from tallystick.client import ClientError, NodeUnreachableError, RejectedError
+from tallystick.client import ClientError, Document, NodeUnreachableError, RejectedError
 
 MAX_BATCH_BYTES: Final = MAX_WIRE_SIZE - 32 * 1024
 """Of records; what is left is for the body, the signatures, and what a correction adds."""
@@ -190,13 +190,16 @@ class Pipeline:
 
     def _store(self, works: list[Work]) -> None:
         """Raw files and sealed bodies are in the member's document store before any record names them."""
-        new = {id(work.raw): work for work in works if not work.entry.report.stored}
-        documents = [work.raw for work in new.values()]
-        documents += [work.prepared.sealed.encode() for work in works if work.prepared.sealed is not None]
+        new = {id(work.raw): work for work in works if self._chain not in work.entry.report.stored}
+        documents = [Document(work.raw, work.kinds) for work in new.values()]
+        for work in works:
+            sealed = work.prepared.sealed
+            if sealed is not None:
+                documents.append(Document(sealed.encode(), (work.entry.kind,), sealed.root))
         if documents:
             self._asked(lambda: self._gateway.store(documents))
         for work in new.values():
-            work.entry.report.stored = True
+            work.entry.report.stored.add(self._chain)
 
     def _send(self, batch: list[Work]) -> None:
         """One transaction more in flight."""

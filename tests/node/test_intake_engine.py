@@ -19,6 +19,7 @@ from node.intake import engine, outcomes, sending
 from node.intake.engine import Progress
 from node.intake.outcomes import Entry, FileReport, Listing
 from node.intake.reading import Rules, Source, source_of
+from tallystick.client import Document
 from tests.chain.chain_builder import Consortium
 from tests.intake_speed import MAPPING, write_table
 from tests.ledger_gateway import LedgerGateway, consortium, contract, package, run, source
@@ -49,9 +50,10 @@ def test_a_file_of_many_records_goes_in_by_batches_and_is_known_the_next_time(
     assert [entry.index for entry in report.rows] == list(range(100))
     assert {entry.transaction for entry in report.rows} == {tx.id.hex() for tx in gateway.sent}
     (kept,) = gateway.received  # once, not with every batch
-    assert decode_raw(kept).file == data
-    assert gateway.stored[sha256(kept)] == kept
-    assert {decode(record)[11][3] for record in gateway.sent[0].records} == {sha256(kept)}
+    assert decode_raw(kept.data).file == data
+    assert kept.kinds == ("contract",)
+    assert gateway.stored[sha256(kept.data)] == kept.data
+    assert {decode(record)[11][3] for record in gateway.sent[0].records} == {sha256(kept.data)}
     again, _ = run(gateway, source("renamed.json", data, captured_at=1_750_000_999_000))
     assert again.counts == Counter(known=100)
     assert len(gateway.sent) == 3
@@ -161,7 +163,7 @@ def test_what_another_run_seals_in_between_is_known(gateway: LedgerGateway, monk
     data = package(contract("q1"), contract("q2"))
     stores = gateway.store
 
-    def store_late(documents: Sequence[bytes]) -> None:
+    def store_late(documents: Sequence[Document]) -> None:
         monkeypatch.setattr(gateway, "store", stores)
         other = LedgerGateway(gateway.consortium)
         run(other, source("first.json", package(contract("q2"))))
