@@ -10,6 +10,7 @@ COMMANDS = {
     "anchor": ("cli.anchor", "public-chain anchors: status, now, verify"),
     "audit": ("cli.audit", "proof files for an auditor: export, verify"),
     "bench": ("cli.bench", "throughput and latency of a fresh four-validator network"),
+    "custody": ("cli.custody", "documents kept by others: status, appoint, check, restore"),
     "credit": ("cli.credit", "applications, assessments, limits, decisions"),
     "demo": ("cli.demo", "the whole story on this machine, on real documents"),
     "genesis": ("cli.genesis", "found a consortium: draft, sign, seal, show, dev"),

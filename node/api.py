@@ -32,6 +32,7 @@ from chain.view import LedgerError, PrunedError
 from node.api_body import read_body, read_list
 from node.api_errors import ApiError
 from node.bodies_api import add_bodies
+from node.custody.api import add_custody
 from node.documents import DocumentError
 from node.documents_api import add_documents, document_status
 from node.driver import wall_clock
@@ -85,6 +86,7 @@ def make_api(peer: Peer) -> FastAPI:
     add_inbox(app, peer)
     add_intake(app, peer)
     add_join(app, peer)
+    add_custody(app, peer)
     return app
 
 

@@ -319,6 +319,18 @@ class Client:
         """Anchor at the next round."""
         return self._object("POST", "/v1/anchors/now")
 
+    def custody_status(self) -> dict[str, Any]:
+        """How custody stands at this node: {no_part, owner, custodian, …}."""
+        return self._object("GET", "/v1/custody")
+
+    def custody_check(self, *, start: bool = False) -> dict[str, Any]:
+        """The report of the newest check of this member's documents at its custodians; ``start``: begin one."""
+        return self._object("POST" if start else "GET", "/v1/custody/check")
+
+    def custody_restore(self) -> dict[str, Any]:
+        """Have the node read all its documents and take back what is missing or damaged; how that stands."""
+        return self._object("POST", "/v1/custody/restore")
+
     # -- proofs -----------------------------------------------------------------------------------------
 
     def prove_state(self, chain: str, contract: str, *key: str | int | bytes, at: int | None = None) -> bytes:

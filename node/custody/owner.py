@@ -64,7 +64,11 @@ class Owner:
         self._log = log
         self._missing: dict[int, None] = {}
         """Own deposits on the chain that are not in the vault, nor waiting in it for their number."""
+        self._broken: set[int] = set()
+        """Of these, those that are in the vault, but damaged."""
         self._looked = 0
+        self._reading: list[int] | None = None
+        """Deposits whose documents are still to be read again, None where nobody asked for that."""
         self._topped_up: tuple[str, ...] | None = None
         self.changed = trio.Event()
         self.waiting = 0
@@ -106,6 +110,7 @@ class Owner:
         for deposit in waiting[:AT_ONCE]:
             await self._deposit(deposit)
         await self._look_for_missing(count)
+        await self._read_again()
         await self._top_up()
 
     # -- new deposits -----------------------------------------------------------------------------------
@@ -191,6 +196,7 @@ class Owner:
         return {
             "deposits": count,
             "waiting": self.waiting,
+            "to_read": 0 if self._reading is None else max(1, len(self._reading)),
             "to_restore": len(self._missing),
             "restored": self.restored,
             "custodians": {custodian: self._custodian_status(custodian) for custodian in custodians},
@@ -207,9 +213,22 @@ class Owner:
         }
 
     def look_again(self) -> None:
-        """Look for missing deposits from the first one on."""
-        self._looked = 0
+        """Look for missing deposits from the first one on, and read the documents of all others."""
+        self._looked, self._reading = 0, []
         self.wake()
+
+    async def _read_again(self) -> None:
+        """Read a few deposits' documents, where that was asked for: what is damaged is taken back too."""
+        if self._reading is None:
+            return
+        if not self._reading:
+            deposits = await self._in_thread(lambda: list(self._vault.deposits()))
+            self._reading = [deposit.number for deposit in deposits if deposit.number is not None]
+        for number in self._reading[:AT_ONCE]:
+            if await self._in_thread(is_damaged, self._vault, number):
+                self._missing[number] = None
+                self._broken.add(number)
+        self._reading = self._reading[AT_ONCE:] or None
 
     @property
     def missing(self) -> list[int]:
@@ -232,7 +251,9 @@ class Owner:
     async def restore(self, number: int) -> bool:
         """Take one own deposit back from whoever holds it; whether it is back. Raises what FAILURES names."""
         row = self._book.deposit(self._member, number)
-        if row is None or await self._in_thread(self._vault.deposit, number) is not None:
+        if row is None:
+            return True
+        if number not in self._broken and await self._in_thread(self._vault.deposit, number) is not None:
             return True
         for custodian in sorted(row.held):
             holder = row.held_as(custodian)
@@ -245,6 +266,7 @@ class Owner:
                 self._say(error)
                 continue
             await self._in_thread(self._recover, row, manifest.holder)
+            self._broken.discard(number)
             await self._keying.key(number)
             self.problem = ""
             self._log.info("deposit restored", deposit=number, documents=row.objects, custodian=custodian)
@@ -277,3 +299,18 @@ class Owner:
         with trio.move_on_after(LOOK_S):
             await self.changed.wait()
         await trio.lowlevel.checkpoint()
+
+
+def is_damaged(vault: Vault, number: int) -> bool:
+    """Whether a document of a deposit cannot be read here. Raises DocumentError STORE_FAILED."""
+    deposit = vault.deposit(number)
+    if deposit is None or not deposit.roots:
+        return False
+    for entry in vault.manifest(number, min(deposit.roots)).entries:
+        try:
+            vault.get(entry.name)
+        except DocumentError as error:
+            if error.code not in ("DOCUMENT_MISSING", "DOCUMENT_DAMAGED"):
+                raise
+            return True
+    return False
