@@ -48,7 +48,7 @@ def begin_block(ctx: Context) -> None:
             ctx.emit("custody_challenged", {"round": state["number"], "pairs": drawn})
     else:
         for chain, custodian in pairs:
-            _settle(ctx, chain, custodian)
+            _settle(ctx, state["number"], chain, custodian)
     ctx.put("round", value=_after(ctx, state, pairs))
 
 
@@ -107,10 +107,10 @@ def _draw_all(ctx: Context, number: int, pairs: list[list[str]]) -> list[list[st
     return drawn
 
 
-def _settle(ctx: Context, chain: str, custodian: str) -> None:
-    """A challenge that nobody has answered has failed."""
+def _settle(ctx: Context, number: int, chain: str, custodian: str) -> None:
+    """A challenge of this round that was not answered has failed. Who holds only since it began has none."""
     challenge = ctx.get("challenge", chain, custodian)
-    if challenge is None or challenge["answered"] or challenge["failed"]:
+    if challenge is None or challenge["round"] != number or challenge["answered"]:
         return
     ctx.put("challenge", chain, custodian, value={**challenge, "failed": True})
     record = record_of(ctx, chain, custodian)

@@ -9,7 +9,7 @@ from typing import Any
 
 from chain import merkle
 from chain.codec import encode
-from contracts import custody, custody_rounds, gov, registry
+from contracts import custody, custody_rounds, custody_rules, gov, registry
 from contracts.context import Value
 from contracts.custody_proofs import CHUNK, entry, sampled_chunk, sampled_object
 from tests.contracts.memory_context import CONSORTIUM, Ledger, Receipt, key
@@ -74,7 +74,7 @@ class Desk:
 
     def custodians(self, chain: str) -> list[str]:
         """Those that keep a chain's documents now."""
-        return custody.custodians(self.view(), chain)
+        return custody_rules.custodians(self.view(), chain)
 
     def view(self) -> Any:
         """What reads the consortium's rules off the chain."""

@@ -279,6 +279,7 @@ def listed(desk: Desk, chain: str, custodian: str) -> list[int]:
     """The deposits that challenges draw from, checked against what the deposits say and against their places."""
     found = [desk.read("held", chain, custodian, m) for m in range(desk.read("held_count", chain, custodian) or 0)]
     assert None not in found
+    assert desk.read("held", chain, custodian, len(found)) is None
     said = [
         n for n in range(desk.read("deposits", chain) or 0) if custodian in desk.read("deposit", chain, n)["held"]
     ]
@@ -318,6 +319,13 @@ def test_a_substitute_is_another_custodians_copy_and_is_exchanged_later(desk: De
     assert desk.read("deposit", "erp", number)["of"] == {}
     assert desk.hold("lender", "erp", number, of="lender").code == "ALREADY_HELD"
     assert listed(desk, "erp", "lender") == [number]
+
+
+def test_a_substitute_that_is_lost_is_nobodys_copy_any_more(desk: Desk) -> None:
+    number = desk.deposit("erp")
+    assert desk.hold("lender", "erp", number, of="office").ok
+    assert desk.call("lender", "lost", chain="erp", deposits=[number]).ok
+    assert desk.read("deposit", "erp", number)["of"] == {}
 
 
 def test_a_custodian_that_came_later_holds_anothers_copy_until_it_has_its_own(desk: Desk) -> None:
@@ -513,7 +521,7 @@ def test_malformed_answers(desk: Desk) -> None:
     desk.round()
     right = desk.proofs("erp", "lender")
     leaf, path, chunk, chunk_path = right[0]
-    for bad in (
+    wrong: list[Any] = [
         right[:3],
         [*right, right[0]],
         [None, *right[1:]],
@@ -524,7 +532,8 @@ def test_malformed_answers(desk: Desk) -> None:
         [[bytes(257), path, chunk, chunk_path], *right[1:]],
         [[leaf, [ROOT] * 65, chunk, chunk_path], *right[1:]],
         {},
-    ):
+    ]
+    for bad in wrong:
         assert desk.call("lender", "answer", chain="erp", round=1, proofs=bad).code == "WRONG_ARGUMENT", bad
 
 
@@ -579,6 +588,7 @@ def test_a_leaf_that_is_no_entry_proves_nothing() -> None:
     """An owner could put one there; a custodian that held such a deposit has not looked."""
     for leaf, code in (
         (encode(["tally/custody_object", 1, bytes(32), 0, merkle.root([b""])]), "WRONG_PROOF"),
+        (encode(["tally/custody_object", 1, bytes(32), 2, merkle.root([b"x"])]), "WRONG_PROOF"),
         (encode(["tally/custody_object", 2, bytes(32), 1, merkle.root([b"x"])]), "WRONG_PROOF"),
         (encode(["tally/custody_object", 1, bytes(32), 1, "root"]), "WRONG_PROOF"),
         (encode(["tally/custody_object", 1, bytes(32), 1, ROOT, 0]), "WRONG_PROOF"),

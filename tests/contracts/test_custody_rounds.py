@@ -331,6 +331,32 @@ def test_who_has_left_is_asked_for_nothing(desk: Desk) -> None:
     assert desk.read("challenge", "erp", "office") is None
 
 
+def test_who_left_after_failing_fails_no_more(desk: Desk) -> None:
+    desk.held("erp")
+    desk.round()
+    desk.settle()
+    members = desk.ledger.read(CONSORTIUM, "registry", "members")
+    desk.ledger.seed(CONSORTIUM, "registry", "members", value=[member for member in members if member != "office"])
+    desk.round()
+    assert {data["custodian"] for _, data in desk.settle()} == {"guarantor", "lender"}
+    assert desk.read("record", "erp", "office")["failed"] == 1
+
+
+def test_who_holds_only_since_the_round_began_has_not_failed_in_it(desk: Desk) -> None:
+    desk.deposit("erp")
+    assert desk.hold("office", "erp", 0).ok
+    desk.round()
+    assert desk.hold("lender", "erp", 0).ok
+    assert {data["custodian"] for _, data in desk.settle()} == {"office"}
+    desk.round()
+    assert desk.call("office", "lost", chain="erp", deposits=[0]).ok
+    desk.settle()
+    assert desk.answer("erp", "lender").code == "TOO_LATE"
+    desk.round()
+    assert desk.hold("office", "erp", 0).ok
+    assert {data["custodian"] for _, data in desk.settle()} == {"lender"}, "what it lost before is told already"
+
+
 def test_a_chain_whose_member_left_is_still_kept(desk: Desk) -> None:
     desk.held("erp")
     members = desk.ledger.read(CONSORTIUM, "registry", "members")
