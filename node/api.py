@@ -25,6 +25,7 @@ from chain import proof as proofs
 from chain.block import CONSORTIUM
 from chain.codec import encode
 from chain.crypto import HASH_SIZE
+from chain.partial_view import NotFollowedError
 from chain.state import StateError
 from chain.store import SnapshotClosedError, StoreError
 from chain.transaction import TransactionError, check_signatures, parse
@@ -75,11 +76,11 @@ Height: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
 def make_api(peer: Peer) -> FastAPI:
     """The application for one node."""
     app = FastAPI(title="Tallystick node", version="1", docs_url=None, redoc_url=None)
-    _add_errors(app)
+    add_errors(app)
     _add_status(app, peer)
-    _add_transactions(app, peer)
-    _add_ledger(app, peer)
-    _add_proofs(app, peer)
+    add_transactions(app, peer)
+    add_ledger(app, peer)
+    add_proofs(app, peer)
     add_documents(app, peer)
     add_bodies(app, peer)
     _add_anchors(app, peer)
@@ -90,7 +91,9 @@ def make_api(peer: Peer) -> FastAPI:
     return app
 
 
-def _add_errors(app: FastAPI) -> None:
+def add_errors(app: FastAPI) -> None:
+    """Every exception as ``{"error": {code, message}}``."""
+
     def answer(status: int, code: str, message: str) -> JSONResponse:
         # What was not read of a body that is too large is no next request: the connection ends with the answer.
         headers = {"connection": "close"} if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else None
@@ -107,6 +110,10 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(proofs.ProofUnavailableError)
     async def _unprovable(_request: Request, error: proofs.ProofUnavailableError) -> JSONResponse:
         return answer(404, "NOT_PROVABLE", str(error))
+
+    @app.exception_handler(NotFollowedError)
+    async def _not_followed(_request: Request, error: NotFollowedError) -> JSONResponse:
+        return answer(404, error.code, str(error))
 
     @app.exception_handler(LedgerError)
     async def _ledger(_request: Request, error: LedgerError) -> JSONResponse:
@@ -154,7 +161,9 @@ def _add_status(app: FastAPI, peer: Peer) -> None:
         return await peer.in_loop(metrics_text, peer)
 
 
-def _add_transactions(app: FastAPI, peer: Peer) -> None:
+def add_transactions(app: FastAPI, peer: Peer) -> None:
+    """Submit, wait, try, follow."""
+
     @app.post("/v1/transactions", status_code=202)
     async def submit(request: Request) -> list[dict[str, str]]:
         """Submit canonical ``[wire bytes, …]``. Answers one admission each, in order."""
@@ -197,7 +206,9 @@ def _add_transactions(app: FastAPI, peer: Peer) -> None:
         return [feed_view(view, recent, height) for height in range(after + 1, last + 1)]
 
 
-def _add_ledger(app: FastAPI, peer: Peer) -> None:
+def add_ledger(app: FastAPI, peer: Peer) -> None:
+    """Blocks, chains, state, records."""
+
     @app.get("/v1/blocks/{height}")
     async def block(height: Height) -> dict[str, Any]:
         """A consortium block: header, certificate, member blocks, transactions with outcomes."""
@@ -270,7 +281,9 @@ def _add_ledger(app: FastAPI, peer: Peer) -> None:
         return hexed(peer.view.document)
 
 
-def _add_proofs(app: FastAPI, peer: Peer) -> None:
+def add_proofs(app: FastAPI, peer: Peer) -> None:
+    """Proofs for `tally verify`."""
+
     @app.get("/v1/proofs/state/{chain}")
     async def state_proof(chain: str, key: str, at: Height | None = None) -> Response:
         """A proof of the value, or absence, of an encoded state key (hex)."""
