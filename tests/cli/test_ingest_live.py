@@ -116,9 +116,9 @@ def test_sealed_fields_can_be_opened_by_their_member_only_with_its_store(network
         secret,
     )
     assert prepared.sealed is not None
-    body = prepared.sealed.encode()
     with Client(network.nodes.nodes["erp"].api) as client:
-        stored = client.document(sha256(body))
+        stored = client.body(root)
+    assert stored == prepared.sealed.encode()
     opened = decode_body(stored, root).open("payee_account")
     assert opened.verify(root)
 
