@@ -6,7 +6,7 @@ moves to the history rows. Reads at a past height take the newest version at or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from chain.codec import load
@@ -49,6 +49,24 @@ class PastState:
         for _, value in self._store.scan(prefix + inverse(height), successor(prefix)):
             return value or None
         return None
+
+    def versions(self, key: bytes, height: int, oldest: int) -> Iterator[tuple[int, bytes | None]]:
+        """(height that wrote it, encoded value or None where deleted), newest first: those up to ``height``, the last
+        one the newest at or below ``oldest``."""
+        row = self._store.get(self._values + key)
+        if row is None:
+            return
+        written = int.from_bytes(row[:_STAMP], "big")
+        if written <= height:
+            yield written, row[_STAMP:] or None
+            if written <= oldest:
+                return
+        prefix = self._history + len(key).to_bytes(4, "big") + key
+        for name, value in self._store.scan(prefix + inverse(height), successor(prefix)):
+            written = height_of_inverse(name[-8:])
+            yield written, value or None
+            if written <= oldest:
+                return
 
     def tree_at(self, height: int) -> StateTree:
         """The state tree after a height; nodes are read as proofs need them."""

@@ -26,7 +26,7 @@ from chain.store import KeyValue
 from chain.transaction import Transaction
 from chain.transition import GOV_PARAMETERS, GOV_VALIDATORS, REGISTRY_MEMBERS, Parent, Transition
 from chain.validity import Lookup, check_block
-from chain.view import META_GENESIS, LedgerError, Location, PrunedError, Reads, View, needed
+from chain.view import META_GENESIS, LedgerError, Location, PrunedError, Reads, View, needed, pruned_below
 from contracts.catalog import CONTRACTS
 
 META_FORMAT: Final = b"m:format"
@@ -47,6 +47,7 @@ class Ledger(Reads):
         """Open a ledger. Raises LedgerError if the store is another network's or of another format."""
         self.store: KeyValue = store
         self.network_id = network_id
+        self.pruned_below = pruned_below(store)
         self._signature_check = signature_check
         _check_identity(store, network_id)
         height = int(decode(needed(store, META_HEAD)))
@@ -173,7 +174,7 @@ class Ledger(Reads):
 
     def view(self) -> View:
         """What is committed now, for other threads and for as long as it is wanted (``View.close``)."""
-        return View(self.store.snapshot(), self.network_id, self.head)
+        return View(self.store.snapshot(), self.network_id, self.head, self.pruned_below)
 
     def state_bytes(self, chain: str, key: bytes, height: int | None = None) -> bytes | None:
         """As of ``Reads``; at the head from what the chain's state keeps in memory."""

@@ -21,6 +21,7 @@ that the newest version of a row comes first.
 ``i`` record id chain        derived: [kind, issuer, number, transaction id] (``chain/index.py``)
 ``x`` chain 0 kind number …  derived: who issued records of a kind and number
 ``y`` chain 0 enterprise …   derived: [transaction id, its records of the enterprise], in sealing order
+``z`` chain 0 kind …         derived: the enterprises of a transaction's records of a kind, in sealing order
 ``e`` id 0 height number     derived: a notice to a member or party (``chain/notices.py``)
 ===========================  =======================================================================
 """

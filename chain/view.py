@@ -7,7 +7,7 @@ executes, and it never changes. What is pruned is refused, never answered with a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -23,6 +23,8 @@ from chain.store import Reading, Snapshot, StoreError
 from chain.transition import GOV_PARAMETERS, GOV_VALIDATORS, REGISTRY_MEMBERS
 
 META_GENESIS: Final = b"m:genesis"
+META_PRUNED: Final = b"m:pruned"
+"""The first height whose state is kept; absent where nothing was pruned (``chain/pruning.py``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,18 @@ class PrunedError(LookupError):
     """The height asked for is not kept here (or not reached yet); never answered with another one's value."""
 
 
+class StatePrunedError(PrunedError):
+    """The state of the height asked for was pruned at this node."""
+
+
 class Reads:
-    """What a committed ledger answers. ``head`` is the newest header, ``network_id`` the genesis hash (32 bytes)."""
+    """What a committed ledger answers. ``head`` is the newest header, ``network_id`` the genesis hash (32 bytes),
+    ``pruned_below`` the first height whose state is kept."""
 
     store: Reading
     network_id: bytes
     head: Header
+    pruned_below: int = 0
 
     @property
     def height(self) -> int:
@@ -146,12 +154,32 @@ class Reads:
         Raises LedgerError for an unknown chain, PrunedError for a height not reached or not kept.
         """
         past = self._past(chain)
+        if chain == CONSORTIUM and key == GOV_VALIDATORS:  # every proof needs its history: it is never pruned
+            return past.get_at(key, self.reached(height))
         return past.get_at(key, self._readable(height))
 
     def tree(self, chain: str, height: int | None = None) -> StateTree:
         """The state tree of a chain at the head or a height; it proves. Raises as ``state_bytes``."""
         past = self._past(chain)
         return past.tree_at(self._readable(height))
+
+    def versions(self, chain: str, key: bytes, height: int) -> Iterator[tuple[int, bytes | None]]:
+        """(height that wrote it, value bytes or None where it was deleted) of an encoded state key, from a height
+        backwards; where state was pruned, to the one that stood at the first height kept. Raises as ``state_bytes``.
+        """
+        yield from self._past(chain).versions(key, self._readable(height), self.pruned_below)
+
+    def check_chain(self, chain: str) -> None:
+        """Raises LedgerError where there is no such chain."""
+        self._past(chain)
+
+    def reached(self, height: int | None) -> int:
+        """A height (None: the newest). Raises PrunedError where it is not reached yet."""
+        if height is None:
+            return self.height
+        if not 0 <= height <= self.height:
+            raise PrunedError(self._not_kept(height))
+        return height
 
     # -- inside -----------------------------------------------------------------------------------------
 
@@ -162,12 +190,14 @@ class Reads:
         return PastState(self.store, chain)
 
     def _readable(self, height: int | None) -> int:
-        """The height whose state is asked for (None: the newest). Raises PrunedError."""
-        if height is None:
-            return self.height
-        if not 0 <= height <= self.height:
-            raise PrunedError(self._not_kept(height))
-        return height
+        """The height whose state is asked for (None: the newest). Raises PrunedError, StatePrunedError."""
+        found = self.reached(height)
+        if found < self.pruned_below:
+            raise StatePrunedError(
+                f"the state of block {found} was pruned at this node, which keeps that of block {self.pruned_below}"
+                " and later: ask a node that keeps all"
+            )
+        return found
 
     def _no_chain(self, chain: str) -> str:
         return f"there is no chain {chain!r}: known are {', '.join((*self.chains, CONSORTIUM))}"
@@ -185,11 +215,12 @@ class Reads:
 class View(Reads):
     """The ledger as it was when a block had just been committed: for any thread, until it is closed."""
 
-    def __init__(self, store: Snapshot, network_id: bytes, head: Header) -> None:
+    def __init__(self, store: Snapshot, network_id: bytes, head: Header, pruned_below: int) -> None:
         """``store`` is a snapshot of the ledger's, ``head`` the newest header in it."""
         self.store: Snapshot = store
         self.network_id = network_id
         self.head = head
+        self.pruned_below = pruned_below
 
     @cached_property
     def chains(self) -> tuple[str, ...]:
@@ -209,6 +240,12 @@ class View(Reads):
     def close(self) -> None:
         """Let the snapshot go; later reads raise SnapshotClosedError."""
         self.store.close()
+
+
+def pruned_below(store: Reading) -> int:
+    """The first height whose state a store keeps."""
+    raw = store.get(META_PRUNED)
+    return 0 if raw is None else int(decode(raw))
 
 
 def needed(store: Reading, key: bytes) -> bytes:
