@@ -22,7 +22,8 @@ command = group("genesis", "Found a consortium: draft, sign, seal, show, dev.")
 
 _DRAFT_EXAMPLE = """\
 each member:  tally genesis draft --member erp --role erp --signer keys/signer.json \\
-                  --network keys/network.json --validator keys/validator.json -o erp.json
+                  --network keys/network.json --validator keys/validator.json \\
+                  --encryption keys/encryption.json -o erp.json
 one of them:  tally genesis draft procurement.json erp.json guarantor.json lender.json \\
                   --name "Pumps and valves" -o draft.json"""
 
@@ -34,6 +35,7 @@ one of them:  tally genesis draft procurement.json erp.json guarantor.json lende
 @click.option("--signer", type=EXISTING_FILE, multiple=True, help="key file that will sign transactions; repeat")
 @click.option("--network", type=EXISTING_FILE, help="key file of the peer id")
 @click.option("--validator", type=EXISTING_FILE, help="key file of the vote; without it the member observes")
+@click.option("--encryption", type=EXISTING_FILE, help="key file that opens documents sealed to the member")
 @click.option("--name", help="the consortium's name")
 @click.option("--template", "templates", multiple=True, help="industry template: a shipped id or a JSON file; repeat")
 @click.option(
@@ -43,7 +45,10 @@ one of them:  tally genesis draft procurement.json erp.json guarantor.json lende
     help="credit model: a shipped id or a JSON file; default those that the templates name; repeat",
 )
 @click.option(
-    "--party", "parties", multiple=True, help="ID=KEYFILE=NAME[=IDENTIFIER…] of a party without a node; repeat"
+    "--party",
+    "parties",
+    multiple=True,
+    help="ID=KEYFILE[,ENCRYPTIONKEYFILE]=NAME[=IDENTIFIER…] of a party without a node; repeat",
 )
 @click.option("--parameter", "parameters", multiple=True, help="NAME=NUMBER that differs from the default; repeat")
 @click.option("--time", "time_ms", type=click.IntRange(min=0), help="genesis time in ms since 1970, UTC; default now")
@@ -57,6 +62,7 @@ def draft(
     signer: tuple[Path, ...],
     network: Path | None,
     validator: Path | None,
+    encryption: Path | None,
     name: str | None,
     templates: tuple[str, ...],
     models: tuple[str, ...],
@@ -69,7 +75,8 @@ def draft(
     if member is not None:
         if halves or role is None:
             raise CliError("a public half needs --member and --role, and no other halves")
-        _write_half(settings, member, role, signer, network, validator, output)
+        files = {"network": network, "validator": validator, "encryption": encryption}
+        _write_half(settings, member, role, signer, files, output)
         return
     if not halves or name is None:
         raise CliError("a draft needs the members' halves and --name; a half needs --member and --role")
@@ -205,8 +212,7 @@ def _write_half(
     member: str,
     role: str,
     signer: Sequence[Path],
-    network: Path | None,
-    validator: Path | None,
+    files: Mapping[str, Path | None],
     output: Path,
 ) -> None:
     from genesis import ceremony
@@ -214,8 +220,7 @@ def _write_half(
     half = {
         "id": member,
         "role": role,
-        "validator": None if validator is None else _public(validator, "validator"),
-        "network": None if network is None else _public(network, "network"),
+        **{purpose: None if path is None else _public(path, purpose) for purpose, path in files.items()},
         "signers": [{"key": _public(path, "signer"), "rights": ["*"]} for path in signer],
     }
     ceremony.write_member(output, half)
@@ -286,8 +291,15 @@ def _party_row(text: str) -> dict[str, Any]:
     file, _, rest = rest.partition("=")
     name, *identifiers = rest.split("=")
     if not (party and file and name):
-        raise CliError(f"--party {text!r} is not ID=KEYFILE=NAME[=IDENTIFIER…]")
-    return {"id": party, "name": name, "identifiers": identifiers, "keys": [_public(Path(file), "party")]}
+        raise CliError(f"--party {text!r} is not ID=KEYFILE[,ENCRYPTIONKEYFILE]=NAME[=IDENTIFIER…]")
+    signing, _, encryption = file.partition(",")
+    return {
+        "id": party,
+        "name": name,
+        "identifiers": identifiers,
+        "keys": [_public(Path(signing), "party")],
+        "encryption": _public(Path(encryption), "encryption") if encryption else None,
+    }
 
 
 def _dev_party(text: str) -> Party:

@@ -18,7 +18,7 @@ COMMANDS = {
     "inbox": ("cli.inbox", "what waits for a member or party, and what it was told"),
     "ingest": ("cli.ingest", "take documents in: detect, read, seal"),
     "intake": ("cli.intake", "connected systems: tokens, how the ways in stand"),
-    "keys": ("cli.keys", "Ed25519 key files: new, show, rotate"),
+    "keys": ("cli.keys", "Ed25519 key files: new, show, add, rotate, revoke"),
     "match": ("cli.match", "the lender or insurer that fits: prepare, publish, lender, insurer, show"),
     "node": ("cli.node", "operate a node: run, status, doctor"),
     "notary": ("cli.notary", "preservation: preserve, show"),

@@ -25,14 +25,22 @@ tally party register kestrel --name "Kestrel Pumps & Valves" \\
 @click.option("--name", required=True, help="its name")
 @click.option("--identifier", "identifiers", multiple=True, help="how documents name it, e.g. GB-COH:1234; repeat")
 @click.option("--public", "publics", multiple=True, help="its public key (64 digits) or key file; repeat")
+@click.option("--encryption", help="the public key, or key file, that documents are sealed to for it")
 @click.pass_obj
 def register(
-    settings: Settings, party: str, name: str, identifiers: tuple[str, ...], publics: tuple[str, ...]
+    settings: Settings,
+    party: str,
+    name: str,
+    identifiers: tuple[str, ...],
+    publics: tuple[str, ...],
+    encryption: str | None,
 ) -> None:
     """Onboard a party: from this block on its records count as timely or late. The member vouches for its keys."""
     args: dict[str, Any] = {"id": party, "name": name, "identifiers": list(identifiers) or [party]}
     if publics:
-        args["keys"] = [_public(text) for text in publics]
+        args["keys"] = [_public(text, "party") for text in publics]
+    if encryption is not None:
+        args["encryption"] = _public(encryption, "encryption")
     with Session(settings) as session:
         state = submit(session, chain="consortium", contract="registry", method="register_party", args=args)
     onboarded = state["receipt"]["result"]["onboarded"]
@@ -77,9 +85,13 @@ def show_party(settings: Settings, name: str) -> None:
             ("onboarded", moment(found["onboarded"])),
         ]
     )
-    rows = [[key, entry["from"], "" if entry["until"] is None else entry["until"]] for key, entry in entries]
+    rows = [
+        [key, entry["purpose"], entry["from"], "" if entry["until"] is None else entry["until"]]
+        for key, entry in entries
+    ]
     value = {**found, "keys": [{"key": key, **entry} for key, entry in entries]}
-    show(settings, value, lines + (table(["key", "from block", "until block"], rows) if rows else []))
+    heads = ["key", "purpose", "from block", "until block"]
+    show(settings, value, lines + (table(heads, rows) if rows else []))
 
 
 def find(session: Session, name: str) -> dict[str, Any] | None:
@@ -92,13 +104,13 @@ def find(session: Session, name: str) -> dict[str, Any] | None:
     return entry
 
 
-def _public(text: str) -> bytes:
-    """A public key given as 64 digits or by its key file."""
+def _public(text: str, purpose: str) -> bytes:
+    """A public key given as 64 digits or by its key file, which must be for the purpose."""
     from chain import keys
 
     if is_digest(text):
         return digest(text, "public key")
     half = keys.inspect(Path(text))
-    if half.purpose != "party":
-        raise CliError(f"{text} is a {half.purpose} key: a party signs with a party key", code="KEY")
+    if half.purpose != purpose:
+        raise CliError(f"{text} is a {half.purpose} key where a {purpose} key is needed", code="KEY")
     return half.public
