@@ -217,7 +217,7 @@ def _step(session: Session, decision: _Decision) -> dict[str, Any]:
 
 
 def _vote_for(session: Session, document_hash: bytes, title: str) -> dict[str, Any]:
-    """Vote for the open proposal to approve a document, or propose it. Raises CliError where this member has voted."""
+    """Vote for the open proposal to approve a document, or propose it. Raises CliError for who has voted."""
     open_ids = session.client.state("consortium", "gov", "open") or []
     for proposal in open_ids:
         found = session.client.state("consortium", "gov", "proposal", proposal)

@@ -123,7 +123,7 @@ def wait_for_admission(joining: Joining, client: Client, patience_s: float | Non
 
 
 def show_joined(settings: Settings, joining: Joining) -> None:
-    """Say what lies where and what comes next."""
+    """Say who has joined what, and where its files lie."""
     half = joining.directory / HALF_FILE
     value = {
         "member": joining.member,
@@ -133,7 +133,7 @@ def show_joined(settings: Settings, joining: Joining) -> None:
         "config": str(joining.directory / CONFIG_FILE),
     }
     rows = [("member", joining.member), ("network id", joining.network_id), ("folder", joining.directory)]
-    show(settings, value, [*facts(rows), f"For the members, each in turn: tally gov admit {half}"])
+    show(settings, value, [*facts(rows), f"Admitted. Its node: tally node run {joining.directory / CONFIG_FILE}"])
 
 
 def _is_the_same(joining: Joining) -> None:

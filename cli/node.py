@@ -91,8 +91,8 @@ def join(
     session = Session(replace(settings, node=url))
     with session:
         passphrase = joins.prepare(joining, session.client, session)
-        joins.show_joined(settings, joining)
         joins.wait_for_admission(joining, session.client, wait)
+        joins.show_joined(settings, joining)
     if not no_run:
         joins.run(joining, passphrase)
 
