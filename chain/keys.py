@@ -86,6 +86,11 @@ class _KeyFile(NamedTuple):
     text: bytes
 
 
+def named(purpose: str) -> str:
+    """A key of a purpose, with its article: "a signer key", "an encryption key"."""
+    return f"{'an' if purpose[:1] == 'e' else 'a'} {purpose} key"
+
+
 def create(
     path: Path, passphrase: str, purpose: str, *, key: SigningKey | None = None, cost: KdfCost = MODERATE
 ) -> PublicHalf:
@@ -113,7 +118,7 @@ def load(path: Path, passphrase: str, *, purpose: str | None = None) -> SigningK
     """
     stored = _read(path)
     if purpose is not None and stored.purpose != purpose:
-        raise KeyFileError(f"{path} is a {stored.purpose} key where a {purpose} key is needed: give the right file")
+        raise KeyFileError(f"{path} is {named(stored.purpose)} where {named(purpose)} is needed: give the right file")
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise KeyFileError(f"{path} is open to other users of this machine: run 'chmod 600 {path}'")
     try:

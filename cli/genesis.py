@@ -234,7 +234,8 @@ def _public(path: Path, purpose: str) -> bytes:
     half = keys.inspect(path)
     if half.purpose != purpose:
         raise CliError(
-            f"{path} is a {half.purpose} key where a {purpose} key is needed: give the right file", code="KEY"
+            f"{path} is {keys.named(half.purpose)} where {keys.named(purpose)} is needed: give the right file",
+            code="KEY",
         )
     return half.public
 

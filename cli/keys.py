@@ -122,9 +122,8 @@ def rotate(settings: Settings, old: Path, new_path: Path, development: bool) -> 
         if new_path.exists():
             fresh = keys.inspect(new_path)  # left behind by an attempt that was not finished
             if fresh.purpose != half.purpose:
-                raise CliError(
-                    f"{new_path} is a {fresh.purpose} key, {old} a {half.purpose} key: choose another path"
-                )
+                found, wanted = keys.named(fresh.purpose), keys.named(half.purpose)
+                raise CliError(f"{new_path} is {found}, {old} {wanted}: choose another path")
         else:
             cost = keys.INTERACTIVE if development else keys.MODERATE
             fresh = keys.create(new_path, session.passphrase(new_path, confirm=True), half.purpose, cost=cost)

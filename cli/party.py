@@ -112,5 +112,5 @@ def _public(text: str, purpose: str) -> bytes:
         return digest(text, "public key")
     half = keys.inspect(Path(text))
     if half.purpose != purpose:
-        raise CliError(f"{text} is a {half.purpose} key where a {purpose} key is needed", code="KEY")
+        raise CliError(f"{text} is {keys.named(half.purpose)} where {keys.named(purpose)} is needed", code="KEY")
     return half.public

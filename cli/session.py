@@ -75,7 +75,7 @@ class Session:
         for path in paths:
             purpose = keys.inspect(path).purpose
             if purpose not in ("signer", "party"):
-                raise CliError(f"{path} is a {purpose} key: transactions are signed with a signer or party key")
+                raise CliError(f"{path} is {keys.named(purpose)}: transactions are signed with a signer or party key")
         return found
 
     def unlock(self) -> None:

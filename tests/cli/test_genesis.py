@@ -19,12 +19,13 @@ def halves(tally: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with each member's keys and public half."""
     folder = tmp_path_factory.mktemp("ceremony")
     for role in ROLES:
-        for purpose in ("signer", "network", "validator"):
+        for purpose in ("signer", "network", "validator", "encryption"):
             keys.create(folder / role / f"{purpose}.json", "correct horse", purpose, cost=keys.INTERACTIVE)
         done = tally(
             "genesis", "draft", "--member", role, "--role", role,
             "--signer", folder / role / "signer.json", "--network", folder / role / "network.json",
-            "--validator", folder / role / "validator.json", "-o", folder / f"{role}.json",
+            "--validator", folder / role / "validator.json", "--encryption", folder / role / "encryption.json",
+            "-o", folder / f"{role}.json",
         )  # fmt: skip
         assert done.code == 0, done.err
     return folder
@@ -62,6 +63,9 @@ def test_the_whole_ceremony(tally: Any, halves: Path, tmp_path: Path) -> None:
     made = draft(tally, halves, path, "--json")
     assert made.code == 0, made.err
     assert made.json["missing"] == sorted(ROLES)
+    for role in ROLES:
+        public = keys.inspect(halves / role / "encryption.json").public.hex()
+        assert f"opens documents with {public}" in "\n".join(made.json["summary"])
     sealed = tmp_path / "genesis.json"
     done = tally("genesis", "seal", path, *signed(tally, halves, path, *ROLES), "-o", sealed)
     assert done.code == 0, done.err
@@ -117,7 +121,7 @@ def test_signing_with_another_key_is_refused(tally: Any, halves: Path, tmp_path:
         (("--parameter", "t0_ms=1.5"), "is not NAME=NUMBER"),
         (("--parameter", "t0_ms=1"), "choose 50 to"),
         (("--parameter", "speed=1"), "unknown parameter 'speed'"),
-        (("--party", "kestrel"), "is not ID=KEYFILE=NAME"),
+        (("--party", "kestrel"), "is not ID=KEYFILE[,ENCRYPTIONKEYFILE]=NAME"),
     ],
 )
 def test_a_wrong_draft_is_one_line(
@@ -137,6 +141,11 @@ def test_a_half_wants_keys_of_the_right_purpose(tally: Any, halves: Path, tmp_pa
     )  # fmt: skip
     assert done.code == 2
     assert "is a network key where a signer key is needed" in done.err
+    encryption = tally(
+        "genesis", "draft", "--member", "erp", "--role", "erp", "--signer", halves / "erp/signer.json",
+        "--encryption", halves / "erp/signer.json", "-o", tmp_path / "half.json",
+    )  # fmt: skip
+    assert "is a signer key where an encryption key is needed" in encryption.err
     role = tally(
         "genesis", "draft", "--member", "erp", "--role", "king", "--signer", halves / "erp/signer.json",
         "-o", tmp_path / "half.json",
@@ -151,6 +160,14 @@ def test_a_party_may_stand_in_the_draft(tally: Any, halves: Path, tmp_path: Path
     assert done.code == 0, done.err
     document = json.loads((tmp_path / "d.json").read_text())["document"]
     assert document["parties"][0]["identifiers"] == ["GB-COH:1"]
+    assert document["parties"][0]["encryption"] is None
+    half = keys.create(tmp_path / "e.json", "x", "encryption", cost=keys.INTERACTIVE)
+    both = f"kestrel={tmp_path / 'k.json'},{tmp_path / 'e.json'}=Kestrel"
+    assert draft(tally, halves, tmp_path / "d.json", "--party", both).code == 0
+    document = json.loads((tmp_path / "d.json").read_text())["document"]
+    assert document["parties"][0]["encryption"] == half.public.hex()
+    swapped = f"kestrel={tmp_path / 'e.json'},{tmp_path / 'k.json'}=Kestrel"
+    assert "where a party key is needed" in draft(tally, halves, tmp_path / "w.json", "--party", swapped).err
 
 
 def test_a_development_folder_is_made_whole_or_refused(tally: Any, tmp_path: Path) -> None:

@@ -38,6 +38,27 @@ def test_a_key_is_never_overwritten(tally: Any, tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_an_encryption_key_is_a_key_of_its_own_purpose(tally: Any, tmp_path: Path) -> None:
+    path = tmp_path / "e.json"
+    made = new(tally, path, "encryption")
+    assert (made.code, made.json["purpose"]) == (0, "encryption")
+    assert keys.load(path, "correct horse", purpose="encryption").public.hex() == made.json["public"]
+    done = tally("tx", "submit", "--key", path, "--contract", "gov", "--method", "vote", **SECRET)
+    assert done.code == 2
+    assert "is an encryption key" in done.err
+    assert "--purpose" in new(tally, tmp_path / "x.json", "sealing").err
+
+
+def test_only_a_key_that_signs_has_rights(tally: Any, dev: DevNetwork, tmp_path: Path) -> None:
+    new(tally, tmp_path / "s.json", "signer")
+    new(tally, tmp_path / "e.json", "encryption")
+    home = ("--home", dev.directory, "--as", "erp")
+    for arguments in (("s.json",), ("e.json", "--right", "*")):
+        done = tally("keys", "add", tmp_path / arguments[0], *arguments[1:], *home)
+        assert done.code == 2
+        assert "a key that signs needs --right" in done.err
+
+
 def test_a_wrong_passphrase_is_one_line(tally: Any, tmp_path: Path) -> None:
     path = tmp_path / "k.json"
     new(tally, path)

@@ -295,6 +295,42 @@ def test_parties(network: Any, tmp_path: Path) -> None:
     assert "KEY_NOT_VALID" in again.err
 
 
+def test_encryption_keys(network: Any, tmp_path: Path) -> None:
+    """Made, added beside the first, replaced and ended; a party's comes with its registration."""
+    from chain import keys
+
+    def valid(owner: str, name: str) -> set[str]:
+        listed = network.done("auditor", "query", "state", "consortium", "registry", "keys", owner, name)["value"]
+        entries = {
+            key: network.done("auditor", "query", "state", "consortium", "registry", "key", f"0x{key}")["value"]
+            for key in listed
+        }
+        return {key for key, row in entries.items() if row["purpose"] == "encryption" and row["until"] is None}
+
+    first = keys.inspect(network.home / "lender/keys/encryption.json").public.hex()
+    assert valid("member", "lender") == {first}
+    offline, second, party = (tmp_path / f"{name}.json" for name in ("offline", "second", "party"))
+    for path in (offline, party):
+        keys.create(path, "correct horse", "encryption", cost=keys.INTERACTIVE)
+    added = network.done("lender", "keys", "add", offline)
+    assert (added["purpose"], valid("member", "lender")) == ("encryption", {first, added["key"]})
+    assert "KEY_TAKEN" in network.tally("lender", "keys", "add", offline).err
+    old = network.home / "lender/keys/encryption.json"
+    rotated = network.done("lender", "keys", "rotate", old, "--new", second, "--development")
+    assert rotated["old"] == first
+    assert keys.inspect(second).purpose == "encryption"
+    assert network.done("lender", "keys", "revoke", offline)["key"] == added["key"]
+    assert valid("member", "lender") == {rotated["new"]}
+    assert "NOT_YOUR_KEY" in network.tally("erp", "keys", "revoke", rotated["new"]).err
+
+    command = ("party", "register", "reader", "--name", "A Reader", "--encryption")
+    assert network.tally("erp", *command, network.home / "erp/keys/signer.json").code == 2
+    network.done("erp", *command, party)
+    assert valid("party", "reader") == {keys.inspect(party).public.hex()}
+    shown = network.done("auditor", "party", "show", "reader")["keys"]
+    assert [row["purpose"] for row in shown] == ["encryption"]
+
+
 def test_governance(network: Any) -> None:
     made = network.done("erp", "gov", "propose", "parameters", "anchor_interval_blocks=77")
     assert made["state"] == "open"
