@@ -9,7 +9,7 @@ A proof is a map, canonical bytes in a file::
     {"format": ["tally/proof", 1], "statement": …, "epochs": [[header, certificate, next set], …],
      "header": bytes, "certificate": […], "claim": {…}}
 
-with a claim of kind ``"record"``, ``"transaction"`` or ``"state"`` (see ``chain/proof.py`` for the makers).
+with a claim of kind ``"record"``, ``"transaction"``, ``"state"`` or ``"head"`` (made in ``chain/proof.py``).
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _CLAIMS: Final = {
     "state": frozenset({"kind", "chain", "key", "value", "proof"}),
     "transaction": frozenset({"kind", "chain", "transaction", "receipt"}),
     "record": frozenset({"kind", "chain", "transaction", "receipt", "record"}),
+    "head": frozenset({"kind", "chain"}),
 }
 """The parts of a claim on the consortium chain; on a business chain the way to its head is there too."""
 MAX_PROOF_SIZE: Final = 16 * 1024 * 1024
@@ -66,6 +67,8 @@ def verify_proof(data: bytes, network_id: bytes) -> Verdict:
         match claim["kind"]:
             case "state":
                 _check_state(claim, header, verdict)
+            case "head":
+                _check_head(claim, header, verdict)
             case "transaction":
                 _check_transaction(claim, header, network_id, verdict)
             case _:
@@ -100,7 +103,7 @@ def _check_parts(claim: dict[str, Any]) -> None:
         raise VerificationError(f"unknown kind of claim {kind!r}: use a newer release of tally")
     parts = set(_CLAIMS[kind])
     if claim.get("chain") != CONSORTIUM:
-        parts |= {"head"} if kind == "state" else {"head", "member_block"}
+        parts |= {"head"} if kind in ("state", "head") else {"head", "member_block"}
     if claim.keys() != parts:
         raise VerificationError(f"a claim of kind {kind} has other parts than this one")
 
@@ -157,6 +160,18 @@ def _member_head(claim: dict[str, Any], header: Header, verdict: Verdict) -> Hea
     head = Head.decode(leaf)
     verdict.steps.append(f"chain: {head.chain} stood at its block {head.height} in block {header.height}")
     return head
+
+
+def _check_head(claim: dict[str, Any], header: Header, verdict: Verdict) -> None:
+    """Where a chain stood; on the consortium chain the block itself, which the certificate proves."""
+    verdict.chain = claim["chain"]
+    if verdict.chain == CONSORTIUM:
+        verdict.subject = {"height": header.height, "hash": header.digest, "state_root": header.state_root}
+        return
+    head = _member_head(claim, header, verdict)
+    if head.chain != verdict.chain:
+        raise VerificationError("the chain head is of another chain than the claim")
+    verdict.subject = {"height": head.height, "hash": head.hash, "state_root": head.state_root}
 
 
 def _check_state(claim: dict[str, Any], header: Header, verdict: Verdict) -> None:
