@@ -85,7 +85,7 @@ class Fetcher:
             )
         keys = await self._key_list(source, chain, place.deposit)
         if not keys.reads("member", self._member, name):  # a custodian is served, though it may not open anything
-            raise CustodyError("NOT_A_READER", f"{self._member} is no reader of this document: ask {chain} to name it")
+            raise CustodyError("NOT_A_READER", f"{self._member} is no reader of it: ask {chain} to name it")
         copy = await self._copy(source, chain, place)
         return await self._in_thread(self._opened, source, place, keys, name, copy)
 
