@@ -74,7 +74,8 @@ def test_one_field_for_one_member(network: Any, bill: tuple[Path, str], tmp_path
     path, identity = bill
     sealed, plain = tmp_path / "account.sealed", tmp_path / "account.disclosure"
     made = network.done(
-        "erp", "record", "disclose", identity, "--field", "payee_account", "--raw", "--to", "auditor", "--to", "kestrel",
+        "erp", "record", "disclose", identity, "--field", "payee_account", "--raw", "--to", "auditor",
+        "--to", "kestrel",
         "-o", sealed,
     )  # fmt: skip
     assert made["fields"] == ["payee_account"]
