@@ -5,7 +5,7 @@ The other half, checking, is ``chain/verification.py`` and shares nothing with t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from chain import merkle
 from chain.block import CONSORTIUM, Block, Head, Header
@@ -17,6 +17,8 @@ from chain.transaction import Transaction, parse
 from chain.verification import PROOF_FORMAT
 from chain.view import LedgerError, Reads
 
+_NOTHING_YET: Final = "block 0 is the genesis document itself: there is nothing to certify yet"
+
 
 class ProofUnavailableError(LookupError):
     """What is asked for is not on the ledger; one line."""
@@ -26,7 +28,7 @@ def prove_state(ledger: Reads, chain: str, key: bytes, height: int | None = None
     """A proof of the value (or absence) of an encoded state key after a height (default: the head)."""
     at = ledger.height if height is None else height
     if at < 1:
-        raise ProofUnavailableError("block 0 is the genesis document itself: there is nothing to certify yet")
+        raise ProofUnavailableError(_NOTHING_YET)
     claim: dict[str, Any] = {
         "kind": "state",
         "chain": chain,
@@ -57,12 +59,24 @@ def prove_record(ledger: Reads, tx_id: bytes, record_id: bytes) -> bytes:
     return _bundle(ledger, height, {"kind": "record", **claim})
 
 
-def prove_record_by_id(ledger: Reads, record_id: bytes) -> bytes:
-    """As ``prove_record``, the transaction looked up."""
-    places = by_id(ledger.store, record_id)
+def prove_record_by_id(ledger: Reads, record_id: bytes, chain: str | None = None) -> bytes:
+    """As ``prove_record``, the transaction looked up: that of a chain, or of the first that sealed it."""
+    places = [place for place in by_id(ledger.store, record_id) if chain in (None, place.chain)]
     if not places:
-        raise ProofUnavailableError(f"no record {record_id.hex()} is sealed here: check the id")
+        where = "here" if chain is None else f"on chain {chain}"
+        raise ProofUnavailableError(f"no record {record_id.hex()} is sealed {where}: check the id")
     return prove_record(ledger, places[0].tx_id, record_id)
+
+
+def prove_head(ledger: Reads, chain: str, height: int | None = None) -> bytes:
+    """A proof of where a chain stood after a height (default: the head); on the consortium chain of that block."""
+    at = ledger.reached(height)
+    if at < 1:
+        raise ProofUnavailableError(_NOTHING_YET)
+    claim: dict[str, Any] = {"kind": "head", "chain": chain}
+    if chain != CONSORTIUM:
+        claim["head"] = _head_path(ledger.heads(at), ledger.header(at), chain)
+    return _bundle(ledger, at, claim)
 
 
 def transactions_of(block: Block) -> list[Transaction]:

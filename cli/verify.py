@@ -81,6 +81,8 @@ def words(verdict: Verdict) -> list[str]:
         return [said, *records.content(plain(subject["record"]))]
     if verdict.kind == "transaction":
         return _transaction(verdict.chain, when, subject)
+    if verdict.kind == "head":
+        return [f"The chain of {verdict.chain} stood at this block after {when}:", *facts(subject.items())]
     return _state(verdict.chain, when, subject["key"], subject["value"])
 
 

@@ -26,10 +26,11 @@ from chain.block import CONSORTIUM
 from chain.codec import encode
 from chain.crypto import HASH_SIZE
 from chain.partial_view import NotFollowedError
+from chain.query import CursorError
 from chain.state import StateError
 from chain.store import SnapshotClosedError, StoreError
 from chain.transaction import TransactionError, check_signatures, parse
-from chain.view import LedgerError, PrunedError
+from chain.view import LedgerError, PrunedError, StatePrunedError
 from node.api_body import read_body, read_list
 from node.api_errors import ApiError
 from node.bodies_api import add_bodies
@@ -41,15 +42,14 @@ from node.inbox import add_inbox
 from node.intake_api import add_intake
 from node.join_api import add_join
 from node.metrics import metrics_text
+from node.queries_api import add_queries
 from node.views import (
     block_view,
     feed_view,
     find_record,
     hexed,
     receipt_view,
-    record_key,
     record_places,
-    records_of,
     status_view,
     transaction_state,
 )
@@ -62,8 +62,6 @@ MAX_WAIT_S: Final = 30.0
 MAX_SUBMIT: Final = 2000
 MAX_ITEMS: Final = 2000
 """Keys looked up in one request."""
-BATCHES_A_PAGE: Final = 64
-"""Transactions whose records of an enterprise are listed in one answer."""
 STATES_BYTES: Final = 4 * 1024 * 1024
 """Values of one answer; what does not fit is asked for again."""
 KEYS_AT_ONCE: Final = 64
@@ -103,9 +101,17 @@ def add_errors(app: FastAPI) -> None:
     async def _api(_request: Request, error: ApiError) -> JSONResponse:
         return answer(error.status, error.code, error.message)
 
+    @app.exception_handler(StatePrunedError)
+    async def _pruned(_request: Request, error: StatePrunedError) -> JSONResponse:
+        return answer(410, "PRUNED", str(error))
+
     @app.exception_handler(PrunedError)
-    async def _pruned(_request: Request, error: PrunedError) -> JSONResponse:
+    async def _not_kept(_request: Request, error: PrunedError) -> JSONResponse:
         return answer(404, "NOT_KEPT", str(error))
+
+    @app.exception_handler(CursorError)
+    async def _cursor(_request: Request, error: CursorError) -> JSONResponse:
+        return answer(400, "CURSOR", str(error))
 
     @app.exception_handler(proofs.ProofUnavailableError)
     async def _unprovable(_request: Request, error: proofs.ProofUnavailableError) -> JSONResponse:
@@ -214,22 +220,6 @@ def add_ledger(app: FastAPI, peer: Peer) -> None:
         """A consortium block: header, certificate, member blocks, transactions with outcomes."""
         return block_view(peer.view, height)
 
-    @app.get("/v1/chains")
-    async def chains() -> list[dict[str, Any]]:
-        """The head of each business chain."""
-        view = peer.view
-        return [
-            {"chain": head.chain, "height": head.height, "hash": head.hash.hex(), "state_root": head.state_root.hex()}
-            for head in view.heads(view.height)
-        ]
-
-    @app.get("/v1/members")
-    async def members() -> list[Any]:
-        """The registered members."""
-        view = peer.view
-        ids = view.state(CONSORTIUM, record_key("registry", "members")) or []
-        return [hexed(view.state(CONSORTIUM, record_key("registry", "member", member))) for member in ids]
-
     @app.get("/v1/state/{chain}")
     async def state(chain: str, key: str, at: Height | None = None) -> dict[str, Any]:
         """The value at an encoded state key (hex), at the head or a height."""
@@ -268,17 +258,12 @@ def add_ledger(app: FastAPI, peer: Peer) -> None:
         """Where the record version with an id is sealed, once for each chain."""
         return record_places(peer.view, _hash(record_id))
 
-    @app.get("/v1/enterprises/{chain}")
-    async def enterprise_records(
-        chain: str, enterprise: str, after: Annotated[str, Query(pattern=r"^[0-9]{1,18}(\.[0-9]{1,9})?$")] = "0"
-    ) -> dict[str, Any]:
-        """An enterprise's record versions on a chain in sealing order, by pages: go on after ``next``."""
-        return records_of(peer.view, chain, enterprise, after, BATCHES_A_PAGE)
-
     @app.get("/v1/genesis")
     async def genesis() -> Any:
         """The genesis document."""
         return hexed(peer.view.document)
+
+    add_queries(app, peer)
 
 
 def add_proofs(app: FastAPI, peer: Peer) -> None:
@@ -295,9 +280,14 @@ def add_proofs(app: FastAPI, peer: Peer) -> None:
         return Response(proofs.prove_transaction(peer.view, _hash(tx_id)), media_type=OCTETS)
 
     @app.get("/v1/proofs/record/{record_id}")
-    async def record_proof(record_id: str) -> Response:
-        """A proof of one sealed record."""
-        return Response(proofs.prove_record_by_id(peer.view, _hash(record_id)), media_type=OCTETS)
+    async def record_proof(record_id: str, chain: str | None = None) -> Response:
+        """A proof of one sealed record; ``chain``: where several hold it."""
+        return Response(proofs.prove_record_by_id(peer.view, _hash(record_id), chain), media_type=OCTETS)
+
+    @app.get("/v1/proofs/head/{chain}")
+    async def head_proof(chain: str, at: Height | None = None) -> Response:
+        """A proof of where a chain stands, or stood; of the consortium's: of that block."""
+        return Response(proofs.prove_head(peer.view, chain, at), media_type=OCTETS)
 
 
 def _add_anchors(app: FastAPI, peer: Peer) -> None:

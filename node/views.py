@@ -163,25 +163,3 @@ def record_places(ledger: Reads, record_id: bytes) -> list[dict[str, Any]]:
     """Where the record version with an id is sealed: chain, natural key and transaction, once for each chain."""
     found = index.by_id(ledger.store, record_id)
     return [{**entry._asdict(), "record_id": record_id.hex(), "tx_id": entry.tx_id.hex()} for entry in found]
-
-
-def records_of(ledger: Reads, chain: str, enterprise: str, after: str, most: int) -> dict[str, Any]:
-    """An enterprise's record versions on a chain in sealing order, after a place; `next`: the place to go on after.
-
-    Raises ValueError for what is no place.
-    """
-    height, _, number = after.partition(".")
-    found = index.by_enterprise(ledger.store, chain, enterprise, index.Place(int(height), int(number or 0)), most)
-    rows = [
-        {
-            "kind": entry.kind,
-            "issuer": entry.issuer,
-            "number": entry.number,
-            "id": entry.record_id.hex(),
-            "transaction": entry.tx_id.hex(),
-            "height": place.height,
-        }
-        for place, entries in found
-        for entry in entries
-    ]
-    return {"records": rows, "next": ".".join(map(str, found[-1][0])) if found else None}

@@ -215,14 +215,14 @@ class Client:
         """A consortium block."""
         return self._object("GET", f"/v1/blocks/{height}")
 
-    def chains(self) -> list[dict[str, Any]]:
-        """The heads of the business chains."""
-        found: list[dict[str, Any]] = self._json("GET", "/v1/chains")
+    def chains(self, *, at: int | None = None) -> list[dict[str, Any]]:
+        """The heads of the business chains, now or at a height."""
+        found: list[dict[str, Any]] = self._json("GET", "/v1/chains", params=_at({}, at))
         return found
 
-    def members(self) -> list[dict[str, Any]]:
-        """The registered members."""
-        found: list[dict[str, Any]] = self._json("GET", "/v1/members")
+    def members(self, *, at: int | None = None) -> list[dict[str, Any]]:
+        """The registered members, now or at a height."""
+        found: list[dict[str, Any]] = self._json("GET", "/v1/members", params=_at({}, at))
         return found
 
     def state(self, chain: str, contract: str, *key: str | int | bytes, at: int | None = None) -> Any:
@@ -265,12 +265,41 @@ class Client:
         return found
 
     def enterprise_records(self, chain: str, enterprise: str) -> Iterator[dict[str, Any]]:
-        """An enterprise's record versions on a business chain in sealing order: kind, issuer, number, id, height."""
-        after: str | None = "0"
-        while after is not None:
-            page = self._object("GET", f"/v1/enterprises/{chain}", params={"enterprise": enterprise, "after": after})
-            yield from page["records"]
+        """An enterprise's record versions on a business chain in sealing order: kind, number, id, height, …"""
+        after: str | None = None
+        while True:
+            page = self.page("records", after=after, chain=[chain], enterprise=enterprise, order="oldest")
+            yield from page["rows"]
             after = page["next"]
+            if after is None:
+                return
+
+    def page(self, what: str, *, after: str | None = None, **filters: Any) -> dict[str, Any]:
+        """One page {rows, began, next} of a list: ``what`` is records, transactions or blocks.
+
+        Filters, all optional: chain (a list), enterprise, kind, method, from_ms, to_ms, from_block, at (heights),
+        order ("newest" or "oldest"), limit (1 to 500). Give ``next`` back as ``after``, with the same filters.
+        """
+        return self._object("GET", f"/v1/lists/{what}", params=_given({**filters, "after": after}))
+
+    def record_history(
+        self, chain: str, kind: str, issuer: str, number: str, *, at: int | None = None, after: str | None = None,
+        limit: int | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """One page of a record's versions, newest first: version, id, height, time, transaction, record each."""
+        params = {"kind": kind, "issuer": issuer, "number": number, "at": at, "after": after, "limit": limit}
+        return self._object("GET", f"/v1/history/record/{chain}", params=_given(params))
+
+    def state_history(
+        self, chain: str, contract: str, *key: str | int | bytes, at: int | None = None, after: str | None = None,
+        limit: int | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """One page of what an entry held, newest first: height, time, value (None: deleted) each."""
+        params = _given({"key": _key(contract, key), "at": at, "after": after, "limit": limit})
+        page = self._object("GET", f"/v1/history/state/{chain}", params=params)
+        for row in page["rows"]:
+            row["value"] = None if row["value"] is None else decode(bytes.fromhex(row["value"]))
+        return page
 
     def template(self, template: str) -> dict[str, Any] | None:
         """The newest version of an industry template that the consortium has adopted, None where it has none."""
@@ -338,13 +367,18 @@ class Client:
         params = _at({"key": _key(contract, key)}, at)
         return self._request("GET", f"/v1/proofs/state/{chain}", params=params).content
 
+    def prove_head(self, chain: str, *, at: int | None = None) -> bytes:
+        """Proof bytes of where a business chain stands."""
+        return self._request("GET", f"/v1/proofs/head/{chain}", params=_at({}, at)).content
+
     def prove_transaction(self, tx_id: bytes) -> bytes:
         """Proof bytes of a transaction and its outcome."""
         return self._request("GET", f"/v1/proofs/transaction/{tx_id.hex()}").content
 
-    def prove_record(self, record_id: bytes) -> bytes:
-        """Proof bytes of a sealed record."""
-        return self._request("GET", f"/v1/proofs/record/{record_id.hex()}").content
+    def prove_record(self, record_id: bytes, *, chain: str | None = None) -> bytes:
+        """Proof bytes of a sealed record; ``chain``: where several hold it."""
+        params = _given({"chain": chain})
+        return self._request("GET", f"/v1/proofs/record/{record_id.hex()}", params=params).content
 
     # -- inside -----------------------------------------------------------------------------------------
 
@@ -392,6 +426,10 @@ def _key(contract: str, key: Sequence[str | int | bytes]) -> str:
 
 def _at(params: dict[str, Any], at: int | None) -> dict[str, Any]:
     return params if at is None else {**params, "at": at}
+
+
+def _given(params: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value is not None}
 
 
 def _chunks(transactions: Sequence[Transaction]) -> list[list[Transaction]]:

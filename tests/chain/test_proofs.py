@@ -20,8 +20,15 @@ from chain.certificate import ValidatorSet
 from chain.codec import decode, encode
 from chain.crypto import sha256
 from chain.identity import IdentityError, check_statement, genesis_statement
-from chain.index import START, Place, by_enterprise, by_id, issuers
-from chain.proof import ProofUnavailableError, prove_record, prove_record_by_id, prove_state, prove_transaction
+from chain.index import Place, by_enterprise, by_id, by_kind, issuers, kinds
+from chain.proof import (
+    ProofUnavailableError,
+    prove_head,
+    prove_record,
+    prove_record_by_id,
+    prove_state,
+    prove_transaction,
+)
 from chain.verification import Verdict, VerificationError, verify_proof
 from tests.chain.chain_builder import Consortium, key_of, record, record_key, vote_in
 
@@ -29,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RECORDS = [record(f"D-{index}") for index in range(3)]
 CORRECTION = record("D-1", corrects=sha256(RECORDS[1]), quantity="13")
 PARTY_KEY = encode(["registry", "party", "p1"])
+ALL = (Place(0, 0), Place(2**32, 0))
 
 
 class Story(NamedTuple):
@@ -84,6 +92,11 @@ PROOFS: dict[str, Callable[[Story], bytes]] = {
     "absence from the consortium at block 1": lambda s: prove_state(
         s.consortium.ledger, CONSORTIUM, encode(["registry", "party", "p2"]), 1
     ),
+}
+PROOFS |= {
+    "head of a business chain": lambda s: prove_head(s.consortium.ledger, "erp"),
+    "head of an empty chain at block 3": lambda s: prove_head(s.consortium.ledger, "office", 3),
+    "block 2 of the consortium": lambda s: prove_head(s.consortium.ledger, CONSORTIUM, 2),
 }
 EACH = pytest.mark.parametrize("name", PROOFS)
 
@@ -145,6 +158,17 @@ def test_absence_is_proved_too(story: Story, name: str) -> None:
     assert "is absent from" in verdict.steps[-1]
 
 
+def test_where_a_chain_stood(story: Story) -> None:
+    ledger = story.consortium.ledger
+    for height in range(1, ledger.height + 1):
+        for head in ledger.heads(height):
+            verdict = verify_proof(prove_head(ledger, head.chain, height), story.consortium.network_id)
+            assert (verdict.kind, verdict.height, verdict.chain) == ("head", height, head.chain)
+            assert verdict.subject == {"height": head.height, "hash": head.hash, "state_root": head.state_root}
+        block = verify_proof(prove_head(ledger, CONSORTIUM, height), story.consortium.network_id)
+        assert block.subject["hash"] == ledger.header(height).digest
+
+
 def test_every_key_of_every_chain_at_every_height(story: Story) -> None:
     ledger = story.consortium.ledger
     keys = [record_key(f"D-{index}") for index in range(4)] + [PARTY_KEY, encode(["gov", "validators"])]
@@ -165,6 +189,9 @@ def test_what_cannot_be_proved_is_said_in_one_line(story: Story) -> None:
         lambda: prove_transaction(ledger, bytes(32)),
         lambda: prove_record(ledger, story.batch, bytes(32)),
         lambda: prove_record_by_id(ledger, bytes(32)),
+        lambda: prove_record_by_id(ledger, sha256(RECORDS[0]), "lender"),
+        lambda: prove_head(ledger, "erp", 0),
+        lambda: prove_head(ledger, "nobody", 1),
         lambda: prove_record(ledger, story.party, sha256(RECORDS[0])),
     ]
     for attempt in attempts:
@@ -191,15 +218,20 @@ def test_records_are_found_by_id_number_and_enterprise(story: Story) -> None:
     assert issuers(store, "erp", "delivery", "D-1") == issuers(store, "erp", "delivery", "D-0") == ["GB-COH:1"]
     for chain, kind, number in (("lender", "delivery", "D-0"), ("erp", "invoice", "D-0"), ("erp", "delivery", "D-")):
         assert issuers(store, chain, kind, number) == []
-    batches = by_enterprise(store, "erp", "GB-COH:1", START, 100)
-    assert [[row.record_id for row in rows] for _, rows in batches] == [
-        [sha256(data) for data in RECORDS],
-        [sha256(CORRECTION)],
-    ]
-    assert by_enterprise(store, "erp", "GB-COH:1", batches[0][0], 1) == batches[1:]
-    assert by_enterprise(store, "erp", "GB-COH:1", Place(2**32, 0), 1) == []
-    assert by_enterprise(store, "erp", "GB-COH:", START, 1) == []
-    assert by_enterprise(store, "guarantor", "GB-COH:1", START, 1) == []
+    for read, name, prefix in ((by_enterprise, "GB-COH:1", "GB-COH:"), (by_kind, "delivery", "deliver")):
+        batches = list(read(store, "erp", name, *ALL))
+        assert [[row.record.record_id for row in rows] for _, rows in batches] == [
+            [sha256(data) for data in RECORDS],
+            [sha256(CORRECTION)],
+        ]
+        assert list(read(store, "erp", name, *ALL, newest_first=True)) == batches[::-1]
+        first, second = (place for place, _ in batches)
+        assert list(read(store, "erp", name, first, first)) == batches[:1]
+        assert list(read(store, "erp", name, second, ALL[1])) == batches[1:]
+        assert list(read(store, "erp", name, ALL[1], ALL[1])) == list(read(store, "erp", name, second, first)) == []
+        assert list(read(store, "erp", prefix, *ALL)) == list(read(store, "guarantor", name, *ALL)) == []
+    assert kinds(store, "erp") == ["delivery"]
+    assert kinds(store, "guarantor") == []
 
 
 # -- another consortium -----------------------------------------------------------------------------------

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from chain import query
 from chain.block import CONSORTIUM, Block
 from chain.codec import encode
 from chain.ledger import Ledger
 from chain.transaction import Transaction
 from genesis import document as documents
 from genesis import library
-from node.views import block_view, records_of
+from node.queries_api import record_page
+from node.views import block_view
 from tests.chain.chain_builder import ROLES, VOTERS, Consortium, key_of
 from tests.contracts import trading
 from tests.contracts.memory_context import START
@@ -72,11 +74,12 @@ class LedgerClient:
         return self._ledger.state(chain, encode([contract, *key]), at)
 
     def enterprise_records(self, chain: str, enterprise: str) -> Iterator[dict[str, Any]]:
-        after: str | None = "0"
-        while after is not None:
-            page = records_of(self._ledger, chain, enterprise, after, 2)
-            yield from page["records"]
-            after = page["next"]
+        filters = query.Filters(chains=(chain,), enterprise=enterprise, newest_first=False)
+        page = record_page(self._ledger, query.records(self._ledger, filters, 2))
+        yield from page["rows"]
+        while page["next"] is not None:
+            page = record_page(self._ledger, query.records(self._ledger, filters, 2, page["next"]))
+            yield from page["rows"]
 
 
 class CreditStory(Consortium):

@@ -1,11 +1,14 @@
-"""What the API says of records: where one is sealed, and those of an enterprise in sealing order, by pages."""
+"""What the API says of records: where one is sealed, and a list of them."""
 
 from __future__ import annotations
 
 import pytest
 
+from chain import query
 from chain.crypto import sha256
-from node.views import find_record, record_places, records_of
+from chain.query import Filters
+from node.queries_api import record_page
+from node.views import find_record, record_places
 from tests.chain.chain_builder import Consortium, record
 
 RECORDS = [record(f"D-{number}") for number in range(6)]
@@ -38,17 +41,20 @@ def test_a_superseded_version_still_leads_to_its_record(consortium: Consortium) 
     assert find_record(consortium.ledger, "delivery", "D-1", "somebody else", None) == []
 
 
-def test_an_enterprise_is_listed_in_sealing_order_page_by_page(consortium: Consortium) -> None:
-    listed: list[str] = []
-    after = "0"
-    pages = 0
-    while True:
-        page = records_of(consortium.ledger, "erp", "GB-COH:1", after, 1)
-        if page["next"] is None:
-            break
-        listed += [row["id"] for row in page["records"]]
-        after, pages = page["next"], pages + 1
+def test_a_page_of_records_as_json(consortium: Consortium) -> None:
+    filters = Filters(chains=("erp",), enterprise="GB-COH:1", newest_first=False)
+    page = record_page(consortium.ledger, query.records(consortium.ledger, filters, 100))
+    listed = [row["id"] for row in page["rows"]]
     assert listed == [sha256(data).hex() for data in (*RECORDS, CORRECTION)]  # what was known is not listed again
-    assert pages == 4
-    assert records_of(consortium.ledger, "erp", "GB-COH:1", "0", 100)["records"][0]["height"] == 1
-    assert records_of(consortium.ledger, "erp", "GB-COH:9", "0", 100) == {"records": [], "next": None}
+    assert (page["began"], page["next"]) == (2, None)
+    assert page["rows"][0] == {
+        "chain": "erp",
+        "kind": "delivery",
+        "issuer": "GB-COH:1",
+        "number": "D-0",
+        "enterprise": "GB-COH:1",
+        "id": sha256(RECORDS[0]).hex(),
+        "transaction": page["rows"][1]["transaction"],
+        "height": 1,
+        "time": consortium.ledger.header(1).time,
+    }
