@@ -10,17 +10,23 @@ A proof is a map, canonical bytes in a file::
      "header": bytes, "certificate": […], "claim": {…}}
 
 with a claim of kind ``"record"``, ``"transaction"``, ``"state"`` or ``"head"`` (made in ``chain/proof.py``).
+
+Who keeps the headers themselves (``tallystick/headers.py``) needs of it only the claim and the height, a *compact
+proof*::
+
+    {"format": ["tally/compact_proof", 1], "height": n, "claim": {…}}
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from chain import merkle
 from chain.block import CONSORTIUM, BlockError, Head, Header, MemberBlock, Receipt
 from chain.certificate import Certificate, CertificateError, ValidatorSet
-from chain.codec import CodecError, decode, is_tagged
+from chain.codec import CodecError, decode, encode, is_tagged
 from chain.crypto import SUITE_ED25519, sha256, verify
 from chain.identity import IdentityError, check_statement
 from chain.state import ProofError, check_proof
@@ -29,7 +35,10 @@ from chain.transaction import TAG_BODY, TAG_SIGNED, VERSION
 PROOF_TAG: Final = "tally/proof"
 PROOF_VERSION: Final = 1
 PROOF_FORMAT: Final = [PROOF_TAG, PROOF_VERSION]
+COMPACT_TAG: Final = "tally/compact_proof"
+COMPACT_VERSION: Final = 1
 _PARTS: Final = frozenset({"format", "statement", "epochs", "header", "certificate", "claim"})
+_COMPACT_PARTS: Final = frozenset({"format", "height", "claim"})
 _CLAIMS: Final = {
     "state": frozenset({"kind", "chain", "key", "value", "proof"}),
     "transaction": frozenset({"kind", "chain", "transaction", "receipt"}),
@@ -59,11 +68,43 @@ class Verdict:
 
 def verify_proof(data: bytes, network_id: bytes) -> Verdict:
     """Check proof bytes against a genesis hash. Raises VerificationError."""
-    proof = _open(data)
-    claim = proof["claim"]
+    proof = _open(data, PROOF_TAG, PROOF_VERSION, _PARTS)
+    return _verdict(proof["claim"], network_id, lambda verdict: _trusted_header(proof, network_id, verdict))
+
+
+def verify_compact(data: bytes, network_id: bytes, header_of: Callable[[int], Header]) -> Verdict:
+    """Check compact proof bytes against headers that were verified before. Raises VerificationError.
+
+    ``header_of`` gives the header of a height, or raises VerificationError where it is not there.
+    """
+    proof = _open(data, COMPACT_TAG, COMPACT_VERSION, _COMPACT_PARTS)
+    return _verdict(proof["claim"], network_id, lambda verdict: _kept_header(proof["height"], header_of, verdict))
+
+
+def is_compact(data: bytes) -> bool:
+    """Whether bytes say of themselves that they are a compact proof."""
+    try:
+        value = decode(data, max_size=MAX_PROOF_SIZE)
+    except CodecError:
+        return False
+    return type(value) is dict and is_tagged(value.get("format"), COMPACT_TAG, COMPACT_VERSION, 2)
+
+
+def compact(data: bytes) -> bytes:
+    """The compact form of a proof, which is not checked here. Raises VerificationError for what is no proof."""
+    proof = _open(data, PROOF_TAG, PROOF_VERSION, _PARTS)
+    try:
+        height = Header.decode(proof["header"]).height
+    except (BlockError, TypeError) as error:
+        raise VerificationError(f"the proof's header: {error}") from None
+    return encode({"format": [COMPACT_TAG, COMPACT_VERSION], "height": height, "claim": proof["claim"]})
+
+
+def _verdict(claim: dict[str, Any], network_id: bytes, trusted: Callable[[Verdict], Header]) -> Verdict:
+    """What a claim proves under a header that ``trusted`` finds and notes. Raises VerificationError."""
     try:
         verdict = Verdict(kind=claim["kind"])
-        header = _trusted_header(proof, network_id, verdict)
+        header = trusted(verdict)
         match claim["kind"]:
             case "state":
                 _check_state(claim, header, verdict)
@@ -82,16 +123,16 @@ def verify_proof(data: bytes, network_id: bytes) -> Verdict:
     return verdict
 
 
-def _open(data: bytes) -> dict[str, Any]:
+def _open(data: bytes, tag: str, version: int, parts: frozenset[str]) -> dict[str, Any]:
     try:
         proof = decode(data, max_size=MAX_PROOF_SIZE)
     except CodecError as error:
         raise VerificationError(f"not a tally proof: {error}") from None
-    if type(proof) is not dict or not is_tagged(proof.get("format"), PROOF_TAG, PROOF_VERSION, 2):
-        raise VerificationError(f"not a {PROOF_TAG} version {PROOF_VERSION}")
+    if type(proof) is not dict or not is_tagged(proof.get("format"), tag, version, 2):
+        raise VerificationError(f"not a {tag} version {version}")
     claim = proof.get("claim")
-    if proof.keys() != _PARTS or type(claim) is not dict or type(claim.get("kind")) is not str:
-        raise VerificationError(f"not a {PROOF_TAG} version {PROOF_VERSION}: it has other parts")
+    if proof.keys() != parts or type(claim) is not dict or type(claim.get("kind")) is not str:
+        raise VerificationError(f"not a {tag} version {version}: it has other parts")
     _check_parts(claim)
     return proof
 
@@ -106,6 +147,19 @@ def _check_parts(claim: dict[str, Any]) -> None:
         parts |= {"head"} if kind in ("state", "head") else {"head", "member_block"}
     if claim.keys() != parts:
         raise VerificationError(f"a claim of kind {kind} has other parts than this one")
+
+
+def _kept_header(height: Any, header_of: Callable[[int], Header], verdict: Verdict) -> Header:
+    """The header of the height that a compact proof names."""
+    if type(height) is not int or height < 1:
+        raise VerificationError("a compact proof names a height from 1")
+    header = header_of(height)
+    verdict.height, verdict.time = header.height, header.time
+    verdict.steps.append(
+        f"headers: block {height} ({header.digest.hex()[:16]}…) stands in the header chain given, which leads from"
+        " the genesis hash by its validators' certificates"
+    )
+    return header
 
 
 def _trusted_header(proof: dict[str, Any], network_id: bytes, verdict: Verdict) -> Header:
