@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chain import execution
+from chain import execution, merkle
 from chain.block import CONSORTIUM, Receipt
 from chain.codec import encode
 from chain.ledger import Ledger
@@ -349,6 +349,45 @@ def test_a_transaction_knows_its_place(probe: Probe) -> None:
             ledger.network_id, chain, ledger.height, ledger.head.time, call.id, list(call.signers),
             list(ledger.chains),
         ]  # fmt: skip
+
+
+def test_the_parent_is_the_consortium_block_before(probe: Probe) -> None:
+    seen: list[bytes] = []
+    probe.hook = lambda ctx: seen.append(ctx.parent_hash)
+    for chain in ("erp", CONSORTIUM):
+        parent = probe.consortium.ledger.head.digest
+        (receipt,) = probe.seal(probe.call(chain, lambda ctx, _args: ctx.parent_hash))
+        assert receipt.result == parent
+        assert set(seen[-2:]) == {parent}, "built and executed"
+
+
+def test_while_genesis_is_written_there_is_no_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bytes] = []
+    founding = Contract("founding", 1, "consortium", {}, None, lambda ctx, _doc: seen.append(ctx.parent_hash))
+    monkeypatch.setitem(CONTRACTS, ("founding", 1), founding)
+    document = document_of()
+    document["contracts"] |= {"founding": 1}
+    Consortium(document=document)
+    assert seen == [b""]
+
+
+def test_a_contract_checks_merkle_paths_and_reads_canonical_bytes(probe: Probe) -> None:
+    leaves = [encode(["leaf", number]) for number in range(5)]
+    root = merkle.root(leaves)
+
+    def check(ctx: Context, _args: Args) -> Value:
+        right = [ctx.verify_path(root, leaf, at, 5, merkle.prove(leaves, at)) for at, leaf in enumerate(leaves)]
+        wrong = [
+            ctx.verify_path(root, leaves[0], 1, 5, merkle.prove(leaves, 1)),
+            ctx.verify_path(root, b"", 9, 5, []),
+        ]
+        return [right, wrong, [ctx.decode(leaf) for leaf in leaves]]
+
+    (done,) = probe.seal(probe.call("erp", check))
+    assert done.result == [[True] * 5, [False] * 2, [["leaf", number] for number in range(5)]]
+    for bad in (b"", b"\xc1", encode([1]) + b"\x00"):
+        (refused,) = probe.seal(probe.call("erp", lambda ctx, _args, bad=bad: ctx.decode(bad)))  # type: ignore[misc]
+        assert refused.code == "NOT_CANONICAL"
 
 
 @CHAINS

@@ -1,14 +1,15 @@
-"""The registry: members, parties, identifiers and the three kinds of key."""
+"""The registry: members, parties, identifiers, the kinds of key, and who may follow a chain."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from chain.crypto import hash_value
 from contracts.context import Args
-from contracts.registry import WEAK_KEYS
+from contracts.registry import WEAK_KEYS, encryption_keys, has_network_key
 from tests.chain.curve import encodings, small_order_points
 from tests.contracts.memory_context import CONSORTIUM, START, Ledger, Receipt, key
 from tests.contracts.small_consortium import consortium, document
@@ -109,6 +110,121 @@ def test_rotation_passes_on_purpose_and_rights_with_validity_by_height(ledger: L
     assert (new["purpose"], new["from"], new["until"]) == ("network", height + 1, None)
 
 
+def opens(ledger: Ledger, owner: str, name: str) -> list[bytes]:
+    """The encryption keys valid in this block, as a node reads them from the state."""
+    return encryption_keys(SimpleNamespace(height=ledger.height, read=ledger.read), owner, name)
+
+
+def test_encryption_keys_are_added_rotated_and_revoked_like_others(ledger: Ledger) -> None:
+    one, two, three = sorted(key(f"erp encryption {number}") for number in range(3))
+    assert opens(ledger, "member", "erp") == []
+    assert call(ledger, "add_key", "erp", key=two, purpose="encryption").ok
+    assert opens(ledger, "member", "erp") == [], "valid from the next block on"
+    ledger.next_block()
+    assert call(ledger, "add_key", "erp", key=three, purpose="encryption").ok
+    ledger.next_block()
+    assert opens(ledger, "member", "erp") == [two, three], "several may be valid at once"
+    assert call(ledger, "rotate_key", "erp", old=three, new=one).ok
+    assert registered(ledger, one)["purpose"] == "encryption"
+    assert opens(ledger, "member", "erp") == [two, three]
+    ledger.next_block()
+    assert opens(ledger, "member", "erp") == [one, two]
+    assert call(ledger, "revoke_key", "erp", key=two).ok, "even the last one may go: nothing is signed with it"
+    assert call(ledger, "revoke_key", "erp", key=one).ok
+    ledger.next_block()
+    assert opens(ledger, "member", "erp") == []
+    assert call(ledger, "revoke_key", "lender", key=one).code == "NOT_YOUR_KEY"
+
+
+def test_an_encryption_key_signs_nothing_and_has_no_rights(ledger: Ledger) -> None:
+    with_rights = call(ledger, "add_key", "erp", key=key("e"), purpose="encryption", rights=["*"])
+    assert with_rights.code == "WRONG_ARGUMENT"
+    assert call(ledger, "add_key", "erp", key=key("e"), purpose="encryption").ok
+    ledger.next_block()
+    assert call(ledger, "revoke_key", "e", key=key("e")).code == "WRONG_KEY_PURPOSE"
+    for weak in sorted(WEAK_KEYS)[:2]:
+        assert call(ledger, "add_key", "erp", key=weak, purpose="encryption").code == "WEAK_KEY"
+
+
+def test_a_party_opens_documents_with_a_key_of_its_own(ledger: Ledger) -> None:
+    args = {"id": "sup", "name": "Sup", "identifiers": ["x"], "keys": [key("sup")], "encryption": key("sup e")}
+    assert call(ledger, "register_party", "erp", **args).ok
+    ledger.next_block()
+    assert opens(ledger, "party", "sup") == [key("sup e")]
+    assert call(ledger, "rotate_key", "sup", old=key("sup e"), new=key("sup e2")).ok
+    assert call(ledger, "add_key", "sup", key=key("sup e3"), purpose="encryption").ok
+    ledger.next_block()
+    assert opens(ledger, "party", "sup") == sorted([key("sup e2"), key("sup e3")])
+    assert call(ledger, "revoke_key", "sup", key=key("sup")).code == "WOULD_LOCK_OUT", "they do not count as signers"
+    for purpose in ("network", "validator"):
+        assert call(ledger, "add_key", "sup", key=key("n"), purpose=purpose).code == "WRONG_ARGUMENT"
+    short = {"id": "s2", "name": "S", "identifiers": ["y"], "encryption": b"short"}
+    assert call(ledger, "register_party", "erp", **short).code == "WRONG_ARGUMENT"
+
+
+def test_encryption_keys_of_the_founders_are_valid_from_the_start() -> None:
+    founders = document()
+    founders["members"][0]["encryption"] = key("erp encryption")
+    founders["parties"][0]["encryption"] = key("acme encryption")
+    ledger = consortium(members=founders["members"], parties=founders["parties"])
+    assert opens(ledger, "member", "erp") == [key("erp encryption")]
+    assert opens(ledger, "party", "acme") == [key("acme encryption")]
+    assert opens(ledger, "member", "lender") == []
+
+
+def test_a_new_member_brings_its_encryption_key(ledger: Ledger) -> None:
+    court = {**NEWCOMER, "encryption": key("court encryption")}
+    approve(ledger, court)
+    assert call(ledger, "admit_member", "erp", document=NEWCOMER).code == "NOT_APPROVED", "another document"
+    assert call(ledger, "admit_member", "erp", document=court).ok
+    ledger.next_block()
+    assert opens(ledger, "member", "court") == [key("court encryption")]
+
+
+def test_whether_a_member_can_be_reached(ledger: Ledger) -> None:
+    def reached() -> bool:
+        return has_network_key(SimpleNamespace(height=ledger.height, read=ledger.read), "erp")
+
+    assert reached()
+    assert call(ledger, "revoke_key", "erp", key=key("erp network")).ok
+    assert reached()
+    ledger.next_block()
+    assert not reached()
+    assert call(ledger, "add_key", "erp", key=key("erp network 2"), purpose="network").ok
+    ledger.next_block()
+    assert reached()
+
+
+def test_a_member_says_who_without_a_vote_may_follow_its_chain(ledger: Ledger) -> None:
+    assert ledger.read(CONSORTIUM, "registry", "opened", "erp") is None
+    for to in ([], ["office"], ["lender", "office"], ["*"]):
+        done = call(ledger, "open_chain", "erp", to=to)
+        assert done.result == {"to": to}
+        assert done.events == [("chain_opened", {"chain": "erp", "to": to})]
+        assert ledger.read(CONSORTIUM, "registry", "opened", "erp") == to
+    assert ledger.read(CONSORTIUM, "registry", "opened", "lender") is None
+
+
+@pytest.mark.parametrize(
+    ("to", "code"),
+    [
+        (["stranger"], "UNKNOWN_MEMBER"),
+        (["acme"], "UNKNOWN_MEMBER"),
+        (["office", "lender"], "WRONG_ARGUMENT"),
+        (["lender", "lender"], "WRONG_ARGUMENT"),
+        (["*", "lender"], "WRONG_ARGUMENT"),
+        (["*", "*"], "WRONG_ARGUMENT"),
+        (["Lender"], "WRONG_ARGUMENT"),
+        ([7], "WRONG_ARGUMENT"),
+        ("*", "WRONG_ARGUMENT"),
+    ],
+)
+def test_chains_that_are_not_opened(ledger: Ledger, to: Any, code: str) -> None:
+    assert call(ledger, "open_chain", "erp", to=to).code == code
+    assert call(ledger, "open_chain", "acme", to=["*"]).code == "ROLE_NOT_ALLOWED"
+    assert ledger.read(CONSORTIUM, "registry", "opened", "erp") is None
+
+
 def test_a_key_grants_only_what_it_holds(ledger: Ledger) -> None:
     rights = ["registry.add_key", "registry.rotate_key", "records.submit"]
     assert call(ledger, "add_key", "erp", key=key("clerk"), purpose="signer", rights=rights).ok
@@ -180,6 +296,7 @@ def test_a_member_with_a_vote_cannot_be_dismissed(ledger: Ledger) -> None:
         ({"id": "consortium"}, "WRONG_ARGUMENT"),
         ({"role": "king"}, "WRONG_ARGUMENT"),
         ({"network": b"short"}, "WRONG_ARGUMENT"),
+        ({"encryption": b"short"}, "WRONG_ARGUMENT"),
         ({"signers": []}, "WRONG_ARGUMENT"),
         ({"signers": [{"key": key("c"), "rights": ["credit.everything"]}]}, "UNKNOWN_METHOD"),
         ({"extra": 1}, "UNKNOWN_ARGUMENT"),

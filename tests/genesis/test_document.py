@@ -43,6 +43,8 @@ def test_the_order_of_members_does_not_change_the_network(json_form: dict[str, A
         lambda doc: doc.update(time=doc["time"] + 1),
         lambda doc: doc["parameters"].update(t0_ms=999),
         lambda doc: doc["members"][0]["signers"][0].update(rights=["credit.decide"]),
+        lambda doc: doc["members"][0].update(encryption=None),
+        lambda doc: doc["parties"][0].update(encryption=None),
         lambda doc: doc["templates"][0].update(time_zone_minutes=60),
         lambda doc: doc["models"][0].update(grace_days=100),
     ],
@@ -56,6 +58,16 @@ def test_every_part_changes_the_network_id(json_form: dict[str, Any], change: Ch
 def test_a_party_without_identifiers_is_known_by_its_id(json_form: dict[str, Any]) -> None:
     del json_form["parties"][0]["identifiers"]
     assert document.from_json(json_form)["parties"][0]["identifiers"] == ["maker"]
+
+
+def test_without_an_encryption_key_a_document_says_none(json_form: dict[str, Any]) -> None:
+    whole = document.from_json(json_form)
+    assert [member["id"] for member in whole["members"] if member["encryption"] is None] == ["lender"]
+    for row in (*json_form["members"], *json_form["parties"]):
+        row.pop("encryption")
+    bare = document.from_json(json_form)
+    assert all(row["encryption"] is None for row in (*bare["members"], *bare["parties"]))
+    assert document.from_json(document.to_json(bare)) == bare
 
 
 def test_validators_and_ceremony_keys(consortium: Any) -> None:
@@ -92,6 +104,11 @@ def _no_votes(doc: dict[str, Any]) -> None:
         (lambda doc: doc["members"][1].update(validator="00" * 32), "no Ed25519 key that only its owner"),
         (lambda doc: doc["members"][1].update(validator="AB" * 32), "64 lower-case hex digits"),
         (lambda doc: doc["members"][1].update(validator=7), "64 lower-case hex digits"),
+        (lambda doc: doc["members"][1].update(encryption="00" * 32), "no Ed25519 key that only its owner"),
+        (lambda doc: doc["members"][1].update(encryption=doc["members"][1]["network"]), "[0-9a-f]{64} stands twice"),
+        (lambda doc: doc["parties"][0].update(encryption=doc["members"][1]["encryption"]), "stands twice"),
+        (lambda doc: doc["parties"][0].update(encryption="short"), r"parties\[0\].encryption"),
+        (lambda doc: doc["parameters"].update(custody_copies=0), "parameter 'custody_copies' is 0: choose 1 to 8"),
         (lambda doc: doc["members"][1].update(vote=True), "Extra inputs are not permitted"),
         (lambda doc: doc["members"][1].pop("role"), r"members\[1\].role: Field required"),
         (lambda doc: doc["members"][1]["signers"][0].update(rights=["records.delete"]), "'records.delete' is no"),
