@@ -368,7 +368,7 @@ def test_no_part_of_a_proof_can_be_changed(story: Story, name: str) -> None:
 def test_one_kind_of_claim_is_not_another(story: Story) -> None:
     for name in PROOFS:
         proof = decode(PROOFS[name](story))
-        for kind in ("record", "transaction", "state", "other", "", None, 1):
+        for kind in ("record", "transaction", "state", "head", "other", "", None, 1):
             if kind != proof["claim"]["kind"]:
                 with pytest.raises(VerificationError):
                     verify_proof(
@@ -382,7 +382,12 @@ def only_if_true(story: Story, proof: dict[str, Any]) -> None:
         verdict = verify_proof(encode(proof), story.consortium.network_id)
     except VerificationError:
         return
-    claim = proof["claim"]
+    claim, ledger = proof["claim"], story.consortium.ledger
+    if verdict.kind == "head":
+        hashes = {head.chain: head.hash for head in ledger.heads(verdict.height)}
+        hashes[CONSORTIUM] = ledger.header(verdict.height).digest
+        assert verdict.subject["hash"] == hashes[verdict.chain]
+        return
     assert verdict.kind == "state"
     assert story.consortium.ledger.state_bytes(claim["chain"], claim["key"], verdict.height) == claim["value"]
 
