@@ -91,6 +91,22 @@ class Membership:
         found = self.peers.get(member)
         return found is not None and key in found.keys
 
+    def problem_of(self, member: str, key: bytes) -> str | None:
+        """Why a node must not start with a network key, in one line; None where it may.
+
+        A key that the registry does not know yet may be in a block that is not here yet.
+        """
+        entry = self.owner_of(key)
+        if entry is None:
+            return None
+        if (entry["owner"], entry["id"], entry["purpose"]) != (MEMBER, member, NETWORK):
+            return f"keys.network is a {entry['purpose']} key of {entry['id']}: correct `member` or keys.network"
+        if self.standing(member) == "member" and entry["until"] is not None:
+            return (
+                f"the network key ended with block {entry['until']}: point keys.network at the one that replaced it"
+            )
+        return None
+
     def may_follow(self, member: str, chain: str) -> bool:
         """Whether a member may have a chain's transactions: validators have all, a member has its own, and else what
         the chain's member has opened (registry.open_chain)."""
@@ -124,6 +140,17 @@ class Membership:
     def _address(self, member: str, keys: list[bytes]) -> PeerAddress:
         place = self._addresses.get(member)
         return PeerAddress(keys[0], place.host if place else "", place.port if place else 0, tuple(keys[1:]))
+
+
+def problem_in_genesis(document: Mapping[str, Any], member: str, key: bytes) -> str | None:
+    """Why a node must not start with another founder's network key, as the end of a line that begins with the file's
+    name. The key need not be in genesis: members come, and keys change."""
+    owner = next((entry["id"] for entry in document["members"] if entry["network"] == key), member)
+    if owner == member:
+        return None
+    known = any(entry["id"] == member for entry in document["members"])
+    said = "says" if known else f"has no member {member!r}, and says"
+    return f"{said} that keys.network is the key of {owner}: correct `member` or keys.network in node.toml"
 
 
 def _member_key(member: str) -> bytes:

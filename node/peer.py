@@ -39,7 +39,7 @@ from node.gossip import Gossip
 from node.head_signer import HeadSigner
 from node.intake.supervisor import Supervisor
 from node.journal import FileStorage
-from node.membership import Membership
+from node.membership import Membership, problem_in_genesis
 from node.mempool import Admission, Mempool, PoolLimits
 from node.partial.serving import PartServer
 from node.queues import Inbound, PeerDown, PeerUp
@@ -110,7 +110,9 @@ class Peer:
         self.keys = node_keys
         self.member = config.member
         document = ceremony.load_sealed(config.genesis).document
-        self._check_genesis(document)
+        problem = problem_in_genesis(document, config.member, node_keys.network.public)
+        if problem is not None:
+            raise PeerError(f"{config.genesis} {problem}")
         self.signer, self.ledger = open_store(config, node_keys, document)
         self.membership = Membership(
             lambda key: self.ledger.parent.readers[CONSORTIUM].shared(key),
@@ -350,8 +352,12 @@ class Peer:
                 await self.sync.take(self.driver, member, message)
             case exchange.Refused():
                 self.follower.refuse(member, message)
-            case _:
+            case _ if type(message) in self.bulk_handlers:
                 await self.bulk_handlers[type(message)](member, message)
+            case _:
+                self.driver.note_malformed(
+                    member, exchange.ExchangeError(f"{type(message).__name__} is not for this node")
+                )
 
     def _send_bulk(self, member: str, frame: bytes) -> bool:
         return self.network.send(member, "bulk", frame)
@@ -367,36 +373,16 @@ class Peer:
 
     # -- opening ----------------------------------------------------------------------------------------
 
-    def _check_genesis(self, document: Mapping[str, Any]) -> None:
-        """The network key must not be another founder's. It need not be in genesis: members come, and keys change."""
-        for entry in document["members"]:
-            if entry["network"] == self.keys.network.public and entry["id"] != self.member:
-                known = any(member["id"] == self.member for member in document["members"])
-                said = "" if known else f"{self.config.genesis} has no member {self.member!r}, and "
-                raise PeerError(
-                    f"{said}keys.network is the key of {entry['id']}: correct `member` or keys.network in node.toml"
-                )
-
     def _check_membership(self) -> None:
-        """Where the registry knows this node's network key, it must be this member's and must not have ended.
-
-        One that it does not know yet may be so in a block that is not here yet: then only the log says so.
-        """
-        key, standing = self.keys.network.public, self.membership.standing(self.member)
-        entry = self.membership.owner_of(key)
-        if entry is not None and entry["id"] != self.member:
-            raise PeerError(
-                f"keys.network is the key of {entry['id']}: correct `member` or keys.network in node.toml"
-            )
-        if standing == "member" and entry is not None and entry["until"] is not None:
-            raise PeerError(
-                f"the network key ended with block {entry['until']}: point keys.network at the one that replaced it"
-            )
-        if standing != "member" or entry is None:
+        """Keys here must not be somebody else's, nor have ended. Raises PeerError."""
+        problem = self.membership.problem_of(self.member, self.keys.network.public)
+        if problem is not None:
+            raise PeerError(problem)
+        if not self.membership.accepts(self.member, self.keys.network.public):
             self.log.warning(
                 "not a member with this network key as of this block: the others let this node in once it is",
                 block=self.ledger.height,
-                standing=standing,
+                standing=self.membership.standing(self.member),
             )
 
     async def _follow_membership(self) -> None:
