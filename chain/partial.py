@@ -22,13 +22,14 @@ receipts apart by chain):
 ``P`` chain 0 own height     a followed chain's transactions of a block
 ``R`` chain 0 own height     their receipts
 ``f`` chain                  [own height, consortium height] up to which the chain is executed
-``w`` state key              the newest consortium value that a witness showed here (empty: absent)
+``w`` state key              the consortium value that a witness last showed here, or genesis (empty: absent)
+``g`` state key              likewise of registry and gov, as of the newest block that this node asked about
 ===========================  =======================================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,7 +38,7 @@ from chain import store as rows
 from chain.block import CONSORTIUM, BlockError, Head, Header, Receipt
 from chain.certificate import Certificate, CertificateError, SignatureCheck, ValidatorSet
 from chain.chainstate import ChainState
-from chain.codec import decode, encode, pack
+from chain.codec import decode, encode, load, pack
 from chain.crypto import verify
 from chain.execution import ChainExecution
 from chain.identity import genesis_hash, genesis_validators
@@ -45,7 +46,7 @@ from chain.index import index_rows
 from chain.ledger import META_HEAD, META_NETWORK, genesis_state
 from chain.notices import notice_rows
 from chain.partial_run import ContradictionError, Run
-from chain.partial_view import META_CHAINS, META_VALIDATORS, PartialReads, PartialView
+from chain.partial_view import META_CHAINS, META_VALIDATORS, NotFollowedError, PartialReads, PartialView
 from chain.parts import ChainBlock, Part, PartError
 from chain.store import KeyValue, StoreError
 from chain.transaction import Transaction, TransactionError, parse
@@ -54,6 +55,7 @@ from chain.view import META_GENESIS, LedgerError, needed
 
 META_PARTIAL: Final = b"m:partial"
 PARTIAL_FORMAT: Final = 1
+WATCHED: Final = frozenset({"registry", "gov"})
 
 
 class PartialLedger(PartialReads):
@@ -81,10 +83,12 @@ class PartialLedger(PartialReads):
             if chain not in self._since:
                 raise LedgerError(f"`follow` names {chain!r}: known are {', '.join(sorted(self._since))}")
         self.states = {chain: ChainState(store, chain) for chain in self.follow}
-        self.known: dict[bytes, bytes | None] = {
-            key[1:]: value or None for key, value in store.scan(b"w", rows.successor(b"w"))
-        }
-        """The newest consortium values that witnesses showed, by state key."""
+        self.known = self._values(b"w")
+        """Consortium values that witnesses showed by state key, each the last one seen; at first those of genesis."""
+        self.registry = self._values(b"g")
+        """Those of registry and gov that this node itself needs, as of the newest block it asked about."""
+        self.registry_height = self.head.height
+        """The newest block with a transaction of registry or gov: what they hold may be another since."""
         self._check_states()
 
     @classmethod
@@ -98,7 +102,7 @@ class PartialLedger(PartialReads):
         """Write block 0 of a genesis document into an empty store and open it. Raises LedgerError."""
         if store.get(META_NETWORK) is not None:
             raise LedgerError("this folder already holds a ledger: open it, or choose an empty folder")
-        header, _, heads = genesis_state(document)
+        header, values, heads = genesis_state(document)
         network_id = genesis_hash(document)
         store.write(
             [
@@ -109,6 +113,7 @@ class PartialLedger(PartialReads):
                 (META_CHAINS, encode([[head.chain, 0] for head in heads])),
                 (rows.by_height(b"h", 0), header.encoded),
                 *((_head_key(head.chain, 0), head.leaf()) for head in heads),
+                *_witnessed(values),
                 (META_HEAD, encode(0)),
             ]
         )
@@ -133,6 +138,13 @@ class PartialLedger(PartialReads):
     def view(self) -> PartialView:
         """The ledger as it is now, for another thread."""
         return PartialView(self.store.snapshot(), self)
+
+    def simulate(self, transaction: Transaction, _time: int) -> Receipt:
+        """Nothing can be tried without the consortium's state. Raises NotFollowedError."""
+        raise NotFollowedError(
+            f"this node cannot try {transaction.contract}.{transaction.method}: it has no state of the consortium;"
+            " ask a node that follows all chains"
+        )
 
     def close(self) -> None:
         """Close the store."""
@@ -209,6 +221,13 @@ class PartialLedger(PartialReads):
         self.known.update(news)
         self.states[chain].advance(block.consortium_height, tree, done.writes)
 
+    def remember(self, values: Mapping[bytes, bytes | None]) -> None:
+        """Keep values of ``registry`` and ``gov`` that were proven under the newest header."""
+        news = {key: value for key, value in values.items() if self.registry.get(key, b"") != value}
+        if news:
+            self.store.write([(b"g" + key, value or b"") for key, value in news.items()])
+            self.registry.update(news)
+
     # -- inside -------------------------------------------------------------------------------------------
     def _checked(self, step: _Step, part: Part) -> list[tuple[bytes, bytes | None]]:
         """The rows of the part that follows a step, once all of it stands; moves the step."""
@@ -239,6 +258,8 @@ class PartialLedger(PartialReads):
             step.validators = coming
         for chain in heads.keys() - step.since.keys():
             step.since[chain] = height
+        if any(transaction.contract in WATCHED for transaction in transactions):
+            self.registry_height = height
         step.head, step.heads = header, heads
         return batch
 
@@ -265,6 +286,9 @@ class PartialLedger(PartialReads):
             )
         if header.time <= before.time:
             raise ContradictionError("CERTIFIED_INVALID", f"header {header.height} is not later than its parent")
+
+    def _values(self, prefix: bytes) -> dict[bytes, bytes | None]:
+        return {key[1:]: value or None for key, value in self.store.scan(prefix, rows.successor(prefix))}
 
     def _newest_head(self, chain: str) -> Head:
         head = self.head_at(chain, self.head.height)
@@ -348,6 +372,17 @@ def _own_receipts(header: Header, transactions: list[Transaction], raw: tuple[by
         return [Receipt.decode(each) for each in raw]
     except BlockError as error:
         raise ContradictionError("CERTIFIED_INVALID", f"block {header.height}: {error}") from None
+
+
+def _witnessed(genesis_rows: Iterable[tuple[bytes, bytes | None]]) -> Iterator[tuple[bytes, bytes]]:
+    """The consortium's values at genesis, which follow from its document, as rows of known values."""
+    prefix = rows.chain_prefix(b"s", CONSORTIUM)
+    for key, row in genesis_rows:
+        if key.startswith(prefix) and row is not None:
+            state_key, value = key[len(prefix) :], row[8:]
+            yield b"w" + state_key, value
+            if load(state_key)[0] in WATCHED:
+                yield b"g" + state_key, value
 
 
 def _head_key(chain: str, height: int) -> bytes:

@@ -77,9 +77,8 @@ class PartialReads(Reads):
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        """The consortium's parameters as a witness last showed them, else those of genesis."""
-        raw = self.store.get(b"w" + GOV_PARAMETERS)
-        found: Mapping[str, Any] = load(raw) if raw else self.document["parameters"]
+        """The consortium's parameters, as of the newest block that this node asked about."""
+        found: Mapping[str, Any] = load(needed(self.store, b"g" + GOV_PARAMETERS))
         return found
 
     def chains_at(self, height: int) -> tuple[str, ...]:

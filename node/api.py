@@ -38,6 +38,7 @@ from node.custody.api import add_custody
 from node.documents import DocumentError
 from node.documents_api import add_documents, document_status
 from node.driver import wall_clock
+from node.headers_api import add_headers
 from node.inbox import add_inbox
 from node.intake_api import add_intake
 from node.join_api import add_join
@@ -85,6 +86,7 @@ def make_api(peer: Peer) -> FastAPI:
     add_inbox(app, peer)
     add_intake(app, peer)
     add_join(app, peer)
+    add_headers(app, peer)
     add_custody(app, peer)
     return app
 

@@ -20,10 +20,11 @@ from node.anchor_journal import AnchorJournalError
 from node.anchor_key import AnchorKeyError
 from node.config import Config, ConfigError
 from node.documents import DocumentError
-from node.driver import HaltError
+from node.driver import HaltError, Log
 from node.intake.supervisor import SupervisorError
 from node.journal import JournalError
-from node.peer import Peer, PeerError, load_keys
+from node.partial.peer import PartialPeer
+from node.peer import Keys, Peer, PeerError, load_keys
 from node.service import ServiceError
 from node.sockets import NetworkError
 from node.threads import FATAL
@@ -51,7 +52,7 @@ def run(path: Path, passphrase: str | None = None) -> int:
             )
         node_keys = load_keys(config, given)
         log = logs.configure(config.log.level, config.log.format, config.log.file, config.member)
-        peer = Peer(config, node_keys, given, log)
+        peer = open_peer(config, node_keys, given, log)
     except _AT_START as error:
         return _say(str(error), EXIT_USAGE)
     except _WHILE_RUNNING as error:
@@ -68,6 +69,13 @@ def run(path: Path, passphrase: str | None = None) -> int:
     return EXIT_STOPPED
 
 
+def open_peer(config: Config, node_keys: Keys, passphrase: str, log: Log) -> Peer | PartialPeer:
+    """The node of a configuration: with `follow` a partial observer, else one that has everything."""
+    if config.follow is not None:
+        return PartialPeer(config, node_keys, log)
+    return Peer(config, node_keys, passphrase, log)
+
+
 def _tune_collector() -> None:
     """What was loaded stays, and a block makes many short-lived objects but few cycles: look for cycles rarely."""
     gc.collect()
@@ -75,7 +83,7 @@ def _tune_collector() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-async def _until_stopped(peer: Peer) -> None:
+async def _until_stopped(peer: Peer | PartialPeer) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(peer.run)

@@ -7,7 +7,7 @@ new gives its turn to the next. So a liar or a withholder costs time, never trut
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from typing import Final
@@ -17,6 +17,8 @@ import trio
 from chain.partial import PartialLedger
 from chain.partial_run import Run
 from chain.parts import ChainBlock, Part, PartError
+from chain.state import ProofError
+from chain.witness import WitnessReader
 from node.driver import Log
 from node.partial.messages import (
     MAX_HINTS,
@@ -75,7 +77,8 @@ class Follower:
         self._turn = 0
         self._number = 0
         self._open: dict[int, _Question] = {}
-        self._headers_moved = trio.Event()
+        self.moved = trio.Event()
+        """Set and replaced after every batch that was kept: waiters look again."""
         self._last_read: dict[str, tuple[bytes, ...]] = {}
         self.faults: dict[str, dict[str, int]] = {}
         """What nodes sent that did not stand: member → code → how often."""
@@ -136,9 +139,7 @@ class Follower:
                 self.ledger.take([Part.decode(raw) for raw in answer.parts[at : at + AT_ONCE]])
             finally:
                 if self.ledger.height > before:
-                    self._headers_moved.set()
-                    self._headers_moved = trio.Event()
-                    self._on_change()
+                    self._moved()
             await trio.lowlevel.checkpoint()
         if answer.certificate:
             self.ledger.take_certificate(answer.certificate)
@@ -148,7 +149,7 @@ class Follower:
         while True:
             coming = self.ledger.pending(chain)
             if coming is None:
-                await self._headers_moved.wait()
+                await self.moved.wait()
                 continue
             member = await self._next_member()
             sent = self._sent(self._last_read.get(chain, ())[:MAX_HINTS])
@@ -184,7 +185,7 @@ class Follower:
                 member = await self._prove(member, run, keys[:MAX_KEYS])
             self.ledger.commit(run)
             self._last_read[chain] = tuple(run.reader.read)
-            self._on_change()
+            self._moved()
             await trio.lowlevel.checkpoint()
 
     async def _prove(self, member: str, run: Run, keys: list[bytes]) -> str:
@@ -204,6 +205,31 @@ class Follower:
             else:
                 await self._pass_on(answer)
             member = await self._next_member()
+
+    async def values(self, keys: Sequence[bytes]) -> dict[bytes, bytes | None]:
+        """Consortium values, proven under the newest header here."""
+        reader = WitnessReader(self.ledger.head.state_root, self.ledger.known)
+        height, wanted = self.ledger.height, list(keys)
+        while wanted:
+            sent = self._sent(tuple(wanted[:MAX_KEYS]))
+            member = await self._next_member()
+            answer = await self._ask(member, partial(GetWitness, height=height, wanted=_wanted(sent)))
+            if not isinstance(answer, Witness) or not answer.values.values:
+                await self._pass_on(answer)
+                continue
+            given = answer.values
+            try:
+                reader.prove(wanted[: len(given.values)], given.opening, given.values, sent)
+            except (ProofError, ValueError) as error:
+                self._blame(member, PartError("WRONG_WITNESS", str(error)))
+            else:
+                wanted = wanted[len(given.values) :]
+        return reader.proven
+
+    def _moved(self) -> None:
+        self.moved.set()
+        self.moved = trio.Event()
+        self._on_change()
 
     # -- asking -------------------------------------------------------------------------------------------
 
