@@ -20,6 +20,7 @@ from cli.output import moment, read_file
 
 if TYPE_CHECKING:
     from chain.verification import Verdict
+    from tallystick.headers import HeaderChain
     from cli.trust import Trust
 
 FORMAT: Final = ["tally/bundle", 1]
@@ -74,21 +75,38 @@ def open_path(path: Path) -> tuple[list[Item], list[AnchorItem]]:
     return _open_file(path)
 
 
-def check(item: Item, network_id: bytes, file: bytes | None = None) -> Verdict:
-    """What one proof or disclosure proves; ``file``: what is said to be a disclosed record's raw file. Raises
-    CliError, one line that names the proof and what fails."""
-    from chain.verification import VerificationError, verify_proof
+def check(
+    item: Item, network_id: bytes, file: bytes | None = None, headers: HeaderChain | None = None
+) -> Verdict:
+    """What one proof or disclosure proves; ``file``: what is said to be a disclosed record's raw file, ``headers``:
+    those that compact proofs are checked with. Raises CliError, one line that names the proof and what fails."""
+    from chain.verification import VerificationError
 
     try:
         if disclosed(item):
             from chain.disclosure import verify_disclosure
 
-            return verify_disclosure(item.data, lambda proof: verify_proof(proof, network_id), file)
-        return verify_proof(item.data, network_id)
+            return verify_disclosure(item.data, lambda proof: _proved(proof, network_id, headers), file)
+        return _proved(item.data, network_id, headers)
     except VerificationError as error:
         if "another consortium than the given genesis hash" in str(error):
             raise _unproved(f"{item.name}: {ANOTHER}", "ANOTHER_CONSORTIUM") from None
         raise _unproved(f"{item.name}: {error}") from None
+
+
+def _proved(data: bytes, network_id: bytes, headers: HeaderChain | None) -> Verdict:
+    """What a proof proves: a compact one by the headers, a whole one by itself, and by the headers besides."""
+    from chain.verification import compact, is_compact, verify_compact, verify_proof
+
+    if not is_compact(data):
+        verdict = verify_proof(data, network_id)
+        if headers is not None and verdict.height <= headers.height:
+            verify_compact(compact(data), network_id, headers.header)  # certified both: a fork would show here
+        return verdict
+    if headers is None:
+        said = "a compact proof is checked with headers: add --headers FILE (`tally headers sync FILE` makes it)"
+        raise _unproved(said, "NEEDS_HEADERS")
+    return verify_compact(data, network_id, headers.header)
 
 
 def disclosed(item: Item) -> bool:

@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": ("cli.demo", "the whole story on this machine, on real documents"),
     "genesis": ("cli.genesis", "found a consortium: draft, sign, seal, show, dev"),
     "gov": ("cli.gov", "governance: propose, vote, show"),
+    "headers": ("cli.headers", "a light client's headers: sync, show; receipts that need no certificates"),
     "inbox": ("cli.inbox", "what waits for a member or party, and what it was told"),
     "ingest": ("cli.ingest", "take documents in: detect, read, seal"),
     "intake": ("cli.intake", "connected systems: tokens, how the ways in stand"),

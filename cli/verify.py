@@ -10,6 +10,7 @@ import click
 from cli import bundle, credit_words, records, trust
 from cli.command import EXISTING_FILE, Settings, TallyCommand
 from cli.errors import CliError
+from cli.headers import open_chain
 from cli.output import facts, moment, plain, read_file, show
 
 if TYPE_CHECKING:
@@ -27,24 +28,38 @@ the hash comes from the consortium over another channel, never from the file"""
     "--trust", "trust_file", type=EXISTING_FILE, help="JSON file: public block hashes and senders you trust"
 )
 @click.option("--file", type=EXISTING_FILE, help="with a disclosure: what is said to be the record's raw file")
+@click.option("--headers", type=EXISTING_FILE, help="with compact proofs: headers that `tally headers sync` keeps")
 @click.pass_obj
-def command(settings: Settings, path: Path, genesis_hash: str, trust_file: Path | None, file: Path | None) -> None:
+def command(
+    settings: Settings,
+    path: Path,
+    genesis_hash: str,
+    trust_file: Path | None,
+    file: Path | None,
+    headers: Path | None,
+) -> None:
     """Check a proof, a disclosure, or a bundle (file or folder) of them, and say in plain words what it proves.
 
     Exit code 6 and one line when it does not prove it, or is from another consortium.
     """
-    verify(settings, path, genesis_hash, trust_file, file)
+    verify(settings, path, genesis_hash, trust_file, file, headers)
 
 
 def verify(
-    settings: Settings, path: Path, genesis_hash: str, trust_file: Path | None, file: Path | None = None
+    settings: Settings,
+    path: Path,
+    genesis_hash: str,
+    trust_file: Path | None,
+    file: Path | None = None,
+    headers: Path | None = None,
 ) -> None:
     """The command's work, shared with `tally audit verify`."""
     network_id = trust.genesis_hash(genesis_hash)
     known = trust.load(trust_file)
     items, ties = bundle.open_path(path)
     raw = None if file is None else _raw_file(file, items)
-    verdicts = [bundle.check(item, network_id, raw) for item in items]
+    kept = None if headers is None else open_chain(headers, network_id)
+    verdicts = [bundle.check(item, network_id, raw, kept) for item in items]
     checked = ties if trust_file is not None else []
     if checked:
         trust.require_anchor_extra()

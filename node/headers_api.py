@@ -31,7 +31,9 @@ def add_headers(app: FastAPI, peer: Peer) -> None:
 
 
 def headers_after(view: Reads, after: int, most: int) -> Answer:
-    """The next stretch above a height. Raises PrunedError for a height past the head."""
+    """The next stretch above a height; none for one at or past the head. Raises PrunedError."""
+    if after > view.height:
+        return Answer(view.height, b"", None, None)
     before = view.header(after)
     statement = genesis_statement(view.document) if after == 0 else None
     last = min(view.height, after + most)

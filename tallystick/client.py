@@ -380,6 +380,10 @@ class Client:
         params = _given({"chain": chain})
         return self._request("GET", f"/v1/proofs/record/{record_id.hex()}", params=params).content
 
+    def headers(self, after: int) -> bytes:
+        """The next headers above a height, as ``tallystick.headers.Answer`` reads them."""
+        return self._request("GET", "/v1/headers", params={"after": after}).content
+
     # -- inside -----------------------------------------------------------------------------------------
 
     def _object(self, method: str, path: str, **options: Any) -> dict[str, Any]:

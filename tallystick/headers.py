@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
@@ -43,7 +43,8 @@ _KINDS: Final = (bytes, int, str, int, bytes, int, bytes, bytes, bytes)
 class HeadersError(RuntimeError):
     """Headers that do not stand, or a file of them that cannot be used; one line that says what to do.
 
-    ``code``: MALFORMED, ANOTHER_NETWORK, WRONG_CERTIFICATE, WRONG_VALIDATORS, FORKED, DAMAGED, FILE.
+    ``code``: MALFORMED, ANOTHER_NETWORK, WRONG_CERTIFICATE, WRONG_VALIDATORS, FORKED, NOTHING_YET, DAMAGED,
+    FILE.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -110,6 +111,36 @@ class Answer(NamedTuple):
         return cls(value[2], value[3], value[4], None if value[5] is None else Stretch.from_value(value[5]))
 
 
+def sync(
+    path: Path, network_id: bytes, sources: Sequence[Callable[[int], bytes]]
+) -> tuple[HeaderChain, list[Exception]]:
+    """Bring a file of headers up to date, or make it, from nodes: each is asked in turn for what is still missing.
+
+    ``sources[i](after)`` gives the bytes of an ``Answer``. So one that lies, or withholds the newest headers, is made
+    good by the next; the errors of those that failed come back too. Raises HeadersError FORKED, DAMAGED, FILE,
+    ANOTHER_NETWORK of the file itself, and where no source brought anything, the first one's error.
+    """
+    chain = HeaderChain(path, network_id) if path.exists() else None
+    failures: list[Exception] = []
+    for source in sources:
+        try:
+            while True:
+                answer = Answer.decode(source(0 if chain is None else chain.height))
+                if chain is None:
+                    chain = HeaderChain.create(path, network_id, answer)
+                elif not chain.append(answer):
+                    break
+        except HeadersError as error:
+            if error.code == "FORKED":
+                raise
+            failures.append(error)
+        except RuntimeError as error:  # ClientError: no answer, or a refusal
+            failures.append(error)
+    if chain is None or len(failures) == len(sources):
+        raise failures[0]
+    return chain, failures
+
+
 def row_of(header: Header) -> list[Any]:
     """The row of a header: what of it cannot be derived."""
     return [
@@ -150,14 +181,14 @@ class HeaderChain:
         """Make a file from the first answer of a node. Raises HeadersError, OSError; FileExistsError."""
         record = encode([TAG_FILE, VERSION, answer.statement, answer.parent])
         validators, parent = _first(path, record, network_id)
-        if answer.stretch is not None:
-            _check(answer.stretch, 1, parent, validators, network_id)  # header 1 names header 0: the true one
+        if answer.stretch is None:
+            raise HeadersError("NOTHING_YET", "the node has no block after genesis: sync again when it has one")
+        _check(answer.stretch, 1, parent, validators, network_id)  # header 1 names header 0: so it is the true one
         with path.open("xb") as file:
             file.write(len(record).to_bytes(_LENGTH, "big") + record)
             _sync(file)
         chain = cls(path, network_id)
-        if answer.stretch is not None:
-            chain.append(answer)
+        chain.append(answer)
         return chain
 
     def append(self, answer: Answer) -> int:
