@@ -6,7 +6,7 @@ threads, what is moved goes at the pace that agreement leaves. The API asks thro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -56,6 +56,8 @@ class Wiring:
     encryption: Sequence[SigningKey]
     vault: Vault
     log: Log
+    run_sync: Callable[..., Awaitable[Any]] = trio.to_thread.run_sync
+    """Runs a blocking function: (function, *arguments, limiter=…)."""
 
 
 class Custody:
@@ -195,10 +197,12 @@ class Custody:
                     duty.wake()
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
-        return await trio.to_thread.run_sync(function, *args, limiter=self._working)
+        found: T = await self._wiring.run_sync(function, *args, limiter=self._working)
+        return found
 
     async def _serve_in_thread(self, function: Callable[..., T], *args: Any) -> T:
-        return await trio.to_thread.run_sync(function, *args, limiter=self._serving)
+        found: T = await self._wiring.run_sync(function, *args, limiter=self._serving)
+        return found
 
     def _submit(self, signer: SigningKey, method: str, arguments: dict[str, Any]) -> bytes:
         return submit_call(self._wiring.ledger, self._wiring.submit, signer, "custody", method, arguments)
