@@ -6,7 +6,7 @@ nothing is ever repaired silently. Heights in keys are 8 bytes big-endian; ``~he
 that the newest version of a row comes first.
 
 ===========================  =======================================================================
-``m:`` name                  store format, network id, head
+``m:`` name                  store format, network id, head, first height whose state is kept
 ``h`` height                 consortium header
 ``b`` height                 block (wire transactions included)
 ``c`` height                 certificate this node holds for it
@@ -44,6 +44,10 @@ _INVERSE: Final = 2**64 - 1
 
 class StoreError(RuntimeError):
     """The store cannot be opened, read or written; one line that says what to do."""
+
+
+class StoreInUseError(StoreError):
+    """Another process has the store open."""
 
 
 class SnapshotClosedError(StoreError):
@@ -102,7 +106,7 @@ class LevelStore:
                 compression=None,  # most bytes are hashes and signatures: compressing them only costs
             )
         except plyvel.Error as error:
-            raise StoreError(_opening(folder, _reason(error))) from None
+            raise _opening(folder, _reason(error)) from None
         self._folder = folder
         self._failure = ""
         self._get = self._db.get
@@ -140,6 +144,10 @@ class LevelStore:
     def scan(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """Rows with start ≤ key < stop, checksums verified. Raises StoreError when a table is damaged."""
         return _rows(self._db.raw_iterator, self._folder, self._error, start, stop, reverse)
+
+    def compact(self) -> None:
+        """Give the room of deleted rows back to the disk; takes as long as reading and writing what is left."""
+        self._db.compact_range()
 
     def snapshot(self) -> LevelSnapshot:
         """The rows as they are now, for any thread. Costs microseconds and, until closed, what is overwritten."""
@@ -317,13 +325,15 @@ _MENDABLE: Final = tuple(os.strerror(code) for code in _ERRNO)
 """What keeps a sound ledger from being opened, in the system's words."""
 
 
-def _opening(folder: Path, reason: str) -> str:
+def _opening(folder: Path, reason: str) -> StoreError:
     # The words of LevelDB's LockFile; "lock" alone stands in "block" and "blockchain" too.
     if reason.startswith("IO error: lock "):
-        return f"{folder}: another process has this ledger open: stop it first"
+        return StoreInUseError(f"{folder}: another process has this ledger open: stop it first")
     if reason.endswith(_MENDABLE):
-        return f"{folder}: cannot open the ledger ({reason}): free disk space or give access, then start again"
-    return _damaged(folder, reason)
+        return StoreError(
+            f"{folder}: cannot open the ledger ({reason}): free disk space or give access, then start again"
+        )
+    return StoreError(_damaged(folder, reason))
 
 
 def _damaged(folder: Path, reason: str) -> str:

@@ -14,7 +14,7 @@ from cli.output import facts, moment, show
 from cli.session import CONFIG_FILE, Session
 from cli.values import digest
 
-command = group("node", "Operate a node: run, join, status, doctor.")
+command = group("node", "Operate a node: run, join, status, prune, doctor.")
 
 _CONFIG: Final = click.argument(
     "config", required=False, type=click.Path(path_type=Path, dir_okay=False), metavar="[NODE.TOML]"
@@ -120,6 +120,25 @@ def status(settings: Settings) -> None:
         ]
     )
     show(settings, found, lines)
+
+
+@command.command(
+    "prune",
+    reads=True,
+    example="tally node prune erp --below 120000\ntally node prune --home net --as erp --below 500",
+)
+@click.argument("place", required=False, type=click.Path(path_type=Path), metavar="[DIR | NODE.TOML]")
+@click.option("--below", required=True, type=click.IntRange(min=1), metavar="HEIGHT", help="first block to keep")
+@click.pass_obj
+def prune(settings: Settings, place: Path | None, below: int) -> None:
+    """Drop the state of blocks below HEIGHT, at a stopped node: what was superseded before, and old tree nodes.
+
+    Blocks, receipts, records and the state now stay. What is asked of the state below is then answered with PRUNED.
+    """
+    from cli import prune as pruning
+
+    inside = place / CONFIG_FILE if place is not None and place.is_dir() else place
+    pruning.prune(settings, _config_path(settings, inside), below)
 
 
 @command.command(
