@@ -20,8 +20,8 @@ from cli.output import moment, read_file
 
 if TYPE_CHECKING:
     from chain.verification import Verdict
-    from tallystick.headers import HeaderChain
     from cli.trust import Trust
+    from tallystick.headers import HeaderChain
 
 FORMAT: Final = ["tally/bundle", 1]
 MAX_BUNDLE: Final = 64 * 1024 * 1024
