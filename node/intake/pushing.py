@@ -76,7 +76,9 @@ class PushTaker:
             yield group
 
     def _take(self, feed: Push, jobs: list[Job]) -> None:
-        sources = [_source(job, place) for job in jobs for place in range(len(job.files))]
+        if not all(self._spool.opens(job) for job in jobs):
+            raise LaterError("files wait sealed to a key that is not here: put it back into keys.encryption")
+        sources = [self._source(job, place) for job in jobs for place in range(len(job.files))]
         reports = iter(self._desk.take(feed, sources))
         for job in jobs:
             own: list[FileReport] = []
@@ -86,10 +88,9 @@ class PushTaker:
                 own.append(report)
             self._spool.finish(job, taken_json(own))
 
-
-def _source(job: Job, place: int) -> Source:
-    path = job.files[place][1]
-    return Source(_name(job, place), lambda: (path.read_bytes(), job.received))
+    def _source(self, job: Job, place: int) -> Source:
+        path = job.files[place][1]
+        return Source(_name(job, place), lambda: (self._spool.read(path), job.received))
 
 
 def _name(job: Job, place: int) -> str:

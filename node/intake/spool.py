@@ -1,6 +1,7 @@
 """Pushed files until they are taken in, and what became of them: durable, and found again by their idempotency key.
 
-    <root>/waiting/<job>/job.json, 0, 1, …     what was pushed; complete or not there at all
+    <root>/waiting/<job>/job.json, 0, 1, …     what was pushed; complete or not there at all, each file sealed to the
+                                               member's newest encryption key: its public half, then the sealed box
     <root>/done/<job>.json                     outcomes, kept for a while
 
 A job's id is the hash of the endpoint's name and the sender's key: the same request again is the same job.
@@ -8,6 +9,7 @@ A job's id is the hash of the endpoint's name and the sender's key: the same req
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -19,6 +21,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from chain.crypto import PUBLIC_KEY_SIZE, SigningKey
+from chain.sealed_box import SealedBoxError, seal_to, unseal
 from node.documents import sync_folder, write_whole
 
 JOB_FILE: Final = "job.json"
@@ -52,7 +56,10 @@ class Job:
 class Spool:
     """One folder. Blocking; a node calls it from a thread. Any number of processes may use it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, public: bytes, keys: Sequence[SigningKey] = ()) -> None:
+        """public: the encryption key, 32 bytes, that what comes is sealed to; keys: those that may open it."""
+        self._public = public
+        self._keys = {key.public: key for key in keys}
         self._waiting = root / "waiting"
         self._done = root / "done"
         for folder in (self._waiting, self._done):
@@ -71,7 +78,7 @@ class Spool:
         draft.mkdir()
         try:
             for index, file in enumerate(files):
-                _write(draft / str(index), file.data)
+                _write(draft / str(index), self._public + seal_to(self._public, file.data))
             about = {"feed": feed, "received": received, "digest": digest, "files": [file.name for file in files]}
             _write(draft / JOB_FILE, json.dumps(about).encode())
             sync_folder(draft)
@@ -96,6 +103,18 @@ class Spool:
             files = tuple((name, folder / str(index)) for index, name in enumerate(about["files"]))
             found.append(Job(folder.name, about["feed"], about["received"], about["digest"], files))
         return sorted(found, key=lambda job: (job.received, job.id))
+
+    def opens(self, job: Job) -> bool:
+        """Whether the keys given open every file of a job. Raises OSError."""
+        return all(_recipient(path) in self._keys for _, path in job.files)
+
+    def read(self, path: Path) -> bytes:
+        """A file of a job that ``opens``. Raises OSError, also where it is damaged."""
+        data = path.read_bytes()
+        try:
+            return unseal(self._keys[data[:PUBLIC_KEY_SIZE]], data[PUBLIC_KEY_SIZE:])
+        except (KeyError, SealedBoxError):
+            raise OSError(errno.EIO, "it is damaged on the node's disk") from None
 
     def backlog(self) -> int:
         """How many wait."""
@@ -142,6 +161,11 @@ class Spool:
 def job_id(feed: str, key: str) -> str:
     """The id of what an endpoint took in under an idempotency key."""
     return sha256(f"{feed}\n{key}".encode()).hexdigest()[:ID_DIGITS]
+
+
+def _recipient(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(PUBLIC_KEY_SIZE)
 
 
 def _write(path: Path, data: bytes) -> None:

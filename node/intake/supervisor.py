@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
+from chain import keys
 from node.config import Config
 from node.intake.spool import Spool
 
@@ -36,7 +37,7 @@ class Supervisor:
     """Runs the process while the node runs, if there is a way in at all. ``spool``: where pushed files wait."""
 
     def __init__(self, config: Config, passphrase: str, log: Log) -> None:
-        """Raises SupervisorError where no key signs, OSError where the folder cannot be made."""
+        """Raises SupervisorError where a key is lacking, KeyFileError, OSError where the folder cannot be made."""
         self.config = config
         self.folder = config.data / FOLDER
         self.starts = 0
@@ -45,7 +46,10 @@ class Supervisor:
         self._log = log
         if config.intake.feeds and (config.intake.signer or config.keys.signer) is None:
             raise SupervisorError("[intake] has no key to sign with: set intake.signer, or keys.signer")
-        self.spool = Spool(self.folder / JOBS_FOLDER) if config.intake.pushes else None
+        if config.intake.feeds and not config.keys.encryption:
+            raise SupervisorError("[intake] has no key to keep documents under: set keys.encryption")
+        public = keys.inspect(config.keys.encryption[0]).public if config.intake.pushes else b""
+        self.spool = Spool(self.folder / JOBS_FOLDER, public) if config.intake.pushes else None
 
     async def run(self) -> None:
         """Until cancelled; then the process is ended."""
@@ -104,6 +108,7 @@ class Supervisor:
             "folder": str(self.folder),
             "signer": str(signer),
             "sealing_key": None if config.intake.sealing_key is None else str(config.intake.sealing_key),
+            "encryption": [str(path) for path in config.keys.encryption],
             "intake": config.intake.model_dump(mode="json"),
             "log_level": config.log.level,
             "log_format": config.log.format,

@@ -51,6 +51,7 @@ class Order(BaseModel):
     folder: Path
     signer: Path
     sealing_key: Path | None
+    encryption: list[Path]
     intake: Intake
     log_level: str
     log_format: str
@@ -105,7 +106,8 @@ def _tasks(order: Order, status: Status) -> list[tuple[str, Callable[[float], No
         puller.sweep(order.intake.keep_days)
         tasks[pull.name] = in_turn(puller.step)
     if order.intake.pushes:
-        spool = Spool(order.folder / JOBS_FOLDER)
+        opening = [keys.load(path, order.passphrase, purpose="encryption") for path in order.encryption]
+        spool = Spool(order.folder / JOBS_FOLDER, opening[0].public, opening)
         tasks["pushes"] = PushTaker(order.intake.pushes, desk(), status, spool, order.intake.keep_days).step
     for feed in order.intake.feeds:
         status.say(feed.name, problem="")

@@ -14,6 +14,7 @@ import trio
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
+from chain.crypto import SigningKey
 from node.api_errors import ApiError
 from node.config_intake import Intake, Push
 from node.intake.spool import Spool
@@ -22,13 +23,14 @@ from node.intake_api import add_intake
 from node.peer import Peer
 
 TOKENS = {"erp": "token-of-erp", "wms": "token-of-wms"}
+ENCRYPTION = SigningKey.from_seed(bytes(32))
 MULTIPART = "multipart/form-data; boundary=x"
 Ask = Callable[..., httpx.Response]
 
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path)
+    return Spool(tmp_path, ENCRYPTION.public, [ENCRYPTION])
 
 
 @pytest.fixture
@@ -79,7 +81,9 @@ def test_a_request_is_a_job_whose_outcome_its_source_may_ask_for(ask: Ask, spool
     answer = push(ask)
     assert answer.status_code == 202
     job = answer.json()["job"]
-    assert spool.waiting()[0].files[0][1].read_bytes() == b"<a/>"
+    waiting = spool.waiting()[0].files[0][1]
+    assert spool.read(waiting) == b"<a/>"
+    assert b"<a/>" not in waiting.read_bytes()
     assert ask("GET", f"/v1/intake/jobs/{job}").json()["state"] == "waiting"
     assert ask("GET", f"/v1/intake/jobs/{job}", TOKENS["wms"]).status_code == 404
     assert ask("GET", f"/v1/intake/jobs/{job}", "none").status_code == 401
@@ -127,7 +131,7 @@ def test_the_parts_of_a_body_are_its_files_byte_for_byte(ask: Ask, spool: Spool)
     files = [("files", ("ä.bin", binary)), ("files", ("b.xml", b"<b/>")), ("note", (None, b"a field"))]
     answer = ask("POST", "/v1/intake/erp", files=files, headers={"Idempotency-Key": "parts"})
     assert answer.status_code == 202
-    kept = [(name, path.read_bytes()) for name, path in spool.waiting()[0].files]
+    kept = [(name, spool.read(path)) for name, path in spool.waiting()[0].files]
     assert kept == [("ä.bin", binary), ("b.xml", b"<b/>"), ("note", b"a field")]
 
 
@@ -144,8 +148,12 @@ def test_more_than_a_source_may_send_or_have_waiting(ask: Ask, spool: Spool) -> 
 
 def test_a_way_in_needs_a_key_that_signs(tmp_path: Path) -> None:
     feed = Push(name="erp", tokens_sha256=["0" * 64])
-    config: Any = SimpleNamespace(data=tmp_path, intake=Intake(pushes=[feed]), keys=SimpleNamespace(signer=None))
+    own = SimpleNamespace(signer=None, encryption=[])
+    config: Any = SimpleNamespace(data=tmp_path, intake=Intake(pushes=[feed]), keys=own)
     with pytest.raises(SupervisorError, match=r"no key to sign with: set intake\.signer, or keys\.signer"):
+        Supervisor(config, "", cast(Any, None))
+    own.signer = tmp_path / "signer.json"
+    with pytest.raises(SupervisorError, match=r"no key to keep documents under: set keys\.encryption"):
         Supervisor(config, "", cast(Any, None))
     config.intake = Intake()
     assert Supervisor(config, "", cast(Any, None)).status() is None

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from chain.crypto import SigningKey
 from node.config_intake import Folder, Pull, Push
 from node.intake.desk import MAX_CRASHES, Marks, Pause, Status
 from node.intake.pulling import Puller
@@ -20,6 +21,8 @@ from node.intake.receipts import kept_name
 from node.intake.spool import ConflictError, PushedFile, Spool, job_id
 from node.intake.watching import FolderWatch
 from tests.ledger_gateway import LedgerDesk, LedgerGateway, consortium, contract, package
+
+ENCRYPTION = SigningKey.from_seed(bytes(32))
 
 
 @pytest.fixture
@@ -427,7 +430,7 @@ def test_a_server_that_is_down_and_a_secret_that_is_missing(
 
 
 def test_the_spool_keeps_whole_requests_and_knows_their_keys(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    spool = Spool(tmp_path, ENCRYPTION.public, [ENCRYPTION])
     files = [PushedFile("a.xml", b"one"), PushedFile("b.xml", b"two")]
     job = spool.add("erp", "key", files, 5)
     assert job == job_id("erp", "key") != job_id("other", "key")
@@ -435,9 +438,9 @@ def test_the_spool_keeps_whole_requests_and_knows_their_keys(tmp_path: Path) -> 
     with pytest.raises(ConflictError):
         spool.add("erp", "key", files[:1], 9)
     earlier = spool.add("erp", "key-2", files[:1], 4)
-    again = Spool(tmp_path)
+    again = Spool(tmp_path, ENCRYPTION.public, [ENCRYPTION])
     assert [one.id for one in again.waiting()] == [earlier, job]
-    assert [path.read_bytes() for _, path in again.waiting()[1].files] == [b"one", b"two"]
+    assert [again.read(path) for _, path in again.waiting()[1].files] == [b"one", b"two"]
     assert again.look(job) == {
         "job": job, "state": "waiting", "feed": "erp", "received": 5, "digest": again.waiting()[1].digest,
         "files": ["a.xml", "b.xml"],
@@ -450,8 +453,34 @@ def test_the_spool_keeps_whole_requests_and_knows_their_keys(tmp_path: Path) -> 
     assert spool.backlog() == 1
 
 
+def test_what_waits_is_sealed_to_the_members_own_key(desk: LedgerDesk, status: Status, tmp_path: Path) -> None:
+    data = package(contract("p1"))
+    spool = Spool(tmp_path, ENCRYPTION.public, [ENCRYPTION])
+    job = spool.add("erp", "key", [PushedFile("a.json", data)], 1)
+    ((_, path),) = spool.waiting()[0].files
+    assert data[:40] not in path.read_bytes()
+    feed = Push(name="erp", tokens_sha256=["0" * 64])
+    other = SigningKey.from_seed(bytes([1]) * 32)
+    rotated = Spool(tmp_path, other.public, [other])
+    PushTaker([feed], desk, status, rotated, 30).step(0.0)
+    assert spool.backlog() == 1, "without its key a job waits, it is not lost"
+    assert "put it back into keys.encryption" in status.to_json()["erp"]["problem"]
+    both = Spool(tmp_path, other.public, [other, ENCRYPTION])
+    PushTaker([feed], desk, status, both, 30).step(0.0)
+    done = spool.look(job)
+    assert done is not None
+    assert done["outcome"] == "taken"
+    spool.add("erp", "key-2", [PushedFile("a.json", data)], 2)
+    ((_, path),) = spool.waiting()[0].files
+    path.write_bytes(path.read_bytes()[:-1])
+    PushTaker([feed], desk, status, both, 30).step(1.0)
+    refused = spool.look_up("erp", "key-2")
+    assert refused is not None
+    assert "damaged on the node's disk" in refused["files"][0]["refused"][0]["reason"]
+
+
 def test_a_crash_between_outcome_and_clearing_does_not_bring_a_job_back(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    spool = Spool(tmp_path, ENCRYPTION.public, [ENCRYPTION])
     job = spool.add("erp", "key", [PushedFile("a", b"x")], 1)
     (tmp_path / "done" / f"{job}.json").write_text(json.dumps({"feed": "erp", "received": 1, "digest": "d"}))
     (tmp_path / "waiting" / ".half").mkdir()
@@ -460,7 +489,7 @@ def test_a_crash_between_outcome_and_clearing_does_not_bring_a_job_back(tmp_path
 
 
 def test_outcomes_are_forgotten_after_a_while(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    spool = Spool(tmp_path, ENCRYPTION.public, [ENCRYPTION])
     job = spool.add("erp", "key", [PushedFile("a", b"x")], 1)
     spool.finish(spool.waiting()[0], {})
     made = (tmp_path / "done" / f"{job}.json").stat().st_mtime
@@ -473,7 +502,7 @@ def test_outcomes_are_forgotten_after_a_while(tmp_path: Path) -> None:
 def test_jobs_are_taken_together_and_each_has_its_own_outcome(
     desk: LedgerDesk, gateway: LedgerGateway, status: Status, tmp_path: Path
 ) -> None:
-    spool = Spool(tmp_path / "jobs")
+    spool = Spool(tmp_path / "jobs", ENCRYPTION.public, [ENCRYPTION])
     feed = Push(name="erp", tokens_sha256=["0" * 64])
     good = [spool.add("erp", f"k{number}", [PushedFile("x", package(contract(f"j{number}")))], number)
             for number in range(5)]  # fmt: skip
