@@ -41,6 +41,7 @@ STORIES = {
         "alerts = measure.run(made)\n"
         "print('%064x' % len(alerts), *alerts)\n"
     ),
+    "custody: readers, copies, rounds, losses": ("from tests.contracts.custody_desk import story; print(story())"),
     "de-identified data, target lender": (
         "from tests.contracts import test_match as t\n"
         "on = t.consortium()\n"

@@ -136,6 +136,27 @@ class Desk:
         return self.ledger.next_block(time=self.read("round")["wake"])
 
 
+def story() -> str:
+    """Custody of three chains through three rounds, with everything that can happen to it; the root it comes to."""
+    desk = Desk()
+    desk.call("erp", "name_readers", rules={"invoice": ["procurement", "acme"], "*": ["lender", "guarantor"]})
+    for chain in ("procurement", "erp", "lender"):
+        desk.held(chain, 3)
+    desk.round()
+    for custodian in ("office", "guarantor"):
+        assert desk.answer("erp", custodian).ok
+    assert desk.settle()
+    assert desk.call("erp", "appoint", custodians=["procurement", "lender"]).ok
+    assert desk.hold("procurement", "erp", 2, 0, of="office").ok
+    assert desk.call("lender", "lost", chain="erp", deposits=[1, 0]).ok
+    desk.round()
+    assert desk.answer("erp", "lender").ok
+    assert desk.hold("lender", "erp", 0).ok
+    desk.settle()
+    desk.round()
+    return desk.ledger.head(CONSORTIUM)[2].hex()
+
+
 def chunks(copy: bytes) -> list[bytes]:
     """A copy in chunks."""
     return [copy[start : start + CHUNK] for start in range(0, len(copy), CHUNK)]

@@ -37,6 +37,14 @@ def test_samples_lie_within_what_there_is(seed: bytes, held: int, objects: int, 
         assert (chunk_count(size) - 1) * CHUNK < size <= chunk_count(size) * CHUNK
 
 
+def test_what_a_seed_draws_is_pinned() -> None:
+    """Nodes answer from this: another draw for the same seed is another protocol."""
+    seed = bytes(range(32))
+    assert sampled_places(seed, 1_000) == [905, 442, 146, 588]
+    assert [sampled_object(seed, sample, 1_000) for sample in range(SAMPLES)] == [7, 88, 47, 785]
+    assert [sampled_chunk(seed, sample, 1_000 * CHUNK) for sample in range(SAMPLES)] == [36, 676, 363, 301]
+
+
 @pytest.mark.parametrize("bound", [2, 3, 7, 16, 100])
 def test_each_place_object_and_chunk_is_drawn_about_as_often(bound: int) -> None:
     """Chi squared of 4,000 draws stays within five standard deviations above its mean."""
