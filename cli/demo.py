@@ -112,6 +112,9 @@ def _play(stage: Stage, teller: Teller, documents: Path, later: Path | None, kee
         story.onboard()
     with teller.step("The documents go in"):
         story.take_in()
+    with teller.step("Kept by several, read by whom it concerns"):
+        story.custody.keep(story.papers)
+        story.custody.disclose(story.papers)
     with teller.step("Credit: application, assessment, decision, disbursement"):
         story.lend()
     story.go_on()
@@ -151,7 +154,11 @@ def _processes(stage: Stage) -> list[str]:
 
 def _rows(story: Story, audit: Audit, seconds: float, kept: bool) -> list[list[str]]:
     """The table at the end."""
-    rows = [["documents", ", ".join(f"{count} {outcome}" for outcome, count in story.counts.items())]]
+    rows = [
+        ["documents", ", ".join(f"{count} {outcome}" for outcome, count in story.counts.items())],
+        ["  in custody", f"{story.custody.documents} files and bodies, each at {story.custody.custodians} others"],
+        *([["  disclosed", story.custody.opened]] if story.custody.opened else []),
+    ]
     for deal in story.deals:
         ratings = deal.assessment["ratings"]
         grades = ", ".join(f"{name} {rating['grade'] or 'none'}" for name, rating in ratings.items())
@@ -246,6 +253,8 @@ def _value(story: Story, audit: Audit, seconds: float) -> Any:
             "public_chain": story.stage.public.kind,
             "parties": [person._asdict() for person in story.cast.people],
             "documents": dict(story.counts),
+            "custody": {"documents": story.custody.documents, "custodians": story.custody.custodians},
+            "disclosed": story.custody.opened,
             "deals": deals,
             "joined": story.admission.joined,
             "course": None if story.course is None else _course_value(story.course),

@@ -18,6 +18,7 @@ from cli.output import table
 from cli.session import PARTIES, PASSPHRASE_FILE
 from cli.story_cast import Cast, cast_of
 from cli.story_credit import PROCUREMENT, Deal, Desk, Key, Paper
+from cli.story_custody import Custody
 from cli.story_market import Market
 from cli.story_members import NEWCOMERS, Admission
 from cli.story_stage import Stage
@@ -52,6 +53,7 @@ class Story:
         self.inputs = inputs
         self.tally = Tally(stage.home, teller, stage.settle)
         self.market = Market(self.tally, teller)
+        self.custody = Custody(stage, self.tally, teller)
         self.admission = Admission(stage, self.tally, teller)
         self.later = later
         self.mapping = None if later is None else later / MAPPING
@@ -116,7 +118,7 @@ class Story:
         """Every document: sealed on its member's chain, or refused with a reason. Raises CliError for none sealed."""
         self.counts = self.ingest(self.inputs)
         said = ", ".join(f"{count} {outcome}" for outcome, count in self.counts.items())
-        self.teller.say(f"{len(self.files)} files: {said}. Raw files stay with the member that took them in.")
+        self.teller.say(f"{len(self.files)} files: {said}.")
         if not self.papers:
             raise CliError("nothing was sealed, so there is nothing to lend on or to prove: see the reasons above")
 
