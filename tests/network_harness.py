@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -110,14 +110,24 @@ class Crowd:
         self.nursery = nursery
         self.nodes: dict[str, Node] = {}
 
-    async def start(self, name: str, *, collect: bool = True, **changes: Any) -> Node:
-        """Start the named node; `changes` go to its limits."""
+    async def start(
+        self,
+        name: str,
+        *,
+        collect: bool = True,
+        key: str | None = None,
+        peers: Mapping[str, PeerAddress] | None = None,
+        voters: Collection[str] | None = None,
+        **changes: Any,
+    ) -> Node:
+        """Start the named node; `key`, `peers`, `voters` where not its own, all, all; `changes` go to its limits."""
         log = MemoryLog()
         network = Network(
             member=name,
-            key_seed=seed(name),
+            key_seed=seed(key or name),
             listen=f"{self.peers[name].host}:{self.peers[name].port}",
-            peers=self.peers,
+            peers=self.peers if peers is None else peers,
+            voters=voters,
             limits=replace(self.limits, **changes),
             log=log,
         )

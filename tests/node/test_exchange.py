@@ -13,9 +13,12 @@ from node.exchange import (
     Blocks,
     Exchange,
     ExchangeError,
+    Follow,
     GetBlocks,
+    Refused,
     Transactions,
     pack,
+    register,
     unpack,
 )
 
@@ -25,6 +28,9 @@ MESSAGES = [
     GetBlocks(2**40),
     Blocks(7, 9, ((b"block", b"seal"), (b"next", b"seal"))),
     Blocks(1, 0, ()),
+    Follow(1, 0, anew=True),
+    Follow(2**40, 4 * 2**20, anew=False),
+    Refused("NOT_OPENED", "lender not opened to office"),
 ]
 
 
@@ -48,7 +54,13 @@ def test_a_message_is_read_as_it_was_written(message: Exchange) -> None:
         ["tally/blocks", VERSION, 1, 1, [[b"block"]]],
         ["tally/blocks", VERSION, 1, 1, [[b"block", b"seal", b"more"]]],
         ["tally/blocks", VERSION, 1, 1, [[b"b", b"s"]] * (MAX_BLOCKS + 1)],
+        ["tally/follow", VERSION, 1, 1],
+        ["tally/follow", VERSION, -1, 1, True],
+        ["tally/follow", VERSION, 1, 1, 1],
+        ["tally/refused", VERSION, "CODE", b"text"],
+        ["tally/refused", VERSION, "CODE", "x" * 401],
         ["tally/other", VERSION, 1],
+        [7, VERSION, 1],
     ],
 )
 def test_other_shapes_are_refused_in_one_line(value: object) -> None:
@@ -63,4 +75,12 @@ def test_any_bytes_are_a_message_or_refused(data: bytes) -> None:
         message = unpack(data)
     except ExchangeError:
         return
+    assert isinstance(message, Exchange)
     assert pack(message) == data
+
+
+def test_another_module_adds_messages_of_its_own_once() -> None:
+    register("tally/test_only", lambda value: ("made", value[2]))
+    assert unpack(encode(["tally/test_only", VERSION, 5])) == ("made", 5)
+    with pytest.raises(ValueError, match="registered already"):
+        register("tally/test_only", lambda value: value)

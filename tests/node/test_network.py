@@ -339,6 +339,102 @@ def test_of_a_pair_only_the_lower_id_dials() -> None:
     trio.run(main)
 
 
+def nowhere(*names: str) -> dict[str, PeerAddress]:
+    """Members whose address is not known."""
+    return {name: PeerAddress(public(name)) for name in names}
+
+
+def test_who_has_no_vote_dials_and_needs_no_address_with_the_others() -> None:
+    async def main() -> None:
+        async with crowd("a", "b", "z", start=False) as group:
+            voters = ("a", "b")
+            known = {name: group.peers[name] for name in voters}
+            for name in voters:
+                await group.start(name, peers={**known, **nowhere("z")}, voters=voters)
+            await group.start("z", voters=voters)
+            await group.meshed()
+
+    trio.run(main)
+
+
+def test_of_two_with_a_vote_the_higher_id_dials_where_the_lower_cannot() -> None:
+    """A newcomer to the validators: the others' configurations do not name it."""
+
+    async def main() -> None:
+        async with crowd("a", "z", start=False) as group:
+            a = await group.start("a", peers=nowhere("z"))
+            z = await group.start("z")
+            await group.meshed()
+            await still_talks(a, z, b"found")
+            assert a.network.stats().denied == 0
+
+    trio.run(main)
+
+
+def test_votes_go_to_those_with_a_vote_and_come_from_those_only() -> None:
+    async def main() -> None:
+        async with crowd("a", "b", "z", start=False) as group:
+            a, b, z = [await group.start(name, voters=("a", "b")) for name in ("a", "b", "z")]
+            await group.meshed()
+            a.network.broadcast("votes", b"vote")
+            await until(lambda: b.frames("a", "votes") == [b"vote"], "the voter has it")
+            assert not z.network.send("a", "votes", b"no vote")
+            z.network.broadcast("votes", b"no vote")
+            assert z.network.send("a", "bulk", b"a transaction")
+            assert a.network.send("z", "custody", b"a document")
+            await until(lambda: a.frames("z", "bulk") == [b"a transaction"], "bulk")
+            await until(lambda: z.frames("a", "custody") == [b"a document"], "custody")
+            assert a.frames("z", "votes") == []
+            assert z.frames("a", "votes") == []
+
+    trio.run(main)
+
+
+def test_a_vote_that_comes_or_goes_leaves_the_links_alone() -> None:
+    async def main() -> None:
+        async with crowd("a", "b", "z", start=False) as group:
+            a, b, z = [await group.start(name, voters=("a", "b")) for name in ("a", "b", "z")]
+            await group.meshed()
+            for node in (a, b, z):
+                node.network.set_peers(group.peers, ("a", "b", "z"))
+            await still_talks(a, z, b"now with a vote")
+            for node in (a, b, z):
+                node.network.set_peers(group.peers, ("b", "z"))
+            await trio.sleep(1.0)  # several heartbeats
+            z.network.broadcast("votes", b"to b")
+            await until(lambda: b.frames("z", "votes") == [b"to b"], "voters talk")
+            assert all(
+                node.events(name) == [PeerUp] for node in (a, b, z) for name in "abz" if name != node.network.member
+            )
+
+    trio.run(main)
+
+
+def test_a_member_changes_over_to_a_second_key_while_both_are_valid() -> None:
+    async def main() -> None:
+        async with crowd("a", "b", "c", start=False) as group:
+            place = group.peers["b"]
+            group.peers["b"] = PeerAddress(public("b"), place.host, place.port, (public("second"),))
+            a, b, c = [await group.start(name) for name in "abc"]
+            await group.meshed()
+            await b.stop()
+            del group.nodes["b"]
+            b = await group.start("b", key="second")
+            await group.meshed()
+            await still_talks(a, b, b"dialled, with its second key")
+            await still_talks(c, b, b"dialling, with its second key")
+            only = {**group.peers, "b": PeerAddress(public("second"), place.host, place.port)}
+            for node in (a, c):
+                node.network.set_peers(only)
+            await still_talks(a, b, b"the first was revoked")
+            assert a.network.stats().peers["b"].connects == 2
+            for node in (a, c):
+                node.network.set_peers({**only, "b": PeerAddress(public("b"), place.host, place.port)})
+            await until(lambda: "b" not in a.network.connected() | c.network.connected(), "the second is revoked")
+
+    trio.run(main)
+
+
 # Strangers
 
 
