@@ -20,8 +20,8 @@ CHUNK: Final = 4096
 """Bytes of a chunk; the last one of a copy may be shorter."""
 SAMPLES: Final = 4
 """Chunks that one challenge asks for."""
-MAX_OBJECTS: Final = 65_536
-"""Objects of one deposit."""
+MAX_OBJECTS: Final = 512
+"""Objects of one deposit: as many as a custodian takes a list of (node/envelope.py)."""
 MAX_PATH: Final = 64
 MAX_LEAF: Final = 256
 

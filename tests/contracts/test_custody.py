@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from chain import merkle
 from chain.codec import encode
 from contracts import custody, custody_rules
-from contracts.custody_proofs import CHUNK, SAMPLES
+from contracts.custody_proofs import CHUNK, MAX_OBJECTS, SAMPLES, chunk_count, entry
+from node import envelope
 from tests.contracts.custody_desk import Copy, Desk
 from tests.contracts.memory_context import CONSORTIUM, Receipt, key
 
@@ -209,7 +210,7 @@ def test_the_same_deposit_twice_is_one(desk: Desk) -> None:
         ({"roots": {f"m{n}": ROOT for n in range(custody.MAX_COPIES + 1)}}, "WRONG_ARGUMENT"),
         ({"roots": [ROOT]}, "WRONG_ARGUMENT"),
         ({"objects": 0}, "WRONG_ARGUMENT"),
-        ({"objects": 65_537}, "WRONG_ARGUMENT"),
+        ({"objects": 513}, "WRONG_ARGUMENT"),
         ({"objects": True}, "WRONG_ARGUMENT"),
         ({"bytes": 0}, "WRONG_ARGUMENT"),
         ({"chain": "lender"}, "UNKNOWN_ARGUMENT"),
@@ -219,6 +220,18 @@ def test_deposits_that_do_not_stand(desk: Desk, change: dict[str, Any], code: st
     args = {"objects": 1, "bytes": 1, "roots": roots(*KEEPERS), **change}
     assert desk.call("erp", "deposit", **args).code == code
     assert desk.read("deposits", "erp") is None
+
+
+def test_a_deposit_has_at_most_as_many_objects_as_a_custodian_takes() -> None:
+    assert MAX_OBJECTS == envelope.MAX_OBJECTS
+
+
+def test_nodes_make_what_the_contract_checks() -> None:
+    assert CHUNK == envelope.CHUNK
+    name, root = key("name"), key("root")
+    assert envelope.Entry(name, 4_097, root).leaf == encode(entry(name, 4_097, root))
+    for size in (1, CHUNK - 1, CHUNK, CHUNK + 1, 10 * CHUNK):
+        assert len(envelope.chunks(bytes(size))) == chunk_count(size)
 
 
 def test_without_custodians_there_is_no_deposit(desk: Desk) -> None:
