@@ -1,4 +1,4 @@
-"""The papers behind the records, in the story: kept by several members, read by those named, opened field by field."""
+"""The papers behind the records, in the story: kept by several members, read by whom it concerns, opened by field."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DISCLOSURE: Final = "disclosed.sealed"
 
 
 class Custody:
-    """``documents`` and ``custodians``: what was found at the end; ``opened``: name and record of a disclosed field."""
+    """``documents`` and ``custodians``: what was found at the end; ``opened``: what field was disclosed."""
 
     def __init__(self, stage: Stage, tally: Tally, teller: Teller) -> None:
         self._stage = stage
@@ -37,13 +37,13 @@ class Custody:
             rows = [[name, row["objects"], row["missing"]] for name, row in sorted(report["custodians"].items())]
             self._teller.show(table(["custodian", "objects shown", "missing"], rows))
         self._teller.say(
-            f"{self.documents} raw files and sealed bodies, each at {self.custodians} other members: every one showed "
+            f"{self.documents} raw files and sealed bodies, each at {self.custodians} other members: each of them showed "
             "a piece of its own copy, chosen by chance, against the root on the chain. The copies are encrypted; who "
             "keeps one does not read it."
         )
 
     def disclose(self, papers: dict[Key, Paper]) -> None:
-        """Open one sealed field of a record to the lender alone; another member that asks for all of it is refused."""
+        """Open one sealed field of a record to the lender alone; another member that asks is refused."""
         found = self._with_sealed_fields(papers)
         if found is None:
             self._teller.say("No document had a field that its template seals: there is nothing to disclose.")
@@ -63,8 +63,8 @@ class Custody:
             raise CliError(f"the lender opened {shown}, not {name}", code="STORY_FAILED")
         self.opened = f"{name.replace('_', ' ')} of {paper.name}, for {LENDER} alone"
         self._teller.say(
-            f"{paper.name}: the lender opens {name.replace('_', ' ')} = {sealed[name]}, proved against the commitment "
-            f"on the chain. The other {len(sealed) - 1} sealed fields stay hidden."
+            f"{paper.name}: the lender opens {name.replace('_', ' ')} = {sealed[name]}, proved against the "
+            f"commitment on the chain. The other {len(sealed) - 1} sealed fields stay hidden."
         )
 
     def _complete(self, member: str) -> None:
