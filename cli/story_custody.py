@@ -37,7 +37,7 @@ class Custody:
             rows = [[name, row["objects"], row["missing"]] for name, row in sorted(report["custodians"].items())]
             self._teller.show(table(["custodian", "objects shown", "missing"], rows))
         self._teller.say(
-            f"{self.documents} raw files and sealed bodies, each at {self.custodians} other members: each of them showed "
+            f"{self.documents} raw files and sealed bodies, each at {self.custodians} other members: each showed "
             "a piece of its own copy, chosen by chance, against the root on the chain. The copies are encrypted; who "
             "keeps one does not read it."
         )
