@@ -112,8 +112,8 @@ class Membership:
         the chain's member has opened (registry.open_chain)."""
         if member == chain or member in self.voters:
             return True
-        opened = self._shared(encode(["registry", "opened", chain])) or [EVERYBODY]
-        return EVERYBODY in opened or member in opened
+        opened = self._shared(encode(["registry", "opened", chain]))
+        return opened is None or EVERYBODY in opened or member in opened  # [] is said: to nobody
 
     def closed_to(self, member: str) -> list[str]:
         """The chains that a member may not follow, sorted."""
