@@ -7,7 +7,7 @@ opened again from its folders.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,10 +90,12 @@ class World:
         """What the chain says, through anybody's eyes."""
         return next(iter(self.members.values())).custody.book
 
-    def open(self, name: str, *, signer: bool = True, encryption: bool = True) -> Member:
-        """A member's node, opened from its folders."""
+    def open(
+        self, name: str, *, signer: bool = True, encryption: bool = True, keys: Sequence[SigningKey] = ()
+    ) -> Member:
+        """A member's node, opened from its folders. keys: encryption keys that it has instead of its first."""
         folder = self.folder / name
-        keys = [key_of(LABEL, name, "encryption")] if encryption else []
+        keys = keys or ([key_of(LABEL, name, "encryption")] if encryption else [])
         log = Quiet()
         vault = Vault.open(str(folder / "documents"), folder / "vault", keys, member=name, clock=lambda: now())
         custody = Custody(
@@ -113,7 +115,7 @@ class World:
         )
         return Member(name, folder, vault, custody, log)
 
-    async def start(self, *names: str, **options: bool) -> None:
+    async def start(self, *names: str, **options: Any) -> None:
         """Run these members' nodes (all without names)."""
         assert self._nursery is not None
         for name in names or MEMBERS:
@@ -157,6 +159,20 @@ class World:
             assert trio.current_time() - began < within_s, f"not within {within_s:g} s: {what}"
             await trio.sleep(BLOCK_S / 2)
         return trio.current_time() - began
+
+    async def until_async(self, condition: Callable[[], Awaitable[bool]], what: str, within_s: float = 60.0) -> None:
+        """As ``until``, for a condition that has to ask."""
+        began = trio.current_time()
+        while not await condition():
+            assert trio.current_time() - began < within_s, f"not within {within_s:g} s: {what}"
+            await trio.sleep(BLOCK_S)
+
+    def seal(self) -> None:
+        """A block of what waits, now."""
+        pool, self._pool = self._pool, []
+        self.consortium.seal(*pool, time=self.consortium.now + BLOCK_MS)
+        self._committed.set()
+        self._committed = trio.Event()
 
     def held(self, chain: str, number: int) -> dict[str, str]:
         """Custodian to whose copy it says it holds."""
@@ -205,10 +221,7 @@ class World:
     async def _blocks(self) -> None:
         while True:
             await trio.sleep(BLOCK_S)
-            pool, self._pool = self._pool, []
-            self.consortium.seal(*pool, time=self.consortium.now + BLOCK_MS)
-            self._committed.set()
-            self._committed = trio.Event()
+            self.seal()
 
 
 def now() -> float:

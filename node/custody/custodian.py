@@ -56,7 +56,7 @@ def next_step(row: DepositRow, member: str, have: Set[str], custodians: tuple[st
         if best is None or all(other in row.held for other in custodians):
             # Others keep it now: say that it is gone, then let it go.
             return Step("lost") if says is not None else Step("delete" if have else "nothing")
-        return Step("nothing")
+        return Step("wait")
     if best is None:
         return Step("lost") if says is not None else Step("pull", member)
     if says != best:

@@ -3,7 +3,7 @@
     the owner of a chain        everything of its chain, and it alone replaces key lists
     custodians of the chain     manifests, key lists, and anybody's copies: they are sealed, and heal each other
     readers                     where an object is, the key list, and pieces of the objects they may open
-    other members               NOT_A_READER; a reader no more: READER_REVOKED, at the very next piece
+    other members               NOT_A_READER or NOT_A_CUSTODIAN; a reader no more: READER_REVOKED, at the next piece
 
 A reader must stand in the deposit's newest key list, and still be named by the chain's rules at this node's head: so
 a revocation holds as soon as this node has its block, before the owner has sealed a new list.
@@ -41,7 +41,7 @@ from node.documents import DocumentError
 from node.envelope import EnvelopeError, KeyList
 
 REMEMBERED: Final = 1024
-"""Readers that were served, so that one that is revoked is told so."""
+"""Readers and deposits that were served, so that one that is revoked is told so."""
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ class Server:
         self._shelf = shelf
         self._in_thread = in_thread
         self._keys_arrived = keys_arrived
-        self._served: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._served: OrderedDict[tuple[str, str, int], None] = OrderedDict()
         self.bytes_out = 0
         """Bytes of copies handed out since the start."""
         self.refused = 0
@@ -81,7 +81,8 @@ class Server:
     async def _reply(self, member: str, request: Request) -> Reply:
         match request:
             case GetManifest(chain, number, holder):
-                self._need_keeper(member, self._row(chain, number), chain)
+                if not self._is_keeper(member, self._row(chain, number), chain):
+                    raise self._no_keeper(member, chain)
                 found = await self._in_thread(self._shelf.manifest, chain, number, holder)
                 return Listing(found.encode())
             case GetKeys(chain, number):
@@ -93,7 +94,7 @@ class Server:
                 return await self._piece(member, request)
             case GetVersions(chain, start):
                 if not (member == chain or member in self._book.custodians(chain)):
-                    raise self._no_reader(member, chain)
+                    raise self._no_keeper(member, chain)
                 return await self._in_thread(self._shelf.versions, chain, start)
             case PutKeys(chain, number, data):
                 if member != chain:
@@ -156,10 +157,6 @@ class Server:
     def _is_keeper(self, member: str, row: DepositRow, chain: str) -> bool:
         return member == chain or member in row.roots or member in self._book.custodians(chain)
 
-    def _need_keeper(self, member: str, row: DepositRow, chain: str) -> None:
-        if not self._is_keeper(member, row, chain):
-            raise self._no_reader(member, chain)
-
     def _need_named(self, member: str, chain: str) -> None:
         if not self._book.rules(chain).names(member):
             raise self._no_reader(member, chain)
@@ -168,22 +165,24 @@ class Server:
         """name: of the one object asked for; None: anything in the deposit."""
         whole = any((row.kind, row.id) == ("member", member) for row in keys.rows)
         single = any((row.kind, row.id) == ("member", member) and name in (None, row.name) for row in keys.objects)
-        if not single and (not whole or not self._book.rules(chain).names(member)):
-            if whole:
-                self._remember(member, chain)
+        place = (member, chain, keys.number)
+        if single or (whole and self._book.rules(chain).names(member)):
+            self._served[place] = None
+            self._served.move_to_end(place)
+            if len(self._served) > REMEMBERED:
+                self._served.popitem(last=False)
+        elif whole or place in self._served:
+            raise CustodyError("READER_REVOKED", f"{member} may not read documents of {chain} any more: ask {chain}")
+        else:
             raise self._no_reader(member, chain)
-        self._remember(member, chain)
 
-    def _remember(self, member: str, chain: str) -> None:
-        self._served[member, chain] = None
-        self._served.move_to_end((member, chain))
-        if len(self._served) > REMEMBERED:
-            self._served.popitem(last=False)
-
-    def _no_reader(self, member: str, chain: str) -> CustodyError:
-        if (member, chain) in self._served:
-            return CustodyError("READER_REVOKED", f"{member} may not read documents of {chain} any more: ask {chain}")
+    @staticmethod
+    def _no_reader(member: str, chain: str) -> CustodyError:
         return CustodyError("NOT_A_READER", f"{member} is no reader of {chain}'s documents: ask {chain} to name it")
+
+    @staticmethod
+    def _no_keeper(member: str, chain: str) -> CustodyError:
+        return CustodyError("NOT_A_CUSTODIAN", f"{member} is no custodian of {chain}: ask for single documents")
 
     async def _keys(self, chain: str, number: int) -> KeyList:
         found = await self._in_thread(self._shelf.key_list, chain, number)
