@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from cli.output import facts, moment, plain, table
+from cli.output import facts, moment, table
 
 if TYPE_CHECKING:
     from tallystick.client import Client
 
+ALL: Final = 500
+"""More versions than a record can have (contracts/records.py)."""
 LINE_HEADERS: Final = ("line", "item", "quantity", "unit", "price", "amount")
 # Places in the record array (contracts/record.py).
 ENTERPRISE, COUNTERPARTY, TEMPLATE, TEMPLATE_VERSION, OCCURRED, LINKS, SOURCE, FIELDS, SEALED, CORRECTS = range(5, 15)
@@ -19,35 +21,29 @@ def by_id(client: Client, record_id: bytes, at: int | None) -> list[dict[str, An
     """The version with an id, on every business chain that sealed it by ``at``."""
     found = []
     for place in client.record_places(record_id):
-        chain = place["chain"]
-        entry = client.state(chain, "records", "record", place["kind"], place["issuer"], place["number"], at=at)
-        if entry is not None:
-            newest = named(chain, entry)
-            found += [version for version in versions(client, newest) if version["id"] == record_id.hex()]
+        page = versions(client, place, at=at, limit=ALL)
+        for row in page["rows"]:
+            if row["id"] == record_id.hex():
+                earlier = [other["id"] for other in page["rows"] if other["version"] < row["version"]]
+                found.append({**row, "superseded": earlier[::-1]})
     return found
 
 
-def versions(client: Client, newest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """All versions, newest first, each with ``changed``: what differs from the one before it.
+def versions(
+    client: Client, key: Mapping[str, Any], *, at: int | None = None, after: str | None = None, limit: int = 100
+) -> dict[str, Any]:
+    """A page of a record's versions, newest first: {rows, began, next}. ``key`` names its chain and natural key.
 
-    An earlier version is taken from its proof: the state keeps one version a block, the chain keeps all.
+    Each row has them too, and ``changed``: what differs from the version before.
     """
-    found: list[dict[str, Any]] = []
-    entry = dict(newest)
-    while True:
-        corrected = entry["record"][CORRECTS]
-        earlier = None if corrected is None else _earlier(client, entry, bytes.fromhex(corrected))
-        found.append({**entry, "changed": _changes(earlier, entry)})
-        if earlier is None:
-            return found
-        entry = earlier
-
-
-def named(chain: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry of the records contract with its chain and natural key, as /v1/records gives it."""
-    kind, issuer, number = entry["record"][2:5]
-    shown: dict[str, Any] = plain({"chain": chain, "kind": kind, "issuer": issuer, "number": number, **entry})
-    return shown
+    name = {part: key[part] for part in ("chain", "kind", "issuer", "number")}
+    page = client.record_history(**name, at=at, after=after, limit=limit)
+    rows = page["rows"]
+    before = [*rows[1:], None]
+    if page["next"] is not None:
+        before[-1] = client.record_history(**name, at=at, after=page["next"], limit=1)["rows"][0]
+    changed = [{**name, **row, "changed": _changes(earlier, row)} for row, earlier in zip(rows, before, strict=True)]
+    return {**page, "rows": changed}
 
 
 def describe(entry: Mapping[str, Any]) -> list[str]:
@@ -94,19 +90,6 @@ def fields(values: Mapping[str, Any]) -> list[str]:
         if not isinstance(value, str):
             lines += [f"  {name}:", *(f"    {row}" for row in table(LINE_HEADERS, value))]
     return lines
-
-
-def _earlier(client: Client, entry: Mapping[str, Any], record_id: bytes) -> dict[str, Any]:
-    """The version that an entry corrects."""
-    from chain.block import Header
-    from chain.codec import decode
-    from chain.verification import MAX_PROOF_SIZE
-
-    proof = decode(client.prove_record(record_id), max_size=MAX_PROOF_SIZE)
-    header = Header.decode(proof["header"])
-    array = decode(proof["claim"]["record"][0])
-    place = {"id": record_id, "height": header.height, "time": header.time, "superseded": entry["superseded"][:-1]}
-    return named(entry["chain"], {**place, "record": array})
 
 
 def _changes(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[str]:

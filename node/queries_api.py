@@ -15,6 +15,7 @@ from chain import query
 from chain.block import CONSORTIUM
 from chain.index import Listed
 from chain.query import Filters, FoundTransaction, Page, RecordVersion, StateVersion
+from chain.transition import GOV_VALIDATORS, validators_at
 from chain.view import Reads
 from node.api_errors import ApiError
 from node.views import hexed, record_key
@@ -74,11 +75,13 @@ def add_queries(app: FastAPI, peer: Peer) -> None:
 
     @app.get("/v1/members")
     async def members(at: _Height | None = None) -> list[Any]:
-        """The registered members, at the newest block or a height."""
+        """The registered members, at the newest block or a height; ``votes``: on the block after it."""
         view = peer.view
         height = view.reached(at)
         ids = view.state(CONSORTIUM, record_key("registry", "members"), height) or []
-        return [hexed(view.state(CONSORTIUM, record_key("registry", "member", member), height)) for member in ids]
+        voting = validators_at(view.state(CONSORTIUM, GOV_VALIDATORS, height), height + 1).keys
+        entries = (view.state(CONSORTIUM, record_key("registry", "member", member), height) for member in ids)
+        return [{**hexed(entry), "votes": entry["id"] in voting} for entry in entries]
 
 
 def _add_lists(app: FastAPI, peer: Peer) -> None:

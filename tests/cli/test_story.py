@@ -108,14 +108,14 @@ def test_deciding_and_disbursing(story: Story) -> None:
     assert done["state"] == "approved"
     paid = network.done("lender", "credit", "disburse", application, "--amount", "10000.00", "--on", "2026-11-01")
     assert (paid["amount"], paid["disbursed"]) == (1_000_000, 1_000_000)
-    versions = network.done("auditor", "query", "history", "loan", done["loan"][1])
+    versions = network.done("auditor", "query", "history", "loan", done["loan"][1])["rows"]
     assert [row["changed"] for row in versions] == [["amount", "disbursed_on"], ["first version"]]
     assert versions[0]["record"][12]["term_days"] == "90"
     again = network.tally("lender", "credit", "disburse", application)
     assert (again.code, "is paid out already" in again.err) == (3, True)
     more = network.tally("lender", "credit", "disburse", application, "--amount", "14000.01", "--loan-number", "X")
     assert (more.code, "14,000.00 GBP of what was approved is left" in more.err) == (3, True)
-    assert network.done("auditor", "query", "history", "loan", done["loan"][1]) == versions
+    assert network.done("auditor", "query", "history", "loan", done["loan"][1])["rows"] == versions
     rest = network.done(
         "lender", "credit", "disburse", application, "--amount", "14000.00", "--loan-number", f"{done['loan'][1]}-2"
     )
