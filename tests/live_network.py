@@ -48,13 +48,13 @@ def wait(condition: Callable[[], bool], what: str, within_s: float = 30.0, every
 class Live:
     """Four validators; ``nodes`` starts, kills and stops them. A context manager: stops whatever runs."""
 
-    def __init__(self, folder: Path, **parameters: int) -> None:
+    def __init__(self, folder: Path, observers: tuple[str, ...] = (), **parameters: int) -> None:
         self.network = make_dev(
             folder / "network",
             name="End to end",
-            observers=(),
+            observers=observers,
             parties=(),
-            base_port=free_ports(2 * len(MEMBERS)),
+            base_port=free_ports(2 * len(MEMBERS + observers)),
             parameters=parameters,
         )
         self.folder = self.network.directory

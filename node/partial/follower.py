@@ -243,7 +243,8 @@ class Follower:
             if self._up:  # all have lied: slowly, in case one was mended
                 await trio.sleep(PAUSE_S)
                 return self._up[self._turn % len(self._up)]
-            self._came = trio.Event()
+            if self._came.is_set():  # several tasks may wait: for one event
+                self._came = trio.Event()
             await self._came.wait()
 
     async def _ask(self, member: str, make: Callable[[int], Request], held_s: float = 0.0) -> Answer | None:

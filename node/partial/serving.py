@@ -136,15 +136,15 @@ class PartServer:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch_head)
             while True:
+                self._wake = trio.Event()  # before looking: what comes while something is served is not missed
+                self._look_at_held()
                 turn = self._next()
                 if turn is not None:
                     await self._serve(*turn)
                     continue
-                self._wake = trio.Event()
                 deadline = min((held.until for held in self._held), default=float("inf"))
                 with trio.move_on_at(deadline):
                     await self._wake.wait()
-                self._look_at_held()
 
     async def _watch_head(self) -> None:
         height = self._newest.view.height

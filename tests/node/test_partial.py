@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from chain.codec import decode, encode
 from chain.partial import PartialLedger
@@ -142,6 +143,22 @@ def test_it_catches_up_and_stays_up(full: Consortium, monkeypatch: pytest.Monkey
     witnesses = [question for _, question in net.questions if isinstance(question, GetWitness)]
     assert len(chains) == 7, "a block without transactions of the chain costs no question about it"
     assert len(witnesses) <= 6, "what the block before read is proven along with the next block"
+
+
+def test_every_chain_starts_once_a_node_is_there(full: Consortium) -> None:
+    net = Net(full, {"lender": honest}, follow=("erp", "guarantor"))
+
+    async def scenario() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(net.follower.run)
+            nursery.start_soon(net.servers["lender"].run)
+            await trio.testing.wait_all_tasks_blocked()
+            net.follower.connected("lender")
+            await net.caught_up()
+            nursery.cancel_scope.cancel()
+
+    run(scenario)
+    assert net.ledger.tree("guarantor").root == full.ledger.tree("guarantor").root
 
 
 # -- liars --------------------------------------------------------------------------------------------------
