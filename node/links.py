@@ -17,12 +17,16 @@ from typing import Protocol
 import trio
 
 from node.framing import BEAT_BYTES, FrameCaps, FrameError, FrameReader, Kind
-from node.queues import Channel, Inbox, Outbox, Patient, PeerDown, PeerUp
+from node.queues import PATIENT, Channel, Inbox, Outbox, Patient, PeerDown, PeerUp
 
 MIB = 2**20
 READ_BYTES = 64 * 1024
 WRITE_BYTES = 65_507
 """The most one write carries: with Yamux's 12-byte header it fills one Noise message and not a byte more."""
+SMALL_WRITE_BYTES = 16_355
+"""The same for a quarter of a Noise message: what one write of bulk or custody carries on a slow line."""
+SLOW_BYTES_PER_S = 4 * MIB
+"""Below this a vote would stand longer behind a full write (16 ms and more) than four small ones cost (0.5 ms)."""
 REOPEN_S = 0.25
 
 
@@ -244,16 +248,22 @@ class Link:
         """Own `stream`: write what the channel's outbox holds, until the stream breaks."""
         outbox = self._outboxes[channel]
         rate = self._limits.rate(channel)
+        size = _WriteSize(adapts=channel in PATIENT)
         while True:
             await outbox.wait()
             await trio.lowlevel.checkpoint()  # what others send in this pass of the loop goes along
             while True:
                 data, frames = outbox.take(WRITE_BYTES)
                 try:
-                    for at in range(0, len(data), WRITE_BYTES):
-                        await stream.write(data[at : at + WRITE_BYTES])
+                    at = 0
+                    while at < len(data):
+                        part = data[at : at + size.bytes]
+                        began = trio.current_time()
+                        await stream.write(part)
+                        size.took(len(part), trio.current_time() - began)
+                        at += len(part)
                         if rate:
-                            await trio.sleep(min(WRITE_BYTES, len(data) - at) / rate)
+                            await trio.sleep(len(part) / rate)
                 except LinkBrokenError:
                     self.stats.dropped_out += frames
                     raise
@@ -328,6 +338,25 @@ class Link:
             finally:
                 if self._receiving.get(channel) is scope:
                     del self._receiving[channel]
+
+
+class _WriteSize:
+    """How much one write carries. Writes of all channels go out one after the other, so on a slow line the patient
+    channels' are small: a vote waits for at most one of each."""
+
+    def __init__(self, *, adapts: bool) -> None:
+        self._adapts = adapts
+        self._s_per_byte = 0.0
+
+    @property
+    def bytes(self) -> int:
+        """Of the next write."""
+        slow = self._adapts and self._s_per_byte * SLOW_BYTES_PER_S > 1
+        return SMALL_WRITE_BYTES if slow else WRITE_BYTES
+
+    def took(self, count: int, seconds: float) -> None:
+        """A write of so many bytes took so long."""
+        self._s_per_byte += (seconds / count - self._s_per_byte) / 4
 
 
 class Peer:

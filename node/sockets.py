@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import trio
 
@@ -12,6 +13,8 @@ HANDSHAKE_BYTES = 16 * 1024
 MESSAGE_BYTES = 65_535
 """The most a proven peer may announce at once: a Noise message."""
 RECEIVE_BYTES = 64 * 1024
+UNSENT_BYTES = 16 * 1024
+"""What may lie unsent in the kernel (TCP_NOTSENT_LOWAT): there it could not be overtaken by a vote any more."""
 MAX_BACKLOG = 48 * 2**20
 """The most that may wait, received and unread, in a connection's streams: three honest windows."""
 
@@ -51,6 +54,8 @@ class GuardedSocket:
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
+        with suppress(OSError):  # not every system has it
+            stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         self._buffer = bytearray()
         self._received = 0
         self.proven = False

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,9 @@ class PeerProcess:
         *,
         limits: dict[str, Any] | None = None,
         namespace: str | None = None,
+        flood: Sequence[str] = (),
     ) -> None:
-        config = {"member": member, "listen": listen, "peers": peers, "limits": limits or {}}
+        config = {"member": member, "listen": listen, "peers": peers, "limits": limits or {}, "flood": list(flood)}
         inside = ["ip", "netns", "exec", namespace] if namespace else []
         self.member = member
         self.lines: list[dict[str, Any]] = []

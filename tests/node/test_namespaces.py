@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
+from tests.network_peer import FLOOD
 from tests.network_processes import PeerProcess
 
 pytestmark = [
@@ -48,9 +49,9 @@ def namespaces() -> Iterator[dict[str, str]]:
             subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
 
 
-def start(member: str, namespace: str) -> PeerProcess:
+def start(member: str, namespace: str, flood: Sequence[str] = ()) -> PeerProcess:
     others = {name: (host, PORT) for name, host in HOSTS.items() if name != member}
-    return PeerProcess(member, f"{HOSTS[member]}:{PORT}", others, namespace=namespace)
+    return PeerProcess(member, f"{HOSTS[member]}:{PORT}", others, namespace=namespace, flood=flood)
 
 
 def test_peers_on_two_hosts_exchange_frames_and_survive_a_cut_cable(namespaces: dict[str, str]) -> None:
@@ -73,3 +74,48 @@ def test_peers_on_two_hosts_exchange_frames_and_survive_a_cut_cable(namespaces: 
     finally:
         for process in peers:
             process.stop()
+
+
+@pytest.mark.skipif(shutil.which("tc") is None, reason="a slow line needs `tc` (iproute2)")
+def test_votes_do_not_wait_behind_documents_on_a_slow_line(namespaces: dict[str, str]) -> None:
+    """Both ends send documents and blocks as fast as they can, over 20 Mbit/s; votes go in between.
+
+    Reno fills the line's own queue (50 ms here), which is no node's doing. What a node adds is one write of each other
+    channel, small on such a line, and little in the kernel: else votes would be 700 ms old.
+    """
+    for name in namespaces.values():
+        run(name, "sysctl", "-q", "-w", "net.ipv4.tcp_congestion_control=reno")
+        run(
+            name,
+            "tc",
+            "qdisc",
+            "add",
+            "dev",
+            "cable",
+            "root",
+            "tbf",
+            "rate",
+            "20mbit",
+            "burst",
+            "32kb",
+            "latency",
+            "50ms",
+        )
+    peers = [start(member, namespaces[member], flood=("bulk", "custody")) for member in HOSTS]
+    try:
+        for process in peers:
+            process.wait("vote", 100, within_s=30)
+        for process in peers:
+            sizes = {c: process.count("more", channel=c) * FLOOD for c in ("bulk", "custody")}
+            ages = sorted(line["ms"] for line in process.lines if line["what"] == "vote")
+            half, most = ages[len(ages) // 2], ages[len(ages) * 95 // 100]
+            print(f"\n{process.member}: {sizes}, age of votes {half:.0f} ms p50, {most:.0f} ms p95")
+            assert all(size > 2 * 2**20 for size in sizes.values()), "both channels get their share of the line"
+            assert most < 300
+    finally:
+        for process in peers:
+            process.stop()
+
+
+def run(namespace: str, *words: str) -> None:
+    subprocess.run(["ip", "netns", "exec", namespace, *words], check=True, capture_output=True)
