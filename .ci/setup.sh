@@ -3,7 +3,9 @@
 #
 # Done once; done again when pyproject.toml or constraints.txt change. What the system lacks (a Python, a C compiler,
 # GMP for one dependency that has no wheel) is installed with apt-get when run as root on Debian or a relative;
-# otherwise one line says what to install. PYTHON=/path/to/python chooses the interpreter.
+# otherwise one line says what to install. To test, root also gets OpenStack Swift's modules, the S3 server that the
+# tests of documents in S3 start by themselves; without them those tests are skipped. PYTHON=/path/to/python chooses
+# the interpreter.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -72,6 +74,12 @@ install_packages() {
     fi
 }
 
+install_s3_server() { # modules only: no package of it has a service
+    [[ $extras == *dev* && $(id -u) -eq 0 ]] && command -v apt-get >/dev/null || return 0
+    /usr/bin/python3 -c 'import swift.obj.server' 2>/dev/null && return
+    (install_packages python3-swift) || say "Without python3-swift the tests of documents in S3 are skipped"
+}
+
 logged() { # runs a command; on failure shows the end of its output and the advice in $1
     local advice="$1"
     shift
@@ -97,6 +105,7 @@ main() {
     can_compile "$python" ||
         fail "gcc cannot compile for $python: install its headers (python3-dev) and libgmp-dev, or name another with PYTHON=/path/to/python"
 
+    install_s3_server
     say "Setting up the environment in .venv with $("$python" --version) (once, about two minutes)"
     mkdir -p .venv
     if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
