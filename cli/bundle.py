@@ -138,6 +138,8 @@ def check_anchor(tie: AnchorItem, items: list[Item], network_id: bytes, known: T
     item = items[tie.place]
     try:
         proof = decode(item.data)
+        if disclosed(item):
+            proof = decode(proof["proof"])
         header = Header.decode(proof["header"])
         certificate = Certificate.from_value(proof["certificate"])
         anchor = Anchor(Checkpoint(network_id, tie.size, tie.root), EvmProof.decode(tie.proof))
