@@ -173,8 +173,9 @@ def _refuse_closed(joining: Joining, client: Client) -> None:
             raise CliError(f"there is no chain {chain!r}: use {', '.join(members)}", code="UNKNOWN_CHAIN")
     closed = []
     for chain in joining.chains or members:
-        opened = client.state("consortium", "registry", "opened", chain) or ["*"]
-        if not joining.votes and "*" not in opened and joining.member not in opened:
+        opened = client.state("consortium", "registry", "opened", chain)
+        closed_to_us = opened is not None and "*" not in opened and joining.member not in opened  # []: to nobody
+        if closed_to_us and not joining.votes:
             closed.append(chain)
     if closed:
         rest = ",".join(chain for chain in joining.chains or members if chain not in closed)

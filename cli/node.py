@@ -117,6 +117,7 @@ def status(settings: Settings) -> None:
             ("pending", found["pending"]),
             ("evidence of misbehaviour", found["evidence"] or None),
             *((f"intake {name}", _way(way)) for name, way in _ways(found).items()),
+            *((f"chain {row['chain']}", _followed(row)) for row in found.get("chains", ())),
         ]
     )
     show(settings, found, lines)
@@ -174,6 +175,14 @@ def _following(how: dict[str, Any]) -> list[tuple[str, Any]]:
         ("not served", None if refused is None else f"{refused['code']}: {refused['message']}"),
         ("followed by", how["followers"] or None),
     ]
+
+
+def _followed(row: dict[str, Any]) -> str:
+    """What a partial observer has of a chain, in a line."""
+    if row["mode"] != "executed":
+        return f"{row['mode']}, {row['height']} blocks" if "height" in row else str(row["mode"])
+    said = f"executed up to block {row['executed_up_to']}, {row['executed']} of its {row['height']} blocks"
+    return said + (f"; nobody gives it: {row['refused']}" if row["refused"] else "")
 
 
 def _ways(status: dict[str, Any]) -> dict[str, Any]:
