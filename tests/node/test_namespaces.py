@@ -80,8 +80,8 @@ def test_peers_on_two_hosts_exchange_frames_and_survive_a_cut_cable(namespaces: 
 def test_votes_do_not_wait_behind_documents_on_a_slow_line(namespaces: dict[str, str]) -> None:
     """Both ends send documents and blocks as fast as they can, over 20 Mbit/s; votes go in between.
 
-    Reno fills the line's own queue (50 ms here), which is no node's doing. What a node adds is one write of each other
-    channel, small on such a line, and little in the kernel: else votes would be 700 ms old.
+    Reno fills the line's own queue (50 ms here), which is no node's doing. What a node adds is one write of each
+    other channel, small on such a line, and little in the kernel: else votes would be 700 ms old.
     """
     for name in namespaces.values():
         run(name, "sysctl", "-q", "-w", "net.ipv4.tcp_congestion_control=reno")
@@ -104,10 +104,12 @@ def test_votes_do_not_wait_behind_documents_on_a_slow_line(namespaces: dict[str,
     peers = [start(member, namespaces[member], flood=("bulk", "custody")) for member in HOSTS]
     try:
         for process in peers:
-            process.wait("vote", 100, within_s=30)
+            process.wait("vote", 120, within_s=30)
         for process in peers:
             sizes = {c: process.count("more", channel=c) * FLOOD for c in ("bulk", "custody")}
-            ages = sorted(line["ms"] for line in process.lines if line["what"] == "vote")
+            ages = sorted(
+                [line["ms"] for line in process.lines if line["what"] == "vote"][40:]
+            )  # once it runs evenly
             half, most = ages[len(ages) // 2], ages[len(ages) * 95 // 100]
             print(f"\n{process.member}: {sizes}, age of votes {half:.0f} ms p50, {most:.0f} ms p95")
             assert all(size > 2 * 2**20 for size in sizes.values()), "both channels get their share of the line"
