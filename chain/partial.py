@@ -66,7 +66,10 @@ class PartialLedger(PartialReads):
     def __init__(
         self, store: KeyValue, network_id: bytes, follow: Sequence[str], signature_check: SignatureCheck = verify
     ) -> None:
-        """Open one. ``follow``: the chains to execute; what is here of others stays. Raises LedgerError."""
+        """Open one. ``follow``: the chains to execute, which may come to be later; what is here of others stays.
+
+        Raises LedgerError.
+        """
         if store.get(META_PARTIAL) is None or store.get(META_NETWORK) != network_id:
             raise LedgerError(
                 "this folder holds no partial ledger of this network: point `data` at another folder, or move it away"
@@ -79,9 +82,6 @@ class PartialLedger(PartialReads):
         self._since = super().since
         self._heads = {chain: self._newest_head(chain) for chain in self._since}
         self.follow = tuple(sorted(set(follow)))
-        for chain in self.follow:
-            if chain not in self._since:
-                raise LedgerError(f"`follow` names {chain!r}: known are {', '.join(sorted(self._since))}")
         self.states = {chain: ChainState(store, chain) for chain in self.follow}
         self.known = self._values(b"w")
         """Consortium values that witnesses showed by state key, each the last one seen; at first those of genesis."""

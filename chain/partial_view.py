@@ -7,7 +7,7 @@ anything else is answered with NOT_FOLLOWED, never with what an older or another
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
@@ -171,9 +171,18 @@ class PartialReads(Reads):
         """The state tree of a followed chain. Raises as ``state_bytes``."""
         return self._past(chain).tree_at(self._executed_height(chain, height))
 
+    def versions(self, chain: str, key: bytes, height: int) -> Iterator[tuple[int, bytes | None]]:
+        """What a state key of a followed chain held, from a height backwards. Raises as ``state_bytes``."""
+        yield from self._past(chain).versions(key, self._executed_height(chain, height), 0)
+
+    def check_chain(self, chain: str) -> None:
+        """Raise unless transactions of a chain are here: the consortium's are."""
+        if chain != CONSORTIUM:
+            self.check_followed(chain)
+
     def check_followed(self, chain: str) -> None:
         """Raise NotFollowedError, or LedgerError for a chain there is none of, unless ``chain`` is followed."""
-        if chain in self.follow:
+        if chain in self.follow and chain in self.since:
             return
         if chain == CONSORTIUM:
             raise NotFollowedError(

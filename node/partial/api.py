@@ -95,6 +95,7 @@ def chains_view(peer: PartialPeer) -> list[dict[str, Any]]:
                 "refused": peer.follower.refused.get(chain),
             }
         found.append(row)
+    found += [{"chain": chain, "mode": "not there yet"} for chain in ledger.follow if chain not in ledger.chains]
     return found
 
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 LEDGER_FOLDER: Final = "partial"
 """Beside a full node's "ledger": neither can be opened as the other."""
+LEVEL_S: Final = 0.5
 NOT_SERVED: Final = "this node follows only some chains: ask a validator"
 
 
@@ -69,6 +70,9 @@ class PartialPeer:
         self.member = config.member
         document = ceremony.load_sealed(config.genesis).document
         self.ledger = open_partial(config.data, document, config.follow or [])
+        missing = [chain for chain in self.ledger.follow if chain not in self.ledger.chains]
+        if missing:
+            log.warning("no such chain as of this block: it is followed once it is there", chains=missing)
         self.driver = Progress()
         self.newest = Newest(cast("View", self.ledger.view()))  # a PartialView: all that Newest does, it closes it
         self.own_loop = OwnLoop()
@@ -101,6 +105,7 @@ class PartialPeer:
         self.webhooks = Webhooks(cast("Peer", self), log)  # of a peer it needs config, ledger and driver.committed
         self.malformed = 0
         """Messages of members that were no messages, or that a partial observer has no use for."""
+        self._shown = 0.0
         self._disk_checked = 0
         self._disk_low = False
 
@@ -170,8 +175,14 @@ class PartialPeer:
             raise HaltError(str(group.exceptions[0])) from None
 
     def _changed(self) -> None:
-        self.newest.publish(cast("View", self.ledger.view()))
-        self.driver.moved()
+        """Show what is new once the followed chains are up with the headers: so that a transaction is here when its
+        block is. One that lags, at the first start or because nobody gives it, holds that up for moments only."""
+        now = trio.current_time()
+        waiting = [chain for chain in self.ledger.follow if chain not in self.follower.refused]
+        if now - self._shown >= LEVEL_S or all(self.ledger.pending(chain) is None for chain in waiting):
+            self._shown = now
+            self.newest.publish(cast("View", self.ledger.view()))
+            self.driver.moved()
 
     def _send_bulk(self, member: str, frame: bytes) -> bool:
         return self.network.send(member, "bulk", frame)

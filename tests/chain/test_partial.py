@@ -137,9 +137,11 @@ def test_a_chain_followed_later_is_executed_from_its_first_block(full: Consortiu
     assert wider.tree("guarantor").root == full.ledger.tree("guarantor").root
 
 
-def test_a_chain_there_is_none_of_is_not_followed(full: Consortium) -> None:
-    with pytest.raises(LedgerError, match="`follow` names 'nobody'"):
-        opened(full, ("nobody",))
+def test_a_chain_may_be_followed_before_it_is_there(full: Consortium) -> None:
+    partial = opened(full, ("erp", "insurer"))
+    sync(full, partial)
+    with pytest.raises(LedgerError, match="no chain 'insurer'"):
+        partial.state("insurer", record_key("1"))
 
 
 def test_a_changed_consortium_value_is_taken_from_the_witness(full: Consortium) -> None:
