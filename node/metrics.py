@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
+from node.custody.gauges import add_custody_gauges
+
 if TYPE_CHECKING:
     from node.peer import Peer
 
@@ -35,6 +37,7 @@ def metrics_text(peer: Peer) -> str:
     for name, (text, value) in values.items():
         Gauge(name, text, registry=registry).set(value)
     _add_intake(registry, peer)
+    add_custody_gauges(registry, peer.custody)
     return generate_latest(registry).decode()
 
 

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 import trio
+from prometheus_client import CollectorRegistry, generate_latest
 
 from chain.block import CONSORTIUM
 from contracts.custody_proofs import chunk_count, sampled_chunk, sampled_object
+from node.custody.gauges import add_custody_gauges
 from node.custody.messages import GetPiece, Piece, pack_reply, unpack
 from tests.custody_world import World, play
 
@@ -327,6 +329,23 @@ def test_nodes_without_keys_say_why_they_take_no_part(tmp_path: Path) -> None:
         report = await world.members["erp"].custody.checker.check()
         assert not report.complete
         assert report.custodians["office"].problems == ["deposit 0: not held yet"]
+
+    play(tmp_path, story)
+
+
+def test_metrics_name_what_an_operator_watches(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.start()
+        await put(world, [b"paper"])
+        text = {}
+        for name in ("erp", "lender"):
+            registry = CollectorRegistry()
+            add_custody_gauges(registry, world.members[name].custody)
+            text[name] = generate_latest(registry).decode()
+        assert "tally_custody_own_deposits 1.0" in text["erp"]
+        assert 'tally_custody_own_held{custodian="lender"} 1.0' in text["erp"]
+        assert 'tally_custody_here{chain="erp"} 1.0' in text["lender"]
+        assert "tally_custody_paused 0.0" in text["lender"]
 
     play(tmp_path, story)
 
