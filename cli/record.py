@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +11,7 @@ import click
 from cli import bundle, records, trust, verify
 from cli.command import EXISTING_FILE, FILE, Settings, group
 from cli.errors import REJECTED, USAGE, CliError, not_found
-from cli.output import facts, read_file, show, table, write_file
+from cli.output import facts, note, read_file, show, table, write_file
 from cli.session import Session, encryption_keys, submit
 
 if TYPE_CHECKING:
@@ -222,6 +222,7 @@ def set_readers(settings: Settings, rules: tuple[str, ...], nobody: bool) -> Non
         raise CliError("the same kind is named twice: name its readers in one rule, KIND=ID,ID")
     with Session(settings) as session:
         session.unlock()
+        _note_unknown_kinds(session, wanted)
         args = {"rules": wanted}
         state = submit(session, chain="consortium", contract="custody", method="name_readers", args=args)
     rows = [(_kind(kind), ", ".join(ids) or "nobody") for kind, ids in wanted.items()]
@@ -239,6 +240,14 @@ def record_of(text: str) -> bytes:
     if len(found) != 32:
         raise CliError(f"{text[:80]!r} is no record id: give its 64 digits (tally query record)")
     return found
+
+
+def _note_unknown_kinds(session: Session, rules: Iterable[str]) -> None:
+    """A kind may be of a template adopted since the genesis, so a strange one is only mentioned."""
+    known = {kind for template in session.client.genesis()["templates"] for kind in template["kinds"]}
+    for kind in rules:
+        if kind not in {*known, EVERY_OTHER}:
+            note(f"no template of the genesis has a kind {kind[:40]!r}: check that it is spelt right")
 
 
 def _kind(kind: str) -> str:

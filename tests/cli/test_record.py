@@ -215,6 +215,9 @@ def test_readers_that_cannot_be_named(network: Any) -> None:
         result = network.tally("erp", "record", "readers", "set", *rules, "--json")
         assert (result.code, json.loads(result.out)["error"]["code"]) == (exit_code, code), result.err
     assert network.tally("erp", "record", "readers", "show", "nowhere").code == 3
+    misspelt = network.tally("guarantor", "record", "readers", "set", "garantee=lender")
+    assert misspelt.code == 0
+    assert "has a kind 'garantee': check that it is spelt right" in misspelt.err
 
 
 def test_a_key_added_later_opens_what_is_disclosed_then(network: Any, bill: tuple[Path, str], tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ def play(home: Path, planted: Sequence[Planted], urls: Mapping[str, str]) -> dic
             records[record["id"]] = shown.json
     for row in planted:
         with Client(urls[row.owner]) as client:
-            wait(lambda: in_custody(client, row.owner), f"{row.owner} in custody")  # noqa: B023  # waited for at once
+            wait(lambda: in_custody(client, row.owner), f"{row.owner} in custody", 60.0)  # noqa: B023  # waited for at once
     return records
 
 
