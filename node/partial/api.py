@@ -71,6 +71,12 @@ def status_view(peer: PartialPeer) -> dict[str, Any]:
         "malformed": peer.malformed,
         "evidence": 0,
         "intake": None,
+        "following": {
+            "standing": peer.membership.standing(peer.member),
+            "from": peer.follower.asked,
+            "refused": None,
+            "followers": [],
+        },
         "parameters": hexed(dict(ledger.parameters)),
         "chains": chains_view(peer),
         "faults": {member: dict(counts) for member, counts in sorted(peer.follower.faults.items())},

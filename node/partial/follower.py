@@ -80,6 +80,8 @@ class Follower:
         self.moved = trio.Event()
         """Set and replaced after every batch that was kept: waiters look again."""
         self._last_read: dict[str, tuple[bytes, ...]] = {}
+        self.asked: str | None = None
+        """Whom the last question went to."""
         self.faults: dict[str, dict[str, int]] = {}
         """What nodes sent that did not stand: member → code → how often."""
         self.refused: dict[str, str] = {}
@@ -252,6 +254,7 @@ class Follower:
         self._number += 1
         number = self._number
         question = self._open[number] = _Question(member)
+        self.asked = member
         try:
             if not self._send(member, pack(make(number))):
                 return None

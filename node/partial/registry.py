@@ -6,15 +6,13 @@ blocks; after one, the entries that matter are asked for again as witnesses (``F
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from chain.codec import encode, load
 from chain.partial import PartialLedger
 from chain.transition import GOV_PARAMETERS, GOV_VALIDATORS, REGISTRY_MEMBERS
 from contracts.access import MEMBER
 from node.partial.follower import Follower
-
-NO_MEMBERS: Final[list[str]] = []
 
 
 class Registry:
@@ -41,19 +39,24 @@ class Registry:
                 await self._follower.moved.wait()
                 continue
             height = self._ledger.height
-            await self._look()
+            if height:
+                await self._look()
             self._looked_at = height
 
     async def _look(self) -> None:
-        """Members and validators, then the members' keys, then each key's entry."""
-        await self._keep([REGISTRY_MEMBERS, GOV_VALIDATORS, GOV_PARAMETERS])
-        members = self.shared(REGISTRY_MEMBERS) or NO_MEMBERS
-        await self._keep([encode(["registry", "member", member]) for member in members])
-        await self._keep([encode(["registry", "keys", MEMBER, member]) for member in members])
-        listed = [self.shared(encode(["registry", "keys", MEMBER, member])) or [] for member in members]
-        await self._keep([encode(["registry", "key", key]) for keys in listed for key in keys])
+        """Members and validators, the members' keys, each key's entry; kept together, for they go together."""
+        found = await self._values([REGISTRY_MEMBERS, GOV_VALIDATORS, GOV_PARAMETERS])
+        members = _decoded(found[REGISTRY_MEMBERS])
+        found |= await self._values([encode(["registry", "member", member]) for member in members])
+        lists = await self._values([encode(["registry", "keys", MEMBER, member]) for member in members])
+        keys = [key for listed in lists.values() for key in _decoded(listed)]
+        found |= lists | await self._values([encode(["registry", "key", key]) for key in keys])
+        self._ledger.remember(found)
 
-    async def _keep(self, keys: list[bytes]) -> None:
-        if keys and self._ledger.height:
-            self._ledger.remember(await self._follower.values(keys))
+    async def _values(self, keys: list[bytes]) -> dict[bytes, bytes | None]:
+        """Proven under the newest header; a key that came to be meanwhile is in the next look."""
+        return await self._follower.values(keys) if keys else {}
 
+
+def _decoded(raw: bytes | None) -> list[Any]:
+    return [] if raw is None else list(load(raw))

@@ -94,6 +94,12 @@ def test_one_chain_is_followed_and_another_never_seen(live: Consortium) -> None:
             with pytest.raises(ClientError) as refusal:
                 question()
             assert refusal.value.code == "NOT_FOLLOWED"
+    home = live.node(OBSERVER).api
+    run("query", "record", "delivery", "D0005000002", "--node", home, "--json")
+    run("query", "tx", second["id"], "--prove", "-o", str(live.folder / "tx.proof"), "--node", home)
+    run("query", "chains", "--node", home)
+    run("node", "status", "--node", home)
+    run("query", "members", "--node", home, code=3)
     kept = b"".join(path.read_bytes() for path in (live.folder / OBSERVER).rglob("*") if path.is_file())
     assert b"Example Carrier" in kept
     assert CANARY not in kept
@@ -177,7 +183,7 @@ def stop(live: Consortium, member: str = OBSERVER) -> None:
         process.wait(20)
 
 
-def run(*arguments: str) -> None:
+def run(*arguments: str, code: int = 0) -> None:
     with pytest.raises(SystemExit) as done:
         tally(list(arguments))
-    assert done.value.code == 0
+    assert done.value.code == code, arguments

@@ -11,11 +11,14 @@ import pytest
 import trio
 import trio.testing
 
+from chain.block import Block, Header
 from chain.codec import decode, encode
 from chain.partial import PartialLedger
-from chain.parts import ChainBlock, Part
+from chain.partial_run import ContradictionError
+from chain.parts import ChainBlock, Part, part_of
 from chain.store import MemoryStore
 from node import exchange
+from node.membership import Membership
 from node.partial import serving
 from node.partial.follower import Follower
 from node.partial.messages import (
@@ -33,6 +36,7 @@ from node.partial.messages import (
     Witness,
     pack,
 )
+from node.partial.registry import Registry
 from node.partial.serving import PartServer
 from node.threads import Newest
 from tests.chain.chain_builder import Consortium, record, record_key
@@ -291,6 +295,58 @@ def test_one_that_is_silent_gives_its_turn_away(full: Consortium) -> None:
 
     run(scenario)
     assert net.ledger.height == full.ledger.height
+
+
+def test_what_a_quorum_certified_and_cannot_be_ends_everything(full: Consortium) -> None:
+    """Only more faulty validators than the network bears can make it; then nothing here may be trusted further."""
+    true = part_of(full.ledger, 2)
+    header = replace(Header.decode(true.header), parent_hash=bytes(32))
+    seal = full.certify(Block(header, None, (), ()))
+    forged = replace(true, header=header.encoded, certificate=seal.encode()).encode()
+
+    def fork(answer: Answer) -> Answer:
+        if isinstance(answer, Parts) and len(answer.parts) > 1:
+            return replace(answer, parts=(answer.parts[0], forged))
+        return answer
+
+    net = Net(full, {"lender": fork})
+
+    async def scenario() -> None:
+        async with net.running():
+            await trio.sleep(5)
+
+    with pytest.raises(ExceptionGroup) as failure:
+        run(scenario)
+    found = failure.value.subgroup(ContradictionError)
+    assert found is not None
+    assert "FORKED" in str(leaf(found))
+    assert net.ledger.height == 1
+
+
+def leaf(group: BaseException) -> BaseException:
+    return leaf(group.exceptions[0]) if isinstance(group, BaseExceptionGroup) else group
+
+
+def test_the_registry_is_followed_by_witnesses(full: Consortium) -> None:
+    net = Net(full, {"lender": honest})
+    registry = Registry(net.ledger, net.follower)
+    members = Membership(registry.shared, lambda: net.ledger.height, addresses={}, early_keys={})
+    old, new = full.key("guarantor", "network").public, full.key("guarantor", "next").public
+    assert members.peers["guarantor"].keys == (old,)
+
+    async def scenario() -> None:
+        async with net.running(), trio.open_nursery() as nursery:
+            nursery.start_soon(registry.run)
+            await net.caught_up()
+            net.seal(full.call("guarantor", "registry.rotate_key", old=old, new=new))
+            with trio.fail_after(5):
+                while members.peers["guarantor"].keys != (new,):
+                    await trio.sleep(0.01)
+                    members.refresh()
+            nursery.cancel_scope.cancel()
+
+    run(scenario)
+    assert PartialLedger(net.ledger.store, full.network_id, ("erp",)).registry == net.ledger.registry
 
 
 # -- permission and cost ------------------------------------------------------------------------------------
