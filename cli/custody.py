@@ -29,13 +29,16 @@ def status(settings: Settings) -> None:
         lines += _owner_lines(found["owner"])
     if found["custodian"] is not None:
         lines += ["", *_custodian_lines(found["custodian"])]
+    if found["held_back"]:
+        lines += ["", "slowed down: transactions wait for their blocks, and they come first"]
     show(settings, found, lines)
 
 
 @command.command(
     "appoint",
     signs=True,
-    example="tally custody appoint guarantor lender --home net --as erp\ntally custody appoint --default --home net --as erp",
+    example="tally custody appoint guarantor lender --home net --as erp\n"
+    "tally custody appoint --default --home net --as erp",
 )
 @click.argument("custodians", nargs=-1, metavar="[MEMBER]…")
 @click.option("--default", "default", is_flag=True, help="go back to the members the consortium's rule names")

@@ -192,6 +192,8 @@ class Peer:
                 encryption=node_keys.encryption,
                 vault=self.documents,
                 log=log,
+                newest=lambda: next((tx.id for tx in reversed(list(self.mempool.candidates()))), None),
+                waits=lambda tx_id: self.mempool.get(tx_id) is not None,
             )
         )
         self.bulk_handlers: dict[type, Callable[[str, Any], Awaitable[None]]] = {}

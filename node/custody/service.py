@@ -23,7 +23,7 @@ from node.custody.errors import CustodyError
 from node.custody.fetch import Fetcher
 from node.custody.keying import Keying
 from node.custody.owner import Owner
-from node.custody.pace import Pace
+from node.custody.pace import Newest, Pace, Waits
 from node.custody.proving import Prover
 from node.custody.puller import Puller
 from node.custody.server import Server
@@ -44,7 +44,7 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Wiring:
     """What a node gives its custody. send: a frame to a member on the custody channel; connected: who is; committed:
-    the event that the next commit sets."""
+    the event that the next commit sets; newest and waits: see node/custody/pace.py."""
 
     member: str
     ledger: Ledger
@@ -56,6 +56,8 @@ class Wiring:
     encryption: Sequence[SigningKey]
     vault: Vault
     log: Log
+    newest: Newest = lambda: None
+    waits: Waits = lambda _tx_id: False
     run_sync: Callable[..., Awaitable[Any]] = trio.to_thread.run_sync
     """Runs a blocking function: (function, *arguments, limiter=…)."""
 
@@ -71,7 +73,7 @@ class Custody:
         self._shelf = Shelf(wiring.member, wiring.vault)
         self.server = Server(self.book, self._shelf, self._serve_in_thread, self._keep_keys)
         self._calls = Calls(wiring.send, wiring.connected, self.server.serve)
-        self.pace = Pace()
+        self.pace = Pace(wiring.newest, wiring.waits)
         self.puller = Puller(self._calls.ask, wiring.vault.copies, self._in_thread, self._keep_keys, self.pace)
         self.fetcher = Fetcher(
             self.book, self._calls.ask, self._in_thread, wiring.encryption, self._check_keys, wiring.member
@@ -184,6 +186,7 @@ class Custody:
             "bytes_out": self.server.bytes_out,
             "refused": self.server.refused,
             "loop_late_ms": round(self.pace.late_s * 1000, 1),
+            "held_back": self.pace.slow,
         }
 
     # -- inside -----------------------------------------------------------------------------------------
