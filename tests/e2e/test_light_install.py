@@ -10,6 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from chain.proof import prove_transaction
+from chain.verification import compact
+from node.headers_api import headers_after
+from tallystick.headers import sync
+from tests.chain.chain_builder import Consortium, record
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("chain", "cli", "consensus", "contracts", "genesis", "node", "tallystick")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
@@ -78,3 +84,19 @@ def test_a_shipped_template_is_in_the_package(light: Path) -> None:
 
 def test_the_command_starts_without_them(light: Path) -> None:
     assert "Usage: tally" in run(light / "tally", "--help")
+
+
+def test_it_checks_a_receipt_from_headers_alone(light: Path, tmp_path: Path) -> None:
+    network = Consortium()
+    sealed = network.submit("erp", record("1"))
+    network.seal(sealed)
+    network.seal()
+    path, receipt = tmp_path / "consortium.headers", tmp_path / "receipt"
+    sync(path, network.network_id, [lambda after: headers_after(network.ledger, after, 500).encode()])
+    receipt.write_bytes(compact(prove_transaction(network.ledger, sealed.id)))
+    options = ("--headers", path, "--genesis", network.network_id.hex())
+    said = run(light / "tally", "verify", receipt, *options)
+    assert "records.submit" in said
+    assert "outcome      done" in said
+    shown = run(light / "tally", "headers", "show", path, "--genesis", network.network_id.hex())
+    assert network.ledger.head.digest.hex() in shown

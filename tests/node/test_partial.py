@@ -41,6 +41,7 @@ from node.partial.serving import PartServer
 from node.threads import Newest
 from tests.chain.chain_builder import Consortium, record, record_key
 from tests.network_harness import MemoryLog
+from tests.partial_bench import measure
 
 Twist = Callable[[Answer], Answer | None]
 """What a node does to an answer before it sends it: nothing, a lie, or silence (None)."""
@@ -433,6 +434,15 @@ def test_serving_rests_while_the_node_has_work(full: Consortium) -> None:
 
     run(scenario)
     assert spent[0] < 0.5 * 3 * serving.BUSY_SHARE, "a flood of questions has its share of the loop and no more"
+
+
+def test_what_it_costs_stays_small() -> None:
+    """A small instance of ``python -m tests.partial_bench``."""
+    found = measure(40)
+    assert found["header_bytes_synced"] < 220
+    assert found["compact_receipt_bytes"] < 1_000
+    assert found["part_bytes_of_an_idle_block"] < 800
+    assert found["witness_keys_of_a_block"] < 12
 
 
 @pytest.mark.parametrize(
