@@ -12,6 +12,7 @@ import trio.testing
 from chain.ledger import Ledger
 from chain.store import MemoryStore
 from consensus.core import Core
+from node import following
 from node.driver import Driver
 from node.exchange import Blocks, Follow, Refused, pack, unpack
 from node.following import EXPIRE_S, FRAME_BYTES, NOT_OPENED, ROOM, Feeder, Follower
@@ -273,6 +274,25 @@ def test_what_was_lost_is_sent_again_only_when_asked_anew() -> None:
             wire.feeder.follow("a", Follow(1, ROOM, anew=anew))
             await trio.testing.wait_all_tasks_blocked()
             assert len(wire.heights("a")) == wanted
+
+    fed(scenario)
+
+
+def test_old_blocks_are_sent_at_a_pace_and_the_newest_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(wire: Wire, consortium: Consortium) -> None:
+        monkeypatch.setattr(following, "FRAME_BYTES", 1)
+        monkeypatch.setattr(following, "CATCH_UP_BYTES_PER_S", len(consortium.ledger.block_bytes(2)))
+        wire.feeder.follow("late", Follow(1, ROOM, anew=True))
+        await trio.testing.wait_all_tasks_blocked()
+        assert wire.heights("late") == [1]
+        await trio.sleep(3.5)
+        assert 3 <= len(wire.heights("late")) <= 5
+        await trio.sleep(5)
+        assert wire.heights("late") == [1, 2, 3, 4, 5, 6]
+        consortium.seal(consortium.party("p"))
+        wire.feeder.committed()
+        await trio.testing.wait_all_tasks_blocked()
+        assert wire.heights("late")[-1] == 7
 
     fed(scenario)
 
