@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from chain.block import CONSORTIUM
-from chain.codec import decode, pack
+from chain.codec import decode, load, pack
 from chain.execution import Carried
 from chain.store import Reading, chain_prefix, successor
 from chain.transition import Transition
@@ -124,7 +124,7 @@ def by_kind(
     prefix, of_enterprise = chain_prefix(b"z", chain) + _framed(kind), chain_prefix(b"y", chain)
     for place, value in _between(store, prefix, low, high, newest_first):
         found: list[Listed] = []
-        for enterprise in decode(value):
+        for enterprise in load(value):
             row = store.get(of_enterprise + _framed(enterprise) + _place(place))
             if row is not None:
                 found += [entry for entry in _listed(chain, enterprise, place, row) if entry.record.kind == kind]
@@ -156,7 +156,7 @@ def _between(
 
 
 def _listed(chain: str, enterprise: str, place: Place, value: bytes) -> list[Listed]:
-    tx_id, rows = decode(value)
+    tx_id, rows = load(value)
     return [
         Listed(IndexedRecord(chain, kind, issuer, number, name, tx_id), enterprise, place)
         for kind, issuer, number, name in rows

@@ -134,6 +134,15 @@ class PartialReads(Reads):
         """A partial ledger has no whole block. Raises NotFollowedError."""
         raise NotFollowedError(f"this node keeps parts of block {height}, not all of it: ask a node that follows all")
 
+    def wires(self, height: int) -> dict[str, list[bytes]]:
+        """As of ``Reads``, of what is here of a block. Raises PrunedError."""
+        block = self.block(height)
+        return {**{chain: list(group) for chain, group in block.member_txs}, CONSORTIUM: list(block.consortium_txs)}
+
+    def receipt_bytes(self, height: int) -> dict[str, list[bytes]]:
+        """As of ``Reads``, of what is here of a block. Raises PrunedError."""
+        return {chain: [receipt.encoded for receipt in listed] for chain, listed in self.receipts(height).items()}
+
     def receipts(self, height: int) -> dict[str, list[Receipt]]:
         """The receipts of a height that are here, by chain. Raises PrunedError."""
         found = {}

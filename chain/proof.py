@@ -13,11 +13,14 @@ from chain.codec import encode
 from chain.crypto import sha256
 from chain.identity import genesis_statement
 from chain.index import by_id
-from chain.transaction import Transaction, parse
+from chain.transaction import Transaction, committed, parse
 from chain.verification import PROOF_FORMAT
 from chain.view import LedgerError, Reads
 
 _NOTHING_YET: Final = "block 0 is the genesis document itself: there is nothing to certify yet"
+
+
+MOST_STATEMENTS: Final = 8
 
 
 class ProofUnavailableError(LookupError):
@@ -89,9 +92,9 @@ def _transaction_claim(ledger: Reads, tx_id: bytes) -> tuple[int, dict[str, Any]
     place = ledger.locate(tx_id)
     if place is None:
         raise ProofUnavailableError(f"transaction {tx_id.hex()} is in no block: check the id with `tally tx show`")
-    block = ledger.block(place.height)
-    listed = [tx for tx in transactions_of(block) if tx.chain == place.chain]
-    receipts = [receipt.encoded for receipt in ledger.receipts(place.height)[place.chain]]
+    header = ledger.header(place.height)
+    listed = [committed(wire) for wire in ledger.wires(place.height)[place.chain]]
+    receipts = ledger.receipt_bytes(place.height)[place.chain]
     offset = 1 if place.chain == CONSORTIUM else 0
     leaves = [transaction.leaf for transaction in listed]
     claim: dict[str, Any] = {
@@ -102,7 +105,7 @@ def _transaction_claim(ledger: Reads, tx_id: bytes) -> tuple[int, dict[str, Any]
     if place.chain != CONSORTIUM:
         heads = ledger.heads(place.height)
         head = next(head for head in heads if head.chain == place.chain)
-        claim["head"] = _head_path(heads, block.header, place.chain)
+        claim["head"] = _head_path(heads, header, place.chain)
         claim["member_block"] = ledger.member_block(place.chain, head.height).encoded
     return place.height, claim, listed[place.index]
 
@@ -126,13 +129,27 @@ def _bundle(ledger: Reads, height: int, claim: dict[str, Any]) -> bytes:
     return encode(
         {
             "format": PROOF_FORMAT,
-            "statement": genesis_statement(ledger.document),
+            "statement": _statement(ledger),
             "epochs": _epochs(ledger, height),
             "header": ledger.header(height).encoded,
             "certificate": certificate.to_value(),
             "claim": claim,
         }
     )
+
+
+_STATEMENTS: Final[dict[bytes, Any]] = {}
+"""By network id, which is their hash: the document is large, and every proof has the statement."""
+
+
+def _statement(ledger: Reads) -> Any:
+    found = _STATEMENTS.get(ledger.network_id)
+    if found is None:
+        found = genesis_statement(ledger.document)
+        if len(_STATEMENTS) >= MOST_STATEMENTS:
+            _STATEMENTS.clear()
+        _STATEMENTS[ledger.network_id] = found
+    return found
 
 
 def _epochs(ledger: Reads, height: int) -> list[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -19,7 +19,7 @@ from chain.block import CONSORTIUM, Receipt
 from chain.codec import CodecError, decode, encode
 from chain.crypto import sha256
 from chain.index import Listed, Place
-from chain.transaction import Transaction, parse
+from chain.transaction import Transaction, committed
 from chain.view import Location, Reads
 
 MOST_PLACES: Final = 1_000
@@ -140,17 +140,22 @@ def transactions(ledger: Reads, filters: Filters, limit: int, after: str | None 
     for _ in range(MOST_BLOCKS):
         if not span.low <= height <= span.high:
             return Page(rows, began, None)
-        found = _wires(ledger, height, filters.chains)
+        found = [
+            (chain, number, wire)
+            for chain, group in ledger.wires(height).items()
+            if filters.chains is None or chain in filters.chains
+            for number, wire in enumerate(group)
+        ]
         if span.newest_first:
             found.reverse()
-        outcomes = ledger.receipts(height) if found else {}
-        time = _time(ledger, height)
+        outcomes = ledger.receipt_bytes(height) if found else {}
+        time = ledger.time(height)
         for number in range(skip, len(found)):
             chain, at, wire = found[number]
-            transaction = parse(wire)
+            transaction = committed(wire)
             parsed += 1
             if filters.method in (None, transaction.contract, f"{transaction.contract}.{transaction.method}"):
-                receipt = outcomes[chain][at + (chain == CONSORTIUM)]
+                receipt = Receipt.decode(outcomes[chain][at + (chain == CONSORTIUM)])
                 rows.append(FoundTransaction(transaction, receipt, Location(height, chain, at), time))
             if len(rows) == limit or parsed >= MOST_PARSED:
                 return Page(rows, began, _cursor("transactions", filters, began, [height, number + 1]))
@@ -199,7 +204,7 @@ def state_history(
     for height, value in ledger.versions(chain, key, newest):
         if len(rows) == limit:
             return Page(rows, began, _cursor("state_history", filters, began, [height]))
-        rows.append(StateVersion(height, _time(ledger, height), value))
+        rows.append(StateVersion(height, ledger.time(height), value))
     return Page(rows, began, None)
 
 
@@ -211,7 +216,7 @@ def height_at(ledger: Reads, time_ms: int, newest: int) -> int:
     low, high = -1, newest
     while low < high:
         middle = (low + high + 1) // 2
-        if _time(ledger, middle) <= time_ms:
+        if ledger.time(middle) <= time_ms:
             low = middle
         else:
             high = middle - 1
@@ -262,29 +267,14 @@ def _keyed(
         yield (place.height, chain, place.number, label), kept
 
 
-def _wires(ledger: Reads, height: int, chains: Sequence[str] | None) -> list[tuple[str, int, bytes]]:
-    """(chain, index, wire bytes) of a block's transactions, in block order."""
-    block = ledger.block(height)
-    return [
-        (chain, number, wire)
-        for chain, group in (*block.member_txs, (CONSORTIUM, block.consortium_txs))
-        if chains is None or chain in chains
-        for number, wire in enumerate(group)
-    ]
-
-
 def _version(ledger: Reads, chain: str, number: int, record_id: bytes) -> RecordVersion:
     tx_id = index.carrier(ledger.store, record_id, chain)
     place = ledger.locate(tx_id)
     if place is None:
         raise LookupError(f"transaction {tx_id.hex()} is in no block")
-    transaction = parse(ledger.wire(place))
+    transaction = committed(ledger.wire(place))
     data = next(data for data in transaction.records if sha256(data) == record_id)
-    return RecordVersion(number, record_id, decode(data), tx_id, place.height, _time(ledger, place.height))
-
-
-def _time(ledger: Reads, height: int) -> int:
-    return ledger.header(height).time
+    return RecordVersion(number, record_id, decode(data), tx_id, place.height, ledger.time(place.height))
 
 
 def _start(ledger: Reads, name: str, filters: Filters, after: str | None) -> tuple[int, list[Any] | None]:

@@ -17,7 +17,7 @@ from chain import transition
 from chain.block import CONSORTIUM, Block, Head, Header, MemberBlock, Receipt
 from chain.certificate import Certificate, ValidatorSet
 from chain.chainstate import PastState
-from chain.codec import decode
+from chain.codec import decode, load
 from chain.state import StateTree
 from chain.store import Reading, Snapshot, StoreError
 from chain.transition import GOV_PARAMETERS, GOV_VALIDATORS, REGISTRY_MEMBERS
@@ -25,6 +25,9 @@ from chain.transition import GOV_PARAMETERS, GOV_VALIDATORS, REGISTRY_MEMBERS
 META_GENESIS: Final = b"m:genesis"
 META_PRUNED: Final = b"m:pruned"
 """The first height whose state is kept; absent where nothing was pruned (``chain/pruning.py``)."""
+
+_TIME: Final = 6
+"""The place of the time in a header's array."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,11 @@ class Reads:
         """The consortium header of a height. Raises PrunedError."""
         return Header.decode(self._kept(b"h", height))
 
+    def time(self, height: int) -> int:
+        """The block time of a height, ms. Raises PrunedError."""
+        found: int = load(self._kept(b"h", height))[_TIME]
+        return found
+
     def certificate(self, height: int) -> Certificate | None:
         """The certificate held for a height; the canonical one once its child is committed."""
         raw = self.store.get(rows.by_height(b"c", height))
@@ -107,19 +115,26 @@ class Reads:
         stored = decode(self._kept(b"r", height))
         return {chain: [Receipt.decode(raw) for raw in listed] for chain, listed in stored}
 
+    def receipt_bytes(self, height: int) -> dict[str, list[bytes]]:
+        """As ``receipts``, the bytes of each. Raises PrunedError."""
+        return dict(load(self._kept(b"r", height)))
+
     def receipt(self, place: Location) -> Receipt:
         """The receipt of the transaction at a place. Raises PrunedError."""
         offset = 1 if place.chain == CONSORTIUM else 0
-        for chain, listed in decode(self._kept(b"r", place.height)):
-            if chain == place.chain:
-                return Receipt.decode(listed[place.index + offset])
-        raise PrunedError(f"block {place.height} holds no receipts of chain {place.chain}")
+        listed = self.receipt_bytes(place.height).get(place.chain)
+        if listed is None:
+            raise PrunedError(f"block {place.height} holds no receipts of chain {place.chain}")
+        return Receipt.decode(listed[place.index + offset])
+
+    def wires(self, height: int) -> dict[str, list[bytes]]:
+        """The wire bytes of a block's transactions by chain, the consortium's last. Raises PrunedError."""
+        _, _, _, _, members, own = load(self.block_bytes(height))
+        return {**dict(members), CONSORTIUM: own}
 
     def wire(self, place: Location) -> bytes:
         """The wire bytes of the transaction at a place. Raises PrunedError."""
-        block = self.block(place.height)
-        groups = {**dict(block.member_txs), CONSORTIUM: block.consortium_txs}
-        return groups[place.chain][place.index]
+        return self.wires(place.height)[place.chain][place.index]
 
     def member_block(self, chain: str, height: int) -> MemberBlock:
         """The header of a business chain's block, from its height 1. Raises PrunedError."""

@@ -19,6 +19,7 @@ from chain.index import Listed
 from chain.ledger import LedgerError, PrunedError
 from chain.proof import transactions_of
 from chain.query import CursorError, Filters, Page
+from chain.transaction import parse
 from tests.chain.chain_builder import Consortium, record_key
 from tests.chain.chain_builder import record as small_record
 
@@ -161,6 +162,7 @@ def test_pages_of_transactions(
         assert busy.ledger.locate(row.transaction.id) == row.place
         assert busy.ledger.receipt(row.place) == row.receipt
         assert busy.ledger.header(row.place.height).time == row.time
+        assert row.transaction == parse(row.transaction.wire)
 
 
 def test_time_is_block_time_both_ends_included(busy: Consortium) -> None:
