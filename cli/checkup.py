@@ -96,15 +96,21 @@ def _keys(config: Config, passphrase: Callable[[Path], str], findings: list[Find
 def _membership(config: Config, genesis: Genesis, keys: Keys, findings: list[Finding]) -> None:
     """The keys here against the genesis document; later changes are the registry's, so a difference is told."""
     member = genesis.members.get(config.member)
+    anothers = any(
+        entry["network"] == keys.network.public for name, entry in genesis.members.items() if name != config.member
+    )
     if member is None:
         known = ", ".join(genesis.members)
-        findings.append(
-            Finding("membership", False, f"genesis has no member {config.member!r}: set member to {known}")
-        )
+        said = f"{config.member} is no founder: admitted since, or not yet; `tally node status` says which"
+        text = f"genesis has no member {config.member!r}: set member to {known}" if anothers else said
+        findings.append(Finding("membership", not anothers, text))
         return
     if member["network"] != keys.network.public:
+        said = (
+            f"{config.member}, {member['role']}; its network key is not the genesis file's: changed since, or wrong"
+        )
         text = f"the network key is not {config.member}'s in the genesis file: point keys.network at it"
-        findings.append(Finding("membership", False, text))
+        findings.append(Finding("membership", not anothers, text if anothers else said))
         return
     votes = keys.validator is not None and keys.validator.public == member["validator"]
     if keys.validator is not None and not votes:
