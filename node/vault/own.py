@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import accumulate
@@ -30,7 +31,7 @@ from node.vault.index import (
     place_row,
     segment_row,
 )
-from node.vault.keyring import VaultKey
+from node.vault.keyring import NONCE_SIZE, VaultKey
 from node.vault.segments import (
     A_FOLDER,
     MAX_SEGMENT,
@@ -129,7 +130,8 @@ class Own:
             said = f"document {name.hex()} is not here: take the file in again, or ask the member that did"
             raise DocumentError("DOCUMENT_MISSING", said)
         sealed = self._files.read(segment_name(place.segment), place.offset, place.size)
-        data = self._key.open_sealed("document", name, sealed) if len(sealed) == place.size else None
+        nonce, sealed = sealed[:NONCE_SIZE], sealed[NONCE_SIZE:]
+        data = self._key.open_parts("document", name, nonce, sealed)
         if data is None:
             what = f"document {name.hex()} in {self._files.url} is damaged"
             said = f"{what}: take the file in again, or run `tally custody restore`"
@@ -223,7 +225,9 @@ class Own:
             ends = accumulate((row.size for row in draft.rows), initial=start)
             self._index.write(self._rows(number, zip(ends, draft.rows, strict=False), deposits))
         except BaseException:
-            # The segment may be there, or come to be there: no place it names in a deposit is given out again.
+            # The segment may be there for all that: no place it names in a deposit is given out again.
+            with suppress(DocumentError):
+                self._files.delete(segment_name(number))
             self._open = {kinds: row for kinds, row in self._open.items() if row[0].id not in draft.deposits}
             raise
         self._open = gathering
