@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+import trio
+
 from chain.crypto import hash_value
 from contracts import custody_rules
 from contracts.context import KeyPart, Value
@@ -75,6 +77,8 @@ class Rules(NamedTuple):
         return any(reader in ids for ids in self.readers.values())
 
 
+KNOWN_S: Final = 0.5
+"""Who a chain's custodians are takes many reads: it may be known as of so long ago."""
 NO_RULES: Final = Rules(0, {})
 
 
@@ -85,7 +89,8 @@ class Book:
         self._read = read
         self._height = height
         self._known: dict[str, tuple[str, ...]] = {}
-        self._known_at = -1
+        self._known_height = -1
+        self._known_since = -KNOWN_S
 
     @property
     def height(self) -> int:
@@ -121,10 +126,12 @@ class Book:
 
     def custodians(self, chain: str) -> tuple[str, ...]:
         """Who holds what a chain deposits from now on: those it appointed, or else the consortium's default."""
-        if self._known_at != self.height:
-            self._known, self._known_at = {}, self.height
+        now = trio.current_time()
+        if self.height != self._known_height and now - self._known_since >= KNOWN_S:
+            self._known, self._known_height, self._known_since = {}, self.height, now
         if chain not in self._known:
-            self._known[chain] = tuple(custody_rules.custodians(self, chain))
+            named = custody_rules.custodians(self, chain) if chain in self.members() else ()
+            self._known[chain] = tuple(named)
         return self._known[chain]
 
     def rules(self, chain: str) -> Rules:

@@ -31,7 +31,7 @@ from node.custody.messages import (
 
 ASKED_AT_ONCE: Final = 16
 """Requests of one member that may wait here; its window is smaller."""
-TIMEOUT_S: Final = 5.0
+TIMEOUT_S: Final = 10.0
 ROOM_S: Final = 0.01
 ROOM_TRIES: Final = 300
 

@@ -69,7 +69,8 @@ class Owner:
         self._looked = 0
         self._reading: list[int] | None = None
         """Deposits whose documents are still to be read again, None where nobody asked for that."""
-        self._topped_up: tuple[str, ...] | None = None
+        self._topped_up: tuple[tuple[str, ...], int] = ((), 0)
+        """For which custodians older deposits have roots, below which number."""
         self.changed = trio.Event()
         self.waiting = 0
         """Closed deposits that have no number yet."""
@@ -142,24 +143,26 @@ class Owner:
     async def _top_up(self) -> None:
         """Give older deposits roots for custodians that were appointed since."""
         custodians = self._book.custodians(self._member)
-        if custodians == self._topped_up or not self._submissions.free(("add_copies",)):
-            return
+        known, below = self._topped_up
+        start = below if known == custodians else 0
+        if self._missing or not self._submissions.free(("add_copies",)):
+            return  # what is not here is restored first
         rows: list[list[Any]] = []
-        for number in range(self._book.count(self._member)):
+        for number in range(start, self._book.count(self._member)):
             row = self._book.deposit(self._member, number)
             lacking = [] if row is None else [custodian for custodian in custodians if custodian not in row.roots]
             deposit = await self._in_thread(self._vault.deposit, number) if row is not None and lacking else None
             if row is not None and deposit is not None:
                 made = await self._in_thread(self._vault.roots, deposit.id, sorted({*row.roots, *lacking}))
                 rows.append([number, {custodian: (made.roots or {})[custodian] for custodian in lacking}])
+            if not rows:
+                self._topped_up = (custodians, number + 1)  # the next pass begins at the first that lacked something
             if len(rows) == COPIES_A_PASS:
                 break
             if number % 64 == 63:
                 await trio.lowlevel.checkpoint()
         if rows:
             self._submissions.send("add_copies", {"copies": rows}, [("add_copies",)])
-        elif not self._missing:
-            self._topped_up = custodians
 
     # -- coming back from nothing -----------------------------------------------------------------------
 
