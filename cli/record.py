@@ -13,10 +13,12 @@ from cli.command import EXISTING_FILE, FILE, Settings, group
 from cli.errors import REJECTED, USAGE, CliError, not_found
 from cli.output import facts, note, read_file, show, table, write_file
 from cli.session import Session, encryption_keys, submit
+from contracts.access import CONSORTIUM
 
 if TYPE_CHECKING:
     from chain.crypto import SigningKey
     from chain.disclosure import Disclosure
+    from tallystick.disclosure import Read
 
 command = group("record", "What is sealed in a record: show it, disclose it, open what was disclosed, name readers.")
 readers = group("readers", "Who reads sealed fields and raw files of a chain: show, set.")
@@ -27,11 +29,18 @@ CLIENT_ERRORS: Final = frozenset({"NOTHING_TO_DISCLOSE", "OPEN_FIELD"})
 """What is wrong with the command; the rest is refused by what the chain or the node holds."""
 
 
+OWN_KEY: Final = click.option(
+    "--key", "key_files", type=EXISTING_FILE, multiple=True,
+    help="encryption key of a reader that runs no node: open the copies that the node asked keeps",
+)  # fmt: skip
+
+
 @command.command("show", reads=True, example="tally record show 3f09c1… --home consortium --as erp")
 @click.argument("record_id", metavar="ID")
+@OWN_KEY
 @click.pass_obj
-def show_record(settings: Settings, record_id: str) -> None:
-    """Show a record with its sealed fields, where the node asked may read them, else why it may not."""
+def show_record(settings: Settings, record_id: str, key_files: tuple[Path, ...]) -> None:
+    """Show a record with its sealed fields, where the node asked (or --key) may read them, else why it may not."""
     from tallystick.client import ClientError
     from tallystick.disclosure import body_of
 
@@ -46,7 +55,8 @@ def show_record(settings: Settings, record_id: str) -> None:
         array = _array(entry["record"])
         if array[records.SEALED] is not None:
             try:
-                sealed = body_of(session.client, entry["chain"], array).values
+                read = _reading(session, settings, key_files)
+                sealed = body_of(session.client, entry["chain"], array, read).values
             except ClientError as error:
                 why = {"code": error.code, "message": str(error)}
     lines = records.describe(entry)
@@ -60,19 +70,21 @@ def show_record(settings: Settings, record_id: str) -> None:
 @command.command("file", reads=True, example="tally record file 3f09c1… -o invoice.xml --home consortium --as erp")
 @click.argument("record_id", metavar="ID")
 @click.option("-o", "--output", type=FILE, required=True, help="where the file goes")
+@OWN_KEY
 @click.pass_obj
-def raw_file(settings: Settings, record_id: str, output: Path) -> None:
-    """Get the file that a record was read from, as it was taken in, where the node asked may read it."""
-    from chain.sealed import SealingError, decode_raw
+def raw_file(settings: Settings, record_id: str, output: Path, key_files: tuple[Path, ...]) -> None:
+    """Get the file that a record was read from, as it was taken in, where the node asked (or --key) may read it."""
+    from chain.sealed import SealingError
+    from tallystick.disclosure import raw_of
 
     identity = record_of(record_id)
     with Session(settings) as session:
         found = records.by_id(session.client, identity, None)
         if not found:
             raise not_found(f"no record {record_id} is sealed at this node: check the id")
-        name = bytes.fromhex(found[0]["record"][records.SOURCE][3])
         try:
-            file = decode_raw(session.client.document(name, found[0]["chain"])).file
+            read = _reading(session, settings, key_files)
+            file = raw_of(session.client, found[0]["chain"], _array(found[0]["record"]), read).file
         except SealingError as error:
             raise CliError(str(error), code=error.code, exit_code=REJECTED) from None
     write_file(output, file, private=True)
@@ -91,6 +103,7 @@ def raw_file(settings: Settings, record_id: str, output: Path) -> None:
 @click.option("--to", "recipients", multiple=True, metavar="ID", help="member or party it is for; repeat for several")
 @click.option("-o", "--output", type=FILE, help="with --to: where the sealed disclosure goes")
 @click.option("--open", "plain_file", type=FILE, help="write it unencrypted instead: whoever gets the file reads it")
+@OWN_KEY
 @click.pass_obj
 def disclose(
     settings: Settings,
@@ -100,6 +113,7 @@ def disclose(
     recipients: tuple[str, ...],
     output: Path | None,
     plain_file: Path | None,
+    key_files: tuple[Path, ...],
 ) -> None:
     """Open sealed fields of a record, with the proof that they stood on the chain.
 
@@ -115,7 +129,8 @@ def disclose(
     with Session(settings) as session:
         try:
             to = [recipient(session.client, name) for name in dict.fromkeys(recipients)]
-            made = make(session.client, identity, fields, raw=raw)
+            read = _reading(session, settings, key_files)
+            made = make(session.client, identity, fields, raw=raw, read=read)
             data = seal_disclosure(made, to) if to else made.encode()
         except DisclosureError as error:
             exit_code = USAGE if error.code in CLIENT_ERRORS else REJECTED
@@ -184,8 +199,6 @@ def show_readers(settings: Settings, chain: str | None) -> None:
     Beside them its own member always reads; a raw file with records of several kinds is read by those who read
     every one of them.
     """
-    from contracts.access import CONSORTIUM
-
     with Session(settings) as session:
         known = [row["id"] for row in session.client.members()]
         if chain is not None and chain not in known:
@@ -280,9 +293,28 @@ def _encryption_keys(settings: Settings, paths: Sequence[Path]) -> list[SigningK
     return found
 
 
+def _reading(session: Session, settings: Settings, paths: Sequence[Path]) -> Read | None:
+    """How a reader without a node gets documents: the node's copy, opened here. None: the node reads."""
+    if not paths:
+        return None
+    from node.copies import open_copy_of  # of the node's package, but needs nothing more than the light install has
+
+    opening = _encryption_keys(settings, paths)
+    owner = session.client.state(CONSORTIUM, "registry", "key", opening[0].public)
+    if owner is None:
+        raise CliError(f"{paths[0]} is registered to nobody: give a reader's encryption key", code="UNKNOWN_KEY")
+    reader = str(owner["id"])
+
+    def read(chain: str, name: bytes) -> bytes:
+        return open_copy_of(session.client.copy(name, chain, reader), name, opening)
+
+    return read
+
+
 def _array(record: Sequence[Any]) -> list[Any]:
-    """A record array of the API, its sealed root as bytes again."""
+    """A record array of the API, its sealed root and raw hash as bytes again."""
     array = list(record)
-    root = array[records.SEALED]
+    root, source = array[records.SEALED], list(array[records.SOURCE])
     array[records.SEALED] = None if root is None else bytes.fromhex(root)
+    array[records.SOURCE] = [*source[:3], bytes.fromhex(source[3]), *source[4:]]
     return array

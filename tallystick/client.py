@@ -323,6 +323,11 @@ class Client:
         params = {} if chain is None else {"chain": chain}
         return self._request("GET", f"/v1/bodies/{sealed_root.hex()}", params=params).content
 
+    def copy(self, name: bytes, chain: str, reader: str) -> bytes:
+        """A document of a chain as the node keeps it, encrypted, with the keys for its readers: for one of them."""
+        params = {"chain": chain, "reader": reader}
+        return self._request("GET", f"/v1/copies/{name.hex()}", params=params).content
+
     def genesis(self) -> dict[str, Any]:
         """The genesis document, bytes as hex."""
         return self._object("GET", "/v1/genesis")

@@ -13,8 +13,8 @@ reader, can disclose of it; whoever was shown a value cannot be made to forget i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import nacl.exceptions
 import nacl.secret
@@ -23,7 +23,7 @@ import nacl.utils
 from chain.codec import CodecError, decode, encode, is_tagged
 from chain.crypto import SigningKey
 from chain.disclosure import MAX_DISCLOSURE, RAW_HASH, SEALED_ROOT, SOURCE, Disclosure
-from chain.sealed import SealedBody, SealingError, decode_body, decode_raw
+from chain.sealed import RawDocument, SealedBody, SealingError, decode_body, decode_raw
 from chain.sealed_box import SealedBoxError, seal_to, unseal
 from chain.verification import MAX_PROOF_SIZE
 from contracts.access import CONSORTIUM, MEMBER, PARTY, is_valid_at
@@ -34,6 +34,10 @@ VERSION: Final = 1
 MAX_SEALED: Final = MAX_DISCLOSURE + 1024 * 1024
 FIELDS: Final = 12
 """Place of the open fields in the record array (contracts/record.py)."""
+
+
+Read: TypeAlias = Callable[[str, bytes], bytes]
+"""Chain and name of a document (sealed root, raw hash) to its bytes."""
 
 
 class DisclosureError(ValueError):
@@ -73,20 +77,31 @@ def recipient(client: Client, identity: str) -> Recipient:
     return Recipient(kind, identity, tuple(valid))
 
 
-def body_of(client: Client, chain: str, record: Sequence[Any]) -> SealedBody:
-    """The sealed body of a record array of a chain, from the node. Raises DisclosureError NO_SEALED_FIELDS, SealingError and,
-    where this node may not read it, ClientError."""
+def body_of(client: Client, chain: str, record: Sequence[Any], read: Read | None = None) -> SealedBody:
+    """The sealed body of a record array of a chain, from the node or by ``read``.
+
+    Raises DisclosureError NO_SEALED_FIELDS, SealingError, and ClientError where this node may not read it.
+    """
     root = record[SEALED_ROOT]
     if root is None:
         raise DisclosureError("NO_SEALED_FIELDS", "the record has no sealed fields: everything in it is open")
-    return decode_body(client.body(root, chain), root)
+    return decode_body(client.body(root, chain) if read is None else read(chain, root), root)
 
 
-def disclose(client: Client, record_id: bytes, fields: Sequence[str], *, raw: bool = False) -> Disclosure:
+def raw_of(client: Client, chain: str, record: Sequence[Any], read: Read | None = None) -> RawDocument:
+    """The raw document of a record array of a chain, as `body_of`. Raises SealingError, ClientError."""
+    name = record[SOURCE][RAW_HASH]
+    return decode_raw(client.document(name, chain) if read is None else read(chain, name))
+
+
+def disclose(
+    client: Client, record_id: bytes, fields: Sequence[str], *, raw: bool = False, read: Read | None = None
+) -> Disclosure:
     """Open fields of a sealed record, each once, and with ``raw`` the hash of its raw file.
 
-    Raises DisclosureError NOTHING_TO_DISCLOSE, OPEN_FIELD, UNKNOWN_FIELD, NO_SEALED_FIELDS, NO_RAW_DOCUMENT, and
-    ClientError where the node does not know the record or may not read its body.
+    ``read``: how its documents are got, where not from the node that is asked. Raises DisclosureError
+    NOTHING_TO_DISCLOSE, OPEN_FIELD, UNKNOWN_FIELD, NO_SEALED_FIELDS, NO_RAW_DOCUMENT, and ClientError where the node
+    does not know the record or may not read its body.
     """
     if not fields and not raw:
         raise DisclosureError(
@@ -99,10 +114,10 @@ def disclose(client: Client, record_id: bytes, fields: Sequence[str], *, raw: bo
             said = f"field {name[:40]!r} is open: the record shows it to everybody on this chain"
             raise DisclosureError("OPEN_FIELD", said)
     try:
-        salt = decode_raw(client.document(record[SOURCE][RAW_HASH], chain)).salt if raw else None
+        salt = raw_of(client, chain, record, read).salt if raw else None
         if not fields:
             return Disclosure(proof, None, (), salt)
-        body = body_of(client, chain, record)
+        body = body_of(client, chain, record, read)
         openings = tuple(body.open(name) for name in sorted(set(fields)))
     except SealingError as error:
         raise DisclosureError(error.code, str(error)) from None

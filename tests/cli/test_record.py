@@ -205,6 +205,38 @@ def test_readers_are_named_read_and_left_out_again(network: Any, bill: tuple[Pat
     eventually(lambda: refused(network, "auditor", identity, "READER_REVOKED"))
 
 
+def test_a_party_without_a_node_reads_with_its_own_key(network: Any, bill: tuple[Path, str], tmp_path: Path) -> None:
+    """From the owner's node or a custodian's, which cannot open what it hands out."""
+    path, identity = bill
+    named, stranger = (network.home / f"parties/{party}.encryption.json" for party in ("kestrel", "marlow"))
+    network.done("erp", "record", "readers", "set", "invoice=kestrel")
+
+    def seen(member: str) -> Any:
+        return eventually(lambda: as_party(network, member, "show", identity, named)["sealed"])
+
+    for member in ("erp", "guarantor"):
+        assert seen(member)["payee_account"] == ACCOUNT
+        refusal = as_party(network, member, "show", identity, stranger)["not_readable"]
+        assert refusal["code"] == "NOT_A_READER"
+    as_party(network, "guarantor", "file", identity, named, "-o", tmp_path / "back.xml")
+    assert (tmp_path / "back.xml").read_bytes() == path.read_bytes()
+    out = tmp_path / "shown on"
+    as_party(
+        network, "guarantor", "disclose", identity, named, "--field", "payee_account", "--to", "marlow", "-o", out
+    )
+    opened = network.done("marlow", "record", "open", out, "--genesis", network.genesis)
+    assert opened["subject"]["opened"] == {"payee_account": ACCOUNT}
+    assert as_party(network, "auditor", "show", identity, named)["not_readable"]["code"] == "NOT_HELD"
+
+
+def as_party(network: Any, member: str, what: str, identity: str, key: Path, *more: str | Path) -> Any:
+    """`tally record` at a member's node with a party's key."""
+    node = network.nodes.nodes[member].api
+    result = run("record", what, identity, "--node", node, "--key", key, *more, "--json", TALLY_PASSPHRASE=PASSPHRASE)
+    assert result.code == 0, result.err
+    return result.json
+
+
 def test_readers_that_cannot_be_named(network: Any) -> None:
     for rules, code, exit_code in (
         (("invoice",), "USAGE", 2),

@@ -45,7 +45,7 @@ STRANGER: Final = "auditor"
 OWNERS: Final = {"erp": "erp", "guarantor": "guarantor", "procurement": "procurement"}
 DAY: Final = "2025-05-01"
 HEAD: Final = ("Kind", "Number", "Day", "Party", "Remark")
-FOREIGN: Final = ("chain", "sealed_root", "digest")
+FOREIGN: Final = ("chain", "sealed_root", "digest", "name", "reader")
 FILLED: Final = {"date": DAY, "money": "10.00", "decimal": "1", "integer": "1", "code": "GBP", "text": "text"}
 
 
@@ -177,6 +177,12 @@ def in_custody(client: Client, owner: str) -> bool:
     return count > 0 and all(entry["held"].keys() == entry["roots"].keys() for entry in entries)
 
 
+def await_custody(url: str, owner: str) -> None:
+    """Bounded, but generous."""
+    with Client(url) as client:
+        wait(lambda: in_custody(client, owner), f"{owner} in custody", 60.0)
+
+
 @dataclass
 class Scene:
     """The network after everything was taken in, with what was planted and what nodes answered."""
@@ -235,8 +241,7 @@ def play(home: Path, planted: Sequence[Planted], urls: Mapping[str, str]) -> dic
             assert shown.json["sealed"] == row.fields[record["kind"]], shown.err
             records[record["id"]] = shown.json
     for row in planted:
-        with Client(urls[row.owner]) as client:
-            wait(lambda: in_custody(client, row.owner), f"{row.owner} in custody", 60.0)  # noqa: B023  # waited for at once
+        await_custody(urls[row.owner], row.owner)
     return records
 
 
@@ -259,6 +264,8 @@ def crawl(urls: Mapping[str, str], records: Mapping[str, Mapping[str, Any]]) -> 
             "chain": places[member],
             "sealed_root": [array[13] for array in foreign],
             "digest": sorted({array[11][3] for array in foreign}),
+            "name": sorted({name for array in foreign for name in (array[13], array[11][3])}),
+            "reader": [member, READER],
             "kind": sorted({array[2] for array in arrays}),
             "number": sorted({array[4] for array in arrays}),
             "issuer": sorted({array[3] for array in arrays}),
@@ -334,6 +341,8 @@ def test_no_uninvited_node_answers_with_one(scene: Scene) -> None:
             (request, data) for request, data in answers if "/v1/bodies/" in request or "/v1/documents/" in request
         ]
         assert any(b"NOT_A_READER" in data for _, data in foreign), member
+        given = [data for request, data in answers if "/v1/copies/" in request and b"tally/custody_copy" in data]
+        assert bool(given) == (member != STRANGER), "custodians hand out what only the reader opens"
         assert hits(iter(answers), CANARY) == [], member
         assert hits(iter(answers), OPEN), f"{member}: the search finds nothing at all"
 
