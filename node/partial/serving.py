@@ -18,6 +18,7 @@ import trio
 
 from chain.block import CONSORTIUM
 from chain.parts import chain_block_of, part_of
+from chain.store import SnapshotClosedError
 from chain.view import LedgerError, PrunedError, View
 from chain.witness import open_keys
 from node.partial.messages import (
@@ -193,6 +194,8 @@ class PartServer:
             answer = PartRefused(request.number, error.code, str(error))
         except (PrunedError, LedgerError) as error:
             answer = PartRefused(request.number, "NOT_KEPT", str(error))
+        except SnapshotClosedError:  # many blocks came while this one rested between slices
+            answer = PartRefused(request.number, "TRY_AGAIN", "the answer took too long: ask again, for less")
         self._answer(member, answer)
 
     def _answer(self, member: str, answer: Answer) -> None:

@@ -200,6 +200,15 @@ def test_its_proofs_of_what_it_follows_stand(full: Consortium) -> None:
     assert verify_proof(prove_state(partial, "erp", record_key("3")), full.network_id).height == 4
 
 
+def test_notices_are_those_of_the_full_ledger(full: Consortium) -> None:
+    full.seal(full.call("guarantor", "custody.appoint", custodians=["lender", "procurement"]))
+    partial = opened(full)
+    sync(full, partial)
+    notices = list(full.ledger.store.scan(b"e", b"f"))
+    assert notices
+    assert list(partial.store.scan(b"e", b"f")) == notices
+
+
 def test_its_view_stays_while_it_goes_on(full: Consortium) -> None:
     partial = opened(full)
     sync(full, partial)

@@ -417,6 +417,14 @@ def test_a_member_that_asks_too_much_at_once_is_not_answered(full: Consortium) -
     assert len(answers) == serving.MAX_WAITING
 
 
+def test_a_view_that_was_let_go_meanwhile_is_a_refusal(full: Consortium) -> None:
+    net = Net(full, {"lender": honest})
+    net.newest.view.close()
+    [answer] = asked(net, GetParts(1, 1))
+    assert isinstance(answer, PartRefused)
+    assert answer.code == "TRY_AGAIN"
+
+
 def test_serving_rests_while_the_node_has_work(full: Consortium) -> None:
     net = Net(full, {"lender": honest})
     wanted = tuple(Wanted(encode(["registry", "key", bytes([n]) * 32]), b"") for n in range(100))
