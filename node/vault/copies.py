@@ -235,11 +235,10 @@ class Copies:
 
     def keep(self, manifest: Manifest, path: Path) -> None:
         """The finished file becomes one of the store."""
-        key = _key(manifest.chain, manifest.number, manifest.holder)
         self._index.check_room()
         if path.exists():  # else a kill came between the two steps
             self._files.take(_name(manifest), path)
-        self._index.write([(b"x" + key, manifest.encode()), (b"i" + key, None)])
+        self._note(manifest)
 
     def forget(self, manifest: Manifest, path: Path) -> None:
         """The unfinished file goes."""
@@ -247,6 +246,10 @@ class Copies:
         path.unlink(missing_ok=True)
 
     # -- inside -----------------------------------------------------------------------------------------
+
+    def _note(self, manifest: Manifest) -> None:
+        key = _key(manifest.chain, manifest.number, manifest.holder)
+        self._index.write([(b"x" + key, manifest.encode()), (b"i" + key, None)])
 
     def _held(self, chain: str, number: int, holder: str) -> _Known:
         known = self._known(_key(chain, number, holder))
@@ -273,15 +276,17 @@ class Copies:
         return found
 
     def _adopt(self) -> None:
-        """With no row at all, the index may be new: what the store holds is taken in again."""
+        """Take in what reached the store and was not noted down; with no row (a new index) all that is there."""
+        for manifest in self.unfinished():
+            if not (self._staging / _file_name(manifest)).exists() and self._files.exists(_name(manifest)):
+                self._note(manifest)
         if next(self._index.scan(b"x"), None) is not None:
             return
         for chain in self._files.names(FOLDER):
             for name in self._files.names(f"{FOLDER}/{chain}"):
-                manifest = self._read_front(f"{FOLDER}/{chain}/{name}")
-                if manifest is not None and _name(manifest) == f"{FOLDER}/{chain}/{name}":
-                    key = _key(manifest.chain, manifest.number, manifest.holder)
-                    self._index.write([(b"x" + key, manifest.encode())])
+                found = self._read_front(f"{FOLDER}/{chain}/{name}")
+                if found is not None and _name(found) == f"{FOLDER}/{chain}/{name}":
+                    self._note(found)
 
     def _read_front(self, name: str) -> Manifest | None:
         front = self._files.read(name, 0, HEADER_READ)
