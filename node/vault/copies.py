@@ -22,6 +22,8 @@ from node.vault.index import Index
 
 FOLDER: Final = "copies"
 MANIFESTS_AT_HAND: Final = 64
+FLUSHED: Final = 4 * 1024 * 1024
+"""Bytes after which what came is flushed: a vote's own flush never waits behind gigabytes of it."""
 HEADER_READ: Final = 64 * 1024
 
 _MAGIC: Final = b"tally/copies/1\n\0"
@@ -120,6 +122,8 @@ class Incoming:
             try:
                 os.lseek(descriptor, self._size, os.SEEK_SET)
                 write_all(descriptor, data)
+                if (self._size + len(data)) // FLUSHED > self._size // FLUSHED:
+                    os.fdatasync(descriptor)
             finally:
                 os.close(descriptor)
         except OSError as error:
