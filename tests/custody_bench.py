@@ -34,7 +34,7 @@ from node.bench import sample_record, sample_transaction, usage_of
 from tests.live_network import MEMBERS, Live, wait
 
 OWNER = "erp"
-VICTIM = "guarantor"
+VICTIM = "lender"
 SIZE = 100_000
 A_REQUEST = 80
 CHUNK = 50

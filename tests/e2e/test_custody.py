@@ -16,6 +16,7 @@ import pytest
 
 from tallystick.client import Document
 from tests.cli.conftest import Result, run
+from tests.custody_bench import killed
 from tests.live_network import Live, wait
 
 pytestmark = pytest.mark.slow
@@ -84,7 +85,7 @@ def check(live: Live) -> None:
     assert "complete: every document is here and at every custodian" in done.out
 
 
-@pytest.mark.parametrize("share", [0.1, 0.6])
+@pytest.mark.parametrize("share", [0.6])
 def test_a_custodian_killed_in_the_middle_of_a_delivery(live: Live, share: float) -> None:
     before = deposits(live)
     put(live)
@@ -112,6 +113,12 @@ def test_an_owner_killed_in_the_middle_of_a_delivery(live: Live, share: float) -
     with live.client(OWNER) as client:
         for name, data in documents.items():
             assert client.document(name) == data
+
+
+def test_a_custodian_killed_at_its_first_documents_as_it_is_measured(live: Live) -> None:
+    found = killed(live, 150)
+    assert found["check"]
+    assert found["healed_s"] <= HEAL_S
 
 
 def test_a_custodian_whose_whole_vault_is_deleted(live: Live) -> None:
