@@ -48,7 +48,7 @@ def ask(vault: Vault) -> Ask:
     async def in_loop(function: Any, *args: Any) -> Any:
         return await function(*args)
 
-    peer = SimpleNamespace(documents=vault, custody=SimpleNamespace(fetch=fetch), in_loop=in_loop)
+    peer = SimpleNamespace(member="erp", documents=vault, custody=SimpleNamespace(fetch=fetch), in_loop=in_loop)
     app = FastAPI()
 
     @app.exception_handler(ApiError)
