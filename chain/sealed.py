@@ -183,8 +183,10 @@ def decode_raw(data: bytes) -> RawDocument:
     """The file in the bytes that a raw_hash names. Raises SealingError NO_RAW_DOCUMENT."""
     try:
         tag, version, salt, file = decode(data, max_size=max(len(data), 1))
-        if (tag, version, type(salt), type(file)) != ("tally/raw_document", 1, bytes, bytes) or len(salt) != SALT_SIZE:
+        if (tag, version, type(salt), type(file)) != ("tally/raw_document", 1, bytes, bytes):
             raise ValueError("another structure")
+        if len(salt) != SALT_SIZE:
+            raise ValueError("no salt")
     except (CodecError, TypeError, ValueError):
         said = "this is no raw document of a record: look it up by the record's raw file"
         raise SealingError("NO_RAW_DOCUMENT", said) from None

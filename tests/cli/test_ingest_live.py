@@ -118,6 +118,9 @@ def test_sealed_fields_can_be_opened_by_their_member_only_with_its_store(network
     assert prepared.sealed is not None
     with Client(network.nodes.nodes["erp"].api) as client:
         stored = client.body(root)
+        raw = client.document(bytes.fromhex(record[11][3]))
+    assert decode_raw(raw).file == data
+    assert sha256(data).hex() != record[11][3], "nobody guesses their way to the file"
     assert stored == prepared.sealed.encode()
     opened = decode_body(stored, root).open("payee_account")
     assert opened.verify(root)
