@@ -14,7 +14,7 @@ import trio
 
 from node.custody.book import Book, DepositRow
 from node.custody.calls import CallError, RefusedError, WrongAnswerError
-from node.custody.puller import Puller, Wanted
+from node.custody.puller import Puller, Wanted, wanted_of
 from node.custody.server import InThread
 from node.custody.shelf import Shelf
 from node.custody.submissions import MAX_BATCH, Submissions
@@ -164,6 +164,8 @@ class Custodian:
                 await self._tidy(place)
             if step.verb not in ("nothing", "delete"):
                 self._open[place] = None
+        if not self._jobs:
+            self.paused = self.problem = ""
         for (chain, holder), numbers in holds.items():
             self._submit("hold", chain, numbers, {"of": holder})
         for chain, numbers in losses.items():
@@ -246,16 +248,16 @@ class Custodian:
     async def _attempt(self, place: Place, job: _Job) -> None:
         """Try the sources in turn; what has come stays, whichever of them breaks off."""
         before = self._puller.bytes_in
-        for source, wanted in list(self._sources(place, job)):
+        for source, copies in list(self._sources(place, job)):
             try:
-                await self._puller.pull(source, wanted)
+                await self._puller.pull(source, copies)
             except CallError as error:
                 self._failed(place, job, error)
             except DocumentError as error:
                 self._pause(place, error)
                 return
             else:
-                self._taken(place, wanted.holder)
+                self._taken(place, copies.holder)
                 return
         now = trio.current_time()
         if job.failing_since is None or self._puller.bytes_in > before:
@@ -271,7 +273,7 @@ class Custodian:
             return
         connected = self._connected()
         if self._member in row.roots and chain in connected:
-            yield chain, Wanted(chain, number, self._member, row.roots[self._member])
+            yield chain, wanted_of(chain, row, self._member)
         waited = job.failing_since is not None and trio.current_time() - job.failing_since >= PATIENCE_S
         if not waited or self._have.get(place):
             return
@@ -280,7 +282,7 @@ class Custodian:
         for custodian in others[turn:] + others[:turn]:
             holder = row.held_as(custodian)
             if holder is not None:
-                yield custodian, Wanted(chain, number, holder, row.roots[holder])
+                yield custodian, wanted_of(chain, row, holder)
 
     def _taken(self, place: Place, holder: str) -> None:
         self._have.setdefault(place, set()).add(holder)

@@ -17,7 +17,7 @@ from node.custody.book import Book, DepositRow
 from node.custody.calls import CallError
 from node.custody.errors import CustodyError
 from node.custody.keying import Keying
-from node.custody.puller import Puller, Wanted
+from node.custody.puller import Puller, wanted_of
 from node.custody.server import InThread
 from node.custody.submissions import Submissions
 from node.documents import DocumentError
@@ -262,9 +262,8 @@ class Owner:
             holder = row.held_as(custodian)
             if custodian not in self._connected() or holder is None:
                 continue
-            wanted = Wanted(self._member, number, holder, row.roots[holder])
             try:
-                manifest = await self._puller.pull(custodian, wanted)
+                manifest = await self._puller.pull(custodian, wanted_of(self._member, row, holder))
             except CallError as error:
                 self._say(error)
                 continue

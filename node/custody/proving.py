@@ -105,7 +105,7 @@ def prove(copies: Copies, chain: str, row: DepositRow, holder: str, seed: bytes,
     if manifest is None:
         raise DocumentError("DOCUMENT_MISSING", f"no copies of deposit {row.number} of {chain}: they are taken again")
     damaged = f"the copies of deposit {row.number} of {chain} are not those of {holder}: they are taken again"
-    if manifest.root != row.roots[holder]:
+    if manifest.root != row.roots[holder] or len(manifest.entries) != row.objects:
         raise DocumentError("DOCUMENT_DAMAGED", damaged)
     index = sampled_object(seed, sample, row.objects)
     entry = manifest.entries[index]

@@ -14,16 +14,19 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 
 import trio
 
+from node.custody.book import DepositRow
 from node.custody.calls import CallError, WrongAnswerError
 from node.custody.errors import CustodyError
 from node.custody.messages import MAX_PIECE, GetKeys, GetManifest, GetPiece, Keys, Listing, Piece, Request
 from node.custody.server import InThread
-from node.documents import DocumentError
+from node.documents import MAX_DOCUMENT, DocumentError
 from node.envelope import Entry, EnvelopeError, KeyList, Manifest
 from node.vault import Copies, Incoming
 
 WINDOW: Final = 4
 """Pieces asked for and not yet stored, of one pull."""
+MAX_DEPOSIT: Final = MAX_DOCUMENT + 32 * 1024 * 1024
+"""Bytes of one deposit that a custodian takes: its owner closes it long before."""
 LIES: Final = frozenset({"WRONG_HASH", "WRONG_SIZE", "WRONG_PLACE"})
 """What the vault says of bytes that are not what the manifest promised."""
 
@@ -44,12 +47,19 @@ KeysArrived: TypeAlias = Callable[[str, int, KeyList], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which copies: ``holder``'s of a deposit, whose root on the chain is ``root``."""
+    """Which copies: ``holder``'s of a deposit, as the chain has them: their root, number and bytes."""
 
     chain: str
     number: int
     holder: str
     root: bytes
+    objects: int
+    size: int
+
+
+def wanted_of(chain: str, row: DepositRow, holder: str) -> Wanted:
+    """The copies of a holder that has a root in the deposit."""
+    return Wanted(chain, row.number, holder, row.roots[holder], row.objects, row.size)
 
 
 @dataclass
@@ -106,6 +116,13 @@ class Puller:
         if not named or await self._in_thread(lambda: manifest.root) != wanted.root:
             raise WrongAnswerError(
                 source, "WRONG_ROOT", f"the manifest of deposit {wanted.number} is not what the chain has: not used"
+            )
+        if (len(manifest.entries), manifest.size) != (wanted.objects, wanted.size) or wanted.size > MAX_DEPOSIT:
+            raise WrongAnswerError(
+                source,
+                "WRONG_SIZE",
+                f"deposit {wanted.number} has {len(manifest.entries)} objects of {manifest.size} bytes, which is not"
+                f" what the chain says or more than {MAX_DEPOSIT}: not taken",
             )
         return manifest
 

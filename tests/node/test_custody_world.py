@@ -333,6 +333,29 @@ def test_nodes_without_keys_say_why_they_take_no_part(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+@pytest.mark.slow
+def test_a_deposit_that_is_not_what_its_owner_put_on_the_chain_is_not_taken(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        liar = world.open("erp")
+        liar.vault.put(b"one paper")
+        await trio.sleep(2)
+        (deposit,) = liar.vault.ready()
+        made = liar.vault.roots(deposit.id, CUSTODIANS)
+        liar.vault.numbered(deposit.id, 0)
+        liar.vault.close()
+        await world.start(*CUSTODIANS)
+        roots = dict(made.roots or {})
+        await world.call("erp", "custody.deposit", objects=made.objects + 1, bytes=made.size, roots=roots)
+        await world.start("erp")
+        lender = world.members["lender"].custody.custodian
+        assert lender is not None
+        await world.until(lambda: "WRONG_SIZE" in lender.problem, "refused")
+        await trio.sleep(25)
+        assert world.held("erp", 0) == {}
+
+    play(tmp_path, story)
+
+
 def test_metrics_name_what_an_operator_watches(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         await world.start()
