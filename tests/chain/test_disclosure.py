@@ -186,3 +186,16 @@ def test_malformed_bytes_are_one_line(world: World) -> None:
         with pytest.raises(VerificationError) as caught:
             world.verify(data)
         assert "\n" not in str(caught.value)
+
+
+def test_no_byte_of_it_can_be_changed(world: World) -> None:
+    """Of the proof a sample, of what stands around it every second."""
+    made = disclosure(world.first, "account", "lines", salt=seal_file(FILE, SECRET).salt)
+    data = made.encode()
+    inside = range(data.index(made.proof), data.index(made.proof) + len(made.proof))
+    places = [place for place in range(len(data)) if place % (31 if place in inside else 2) == 0]
+    assert len(places) > 250
+    for place in places:
+        changed = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+        with pytest.raises(VerificationError):
+            world.verify(changed, FILE)
