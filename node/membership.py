@@ -8,6 +8,7 @@ worked out again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final, Literal, TypeAlias
 
 from chain.codec import encode
@@ -140,6 +141,16 @@ class Membership:
     def _address(self, member: str, keys: list[bytes]) -> PeerAddress:
         place = self._addresses.get(member)
         return PeerAddress(keys[0], place.host if place else "", place.port if place else 0, tuple(keys[1:]))
+
+
+def with_parting(before: Mapping[str, PeerAddress], now: Mapping[str, PeerAddress]) -> dict[str, PeerAddress]:
+    """``now``, and with it the members and the keys that were there ``before``."""
+    merged = {**before, **now}
+    for member, place in now.items():
+        gone = [key for key in before[member].keys if key not in place.keys] if member in before else []
+        if gone:
+            merged[member] = replace(place, further_keys=(*place.further_keys, *gone))
+    return merged
 
 
 def problem_in_genesis(document: Mapping[str, Any], member: str, key: bytes) -> str | None:

@@ -39,7 +39,7 @@ from node.gossip import Gossip
 from node.head_signer import HeadSigner
 from node.intake.supervisor import Supervisor
 from node.journal import FileStorage
-from node.membership import Membership, problem_in_genesis
+from node.membership import Membership, problem_in_genesis, with_parting
 from node.mempool import Admission, Mempool, PoolLimits
 from node.partial.serving import PartServer
 from node.queues import Inbound, PeerDown, PeerUp
@@ -59,8 +59,8 @@ EVIDENCE_BYTES: Final = 16 * 1024 * 1024
 ADMIT_AT_ONCE: Final = 16
 """Transactions admitted between two chances for votes and timers (about 1 ms)."""
 DISK_CHECK_MS: Final = 2_000
-FAREWELL_S: Final = 1.0
-"""A member that has left keeps its link for so long, so that it learns why."""
+FAREWELL_S: Final = 3.0
+"""Whose membership or key has ended keeps its link for so long, so that it learns why."""
 DISK_LOW: Final = "this node's disk is nearly full: free space, or submit at another node"
 
 
@@ -388,17 +388,17 @@ class Peer:
             )
 
     async def _follow_membership(self) -> None:
-        """After each commit: who may connect, and who votes. A member that has left gets the block that says so."""
+        """After each commit: who may connect, and who votes. Whose membership or key ends gets the block that says so."""
         while True:
             await self.driver.committed.wait()
             if not self.membership.refresh():
                 continue
             peers, voters = self.membership.peers, self.membership.voters
             self.log.info("membership changed", block=self.ledger.height, peers=sorted(peers), voters=sorted(voters))
-            leaving = {name: place for name, place in self._linked_to.items() if name not in peers}
-            self.network.set_peers({**leaving, **peers}, voters)
+            still = with_parting(self._linked_to, peers)
+            self.network.set_peers(still, voters)
             self._linked_to = peers
-            if leaving:
+            if still != peers:
                 await trio.sleep(FAREWELL_S)
                 self.network.set_peers(self.membership.peers, self.membership.voters)
             if self.membership.standing(self.member) == "dismissed":

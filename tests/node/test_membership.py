@@ -7,7 +7,8 @@ import pytest
 from chain.block import CONSORTIUM
 from chain.crypto import SigningKey, hash_value
 from node.config_types import Address
-from node.membership import Membership, problem_in_genesis
+from node.links import PeerAddress
+from node.membership import Membership, problem_in_genesis, with_parting
 from tests.chain.chain_builder import VOTERS, Consortium, key_of, vote_in
 
 PLACES = {"erp": Address("192.0.2.1", 4101), "newcomer": Address("192.0.2.9", 4109)}
@@ -163,3 +164,12 @@ def test_a_node_with_somebody_elses_key_must_not_start(consortium: Consortium) -
     assert "says that keys.network is the key of lender" in str(problem_in_genesis(consortium.document, "erp", key))
     assert "has no member 'bank'" in str(problem_in_genesis(consortium.document, "bank", key))
     assert problem_in_genesis(consortium.document, "bank", bytes(32)) is None
+
+
+def test_members_and_keys_that_part_are_kept_beside_the_new_ones() -> None:
+    before = {"a": PeerAddress(b"1", "h", 1, (b"2",)), "b": PeerAddress(b"3"), "c": PeerAddress(b"4")}
+    now = {"a": PeerAddress(b"5", "h", 1, (b"2",)), "c": PeerAddress(b"4"), "d": PeerAddress(b"6")}
+    kept = with_parting(before, now)
+    assert kept["a"] == PeerAddress(b"5", "h", 1, (b"2", b"1")), "the newest key first"
+    assert kept == {**now, "a": kept["a"], "b": before["b"]}
+    assert with_parting(now, now) == now
