@@ -43,7 +43,7 @@ class Audit:
         teller.say(f"The auditor asks at the node of {self.node}; {paper.name} was written at that of {paper.chain}.")
         issuer = paper.draft.issuer
         words = (paper.kind, paper.number)
-        versions = tally.ask(self.node, "query history", *words, issuer=issuer, chain=paper.chain)
+        versions = tally.ask(self.node, "query history", *words, issuer=issuer, chain=paper.chain)["rows"]
         for version in versions:
             teller.say(
                 f"{paper.name}: version {len(version['superseded']) + 1}, sealed in block {version['height']} at "
