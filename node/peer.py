@@ -388,7 +388,7 @@ class Peer:
             )
 
     async def _follow_membership(self) -> None:
-        """After each commit: who may connect, and who votes. Whose membership or key ends gets the block that says so."""
+        """After each commit: who may connect, and who votes. Whose membership or key ends gets the block that does."""
         while True:
             await self.driver.committed.wait()
             if not self.membership.refresh():
@@ -401,8 +401,12 @@ class Peer:
             if still != peers:
                 await trio.sleep(FAREWELL_S)
                 self.network.set_peers(self.membership.peers, self.membership.voters)
-            if self.membership.standing(self.member) == "dismissed":
-                self.log.warning("this membership has ended: the ledger can still be read", block=self.ledger.height)
+            if not self.membership.accepts(self.member, self.keys.network.public):
+                self.log.warning(
+                    "this node's network key is no member's any more: the others shut it out; the ledger can be read",
+                    block=self.ledger.height,
+                    standing=self.membership.standing(self.member),
+                )
 
     def disk_is_low(self) -> bool:
         """Whether the data folder's disk has less room than limits.min_free_disk_bytes; looked up every 2 s."""
