@@ -388,7 +388,7 @@ class Peer:
             )
 
     async def _follow_membership(self) -> None:
-        """After each commit: who may connect, and who votes. Whose membership or key ends gets the block that does."""
+        """After each commit: who may connect, and who votes. Whoever is to go gets the block that says so."""
         while True:
             await self.driver.committed.wait()
             if not self.membership.refresh():
