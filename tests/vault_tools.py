@@ -54,9 +54,9 @@ def receive(incoming: Incoming, copy: Callable[[int], bytes], step: int = 200, u
 
 
 def hold(copies: Copies, owner: Vault, number: int, holder: str) -> None:
-    """Take a deposit of ``owner`` in, whole."""
+    """Take a deposit of ``owner`` in, object by object."""
     incoming = copies.incoming(owner.manifest(number, holder))
-    receive(incoming, lambda index: owner.copy(number, index, holder))
+    receive(incoming, lambda index: owner.copy(number, index, holder), step=1 << 20)
     incoming.finish()
 
 
