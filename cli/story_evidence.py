@@ -46,7 +46,7 @@ class Audit:
         versions = tally.ask(self.node, "query history", *words, issuer=issuer, chain=paper.chain)["rows"]
         for version in versions:
             teller.say(
-                f"{paper.name}: version {len(version['superseded']) + 1}, sealed in block {version['height']} at "
+                f"{paper.name}: version {version['version']}, sealed in block {version['height']} at "
                 f"{moment(version['time'])}: {', '.join(version['changed'])}."
             )
         key = ("record", paper.kind, issuer, paper.number)
