@@ -1,9 +1,10 @@
 """How fast documents move: never so fast that votes wait.
 
-Documents take what agreement leaves. Whether it leaves anything is seen where it counts, in how long transactions
-wait for their block: the newest one is marked, and the next one when that is in a block. While they wait too long, a
-piece is asked for only now and then; else after a moment for a loop that is late. Waiting is the asker's: what a node
-serves is bounded by what the others ask.
+Documents take what agreement leaves. Whether it leaves anything is seen where it counts: where everything fits, a
+transaction is in the block after the one that is being agreed on as it comes. So the newest one is marked, its blocks
+are counted, and when it is through the next one is. While they wait for more than that, a piece is asked for only now
+and then; else after a moment for a loop that is late. Waiting is the asker's: what a node serves is bounded by what
+the others ask.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Final, NamedTuple, TypeAlias
 import trio
 
 LOOK_S: Final = 0.05
-SLOW_S: Final = 1.5
-"""Transactions that wait longer than this for their block: agreement has more to do than it can."""
+SLOW_BLOCKS: Final = 3
+"""A transaction that is in none of so many blocks: agreement has more to do than it can."""
+SLOW_S: Final = 5.0
+"""Likewise, in seconds, where no block comes at all."""
 PAUSE_S: Final = 0.25
 """Then each piece waits so long; everything gets there nevertheless."""
 CALM_S: Final = 0.01
@@ -32,24 +35,26 @@ Waits: TypeAlias = Callable[[bytes], bool]
 class _Mark(NamedTuple):
     tx_id: bytes
     since: float
+    height: int
 
 
 class Pace:
     """Called before each piece; ``run`` measures."""
 
-    def __init__(self, newest: Newest, waits: Waits) -> None:
+    def __init__(self, newest: Newest, waits: Waits, height: Callable[[], int]) -> None:
         self._newest = newest
         self._waits = waits
+        self._height = height
         self._mark: _Mark | None = None
-        self._took_s = 0.0
+        self._slow = False
+        """Whether the transaction marked before waited too long."""
         self.late_s = 0.0
         """How late the loop is now, smoothed."""
 
     @property
     def slow(self) -> bool:
         """Whether transactions wait too long now."""
-        waiting = 0.0 if self._mark is None else trio.current_time() - self._mark.since
-        return max(waiting, self._took_s) > SLOW_S
+        return self._slow or self._waited(self._mark)
 
     async def run(self) -> None:
         """Measure until cancelled."""
@@ -68,9 +73,16 @@ class Pace:
         await trio.lowlevel.checkpoint()
 
     def _look(self) -> None:
-        now, mark = trio.current_time(), self._mark
+        mark = self._mark
         if mark is not None and self._waits(mark.tx_id):
             return
-        self._took_s = 0.0 if mark is None else now - mark.since
+        self._slow = self._waited(mark, through=True)
         newest = self._newest()
-        self._mark = None if newest is None else _Mark(newest, now)
+        self._mark = None if newest is None else _Mark(newest, trio.current_time(), self._height())
+
+    def _waited(self, mark: _Mark | None, *, through: bool = False) -> bool:
+        """Whether a transaction waits too long, or, now that it is through, has waited too long."""
+        if mark is None:
+            return False
+        blocks = self._height() - mark.height - through
+        return blocks >= SLOW_BLOCKS or trio.current_time() - mark.since > SLOW_S

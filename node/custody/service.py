@@ -73,7 +73,7 @@ class Custody:
         self._shelf = Shelf(wiring.member, wiring.vault)
         self.server = Server(self.book, self._shelf, self._serve_in_thread, self._keep_keys)
         self._calls = Calls(wiring.send, wiring.connected, self.server.serve)
-        self.pace = Pace(wiring.newest, wiring.waits)
+        self.pace = Pace(wiring.newest, wiring.waits, lambda: wiring.ledger.height)
         self.puller = Puller(self._calls.ask, wiring.vault.copies, self._in_thread, self._keep_keys, self.pace)
         self.fetcher = Fetcher(
             self.book, self._calls.ask, self._in_thread, wiring.encryption, self._check_keys, wiring.member

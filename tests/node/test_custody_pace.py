@@ -4,18 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import pytest
 import trio
 import trio.testing
 
-from node.custody.pace import PAUSE_S, SLOW_S, Pace
+from node.custody.pace import PAUSE_S, SLOW_BLOCKS, SLOW_S, Pace
+
+BLOCK_S = 0.3
 
 
-def play(story: Callable[[Pace, dict[bytes, None]], Awaitable[None]]) -> None:
+class Pool:
+    """Transactions that wait, and the blocks so far."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[bytes, None] = {}
+        self.height = 0
+        self._serial = 0
+
+    def add(self, count: int) -> None:
+        for _ in range(count):
+            self._serial += 1
+            self.waiting[self._serial.to_bytes(4, "big")] = None
+
+    def block(self, most: int) -> None:
+        """The oldest, up to so many, are in a block."""
+        self.height += 1
+        for tx_id in list(self.waiting)[:most]:
+            del self.waiting[tx_id]
+
+
+def play(story: Callable[[Pace, Pool], Awaitable[None]]) -> None:
     """A pace over a pool, on a clock that jumps."""
 
     async def main() -> None:
-        pool: dict[bytes, None] = {}
-        pace = Pace(lambda: next(reversed(pool), None), lambda tx_id: tx_id in pool)
+        pool = Pool()
+        pace = Pace(
+            lambda: next(reversed(pool.waiting), None), lambda tx_id: tx_id in pool.waiting, lambda: pool.height
+        )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pace.run)
             await story(pace, pool)
@@ -31,40 +56,45 @@ async def took(pace: Pace) -> float:
 
 
 def test_nothing_waits() -> None:
-    async def story(pace: Pace, _pool: dict[bytes, None]) -> None:
+    async def story(pace: Pace, _pool: Pool) -> None:
         await trio.sleep(10)
         assert await took(pace) == 0
 
     play(story)
 
 
-def test_transactions_that_get_their_block_soon_hold_nothing_back() -> None:
-    async def story(pace: Pace, pool: dict[bytes, None]) -> None:
-        for number in range(20):
-            pool[bytes([number])] = None
-            await trio.sleep(SLOW_S / 2)
-            pool.clear()
+@pytest.mark.parametrize("block_s", [BLOCK_S, 2.0])
+def test_a_network_that_takes_all_that_comes_holds_nothing_back_however_slow_its_blocks(block_s: float) -> None:
+    async def story(pace: Pace, pool: Pool) -> None:
+        for _ in range(20):
+            pool.add(50)
+            await trio.sleep(block_s)
+            pool.block(100)
             assert await took(pace) == 0
 
     play(story)
 
 
-def test_transactions_that_wait_hold_pieces_back_until_they_are_through() -> None:
-    async def story(pace: Pace, pool: dict[bytes, None]) -> None:
-        for number in range(20):
-            pool[bytes([number])] = None
-            await trio.sleep(SLOW_S / 4)
-            if len(pool) > 8:
-                del pool[next(iter(pool))]
-        assert pace.slow
+def test_one_that_cannot_take_all_holds_pieces_back_until_it_can() -> None:
+    async def story(pace: Pace, pool: Pool) -> None:
+        for _ in range(20):
+            pool.add(100 if len(pool.waiting) < 500 else 50)
+            await trio.sleep(BLOCK_S)
+            pool.block(50)
         assert await took(pace) == PAUSE_S
-        pool.clear()
-        await trio.sleep(0.2)
-        pool[b"next"] = None
-        await trio.sleep(0.2)
-        pool.clear()
-        await trio.sleep(0.2)
-        assert not pace.slow
+        for _ in range(2 * SLOW_BLOCKS):
+            pool.add(1)
+            await trio.sleep(BLOCK_S)
+            pool.block(1000)
         assert await took(pace) == 0
+
+    play(story)
+
+
+def test_one_that_agrees_on_nothing_holds_pieces_back() -> None:
+    async def story(pace: Pace, pool: Pool) -> None:
+        pool.add(1)
+        await trio.sleep(SLOW_S + 1)
+        assert await took(pace) == PAUSE_S
 
     play(story)
