@@ -31,6 +31,7 @@ def metrics_text(peer: Peer) -> str:
         "tally_webhook_deliveries_total": ("Notices that receivers took", sum(w.delivered for w in hooks)),
         "tally_webhook_failures_total": ("Attempts that receivers did not take", sum(w.failed for w in hooks)),
         "tally_webhooks_failing": ("Webhooks whose newest attempt failed", sum(bool(w.failing) for w in hooks)),
+        "tally_partial_serving_seconds_total": ("CPU time that partial observers took here", peer.parts.seconds),
         "tally_cpu_seconds_total": ("CPU time of the process", usage.ru_utime + usage.ru_stime),
         "tally_max_rss_bytes": ("Most resident memory", usage.ru_maxrss * 1024),
     }

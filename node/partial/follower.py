@@ -61,9 +61,11 @@ class Follower:
         answer_s: float = ANSWER_S,
         hold_s: float = HOLD_S,
         again_s: float = AGAIN_S,
+        first: int = 0,
     ) -> None:
         """``on_change`` is called after every batch that was kept. An answer may take ``answer_s``, beside ``hold_s``
-        that the other side may hold one back; what nobody gives is asked for again after ``again_s``."""
+        that the other side may hold one back; what nobody gives is asked for again after ``again_s``. ``first``:
+        with which node to begin, so that several observers do not all ask one."""
         self.ledger = ledger
         self._send = send
         self._log = log
@@ -74,7 +76,7 @@ class Follower:
         self._up: list[str] = []
         self._came = trio.Event()
         self._shunned: dict[str, float] = {}
-        self._turn = 0
+        self._turn = first
         self._number = 0
         self._open: dict[int, _Question] = {}
         self.moved = trio.Event()
@@ -121,7 +123,7 @@ class Follower:
 
     async def _follow_headers(self) -> None:
         while True:
-            member = await self._next_member()
+            member = await self._next_member(0)
             answer = await self._ask(member, partial(GetParts, start=self.ledger.height + 1), self._hold_s)
             if not isinstance(answer, Parts):
                 await self._pass_on(answer)
@@ -153,7 +155,7 @@ class Follower:
             if coming is None:
                 await self.moved.wait()
                 continue
-            member = await self._next_member()
+            member = await self._next_member(1 + self.ledger.follow.index(chain))
             sent = self._sent(self._last_read.get(chain, ())[:MAX_HINTS])
             question = partial(GetChain, chain=chain, start=coming.head.height, wanted=_wanted(sent))
             answer = await self._ask(member, question)
@@ -206,7 +208,7 @@ class Follower:
                     return member
             else:
                 await self._pass_on(answer)
-            member = await self._next_member()
+            member = await self._next_member(0)
 
     async def values(self, keys: Sequence[bytes]) -> dict[bytes, bytes | None]:
         """Consortium values, proven under the newest header here."""
@@ -214,7 +216,7 @@ class Follower:
         height, wanted = self.ledger.height, list(keys)
         while wanted:
             sent = self._sent(tuple(wanted[:MAX_KEYS]))
-            member = await self._next_member()
+            member = await self._next_member(0)
             answer = await self._ask(member, partial(GetWitness, height=height, wanted=_wanted(sent)))
             if not isinstance(answer, Witness) or not answer.values.values:
                 await self._pass_on(answer)
@@ -235,16 +237,17 @@ class Follower:
 
     # -- asking -------------------------------------------------------------------------------------------
 
-    async def _next_member(self) -> str:
-        """Whom to ask: one of those connected, the next after each disappointment; waits for one."""
+    async def _next_member(self, place: int) -> str:
+        """Whom to ask: one of those connected, another for each ``place``, the next ones after each disappointment;
+        waits for one."""
         while True:
             now = trio.current_time()
             willing = [member for member in self._up if self._shunned.get(member, now) <= now]
             if willing:
-                return willing[self._turn % len(willing)]
+                return willing[(self._turn + place) % len(willing)]
             if self._up:  # all have lied: slowly, in case one was mended
                 await trio.sleep(PAUSE_S)
-                return self._up[self._turn % len(self._up)]
+                return self._up[(self._turn + place) % len(self._up)]
             if self._came.is_set():  # several tasks may wait: for one event
                 self._came = trio.Event()
             await self._came.wait()

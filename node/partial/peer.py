@@ -7,6 +7,7 @@ custody. What it has it has checked: see ``chain/partial.py``.
 from __future__ import annotations
 
 import shutil
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -76,7 +77,9 @@ class PartialPeer:
         self.driver = Progress()
         self.newest = Newest(cast("View", self.ledger.view()))  # a PartialView: all that Newest does, it closes it
         self.own_loop = OwnLoop()
-        self.follower = Follower(self.ledger, self._send_bulk, log, self._changed)
+        self.follower = Follower(
+            self.ledger, self._send_bulk, log, self._changed, first=zlib.crc32(self.member.encode())
+        )
         self.registry = Registry(self.ledger, self.follower)
         self.membership = Membership(
             self.registry.shared,

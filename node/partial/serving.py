@@ -1,8 +1,8 @@
 """Serving partial observers: parts, blocks of chains that are opened to them, and witnesses, in small slices.
 
 A validator must not work hard because somebody asks: questions are bounded (``node.partial.messages``), a member may
-have a few waiting, one task serves all in turn, an item at a time, and rests after each. While transactions wait to
-be ordered it takes ``BUSY_SHARE`` of one core at most, for all observers together.
+have a few waiting, one task serves all in turn, two milliseconds at a time, and rests after each. While transactions
+wait to be ordered it takes ``BUSY_SHARE`` of one core at most, for all observers together.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ from node.partial.messages import (
 BUSY_SHARE: Final = 0.04
 """Of one core, while transactions wait here."""
 IDLE_SHARE: Final = 0.5
+SLICE_S: Final = 0.002
+"""So much work is done before votes and timers have their turn."""
 MAX_WAITING: Final = 8
 """Questions of one member that wait here; another one is not answered."""
 HOLD_S: Final = 4.0
@@ -104,7 +106,8 @@ class PartServer:
         self.dropped = 0
         """Questions not answered, for their member had too many waiting, and answers to nothing."""
         self.seconds = 0.0
-        """What serving has taken of this loop's time."""
+        """Processor time that serving has taken."""
+        self._debt = 0.0
 
     def handlers(self) -> dict[type, Callable[[str, Any], Awaitable[None]]]:
         """What a node that serves does with each message of this part: it asks nothing, so an answer is a stray."""
@@ -267,11 +270,15 @@ class PartServer:
         return Values(opening, tuple(values))
 
     async def _slice(self, work: Callable[..., Any], *args: Any) -> Any:
-        """Do a piece of work, then rest, so that serving has its share of this loop and no more."""
-        begun = time.perf_counter()
+        """Do a piece of work, and rest once enough has gathered, so that serving has its share of this loop and no
+        more. Not after each piece: a busy loop comes back only after a while."""
+        begun = time.thread_time()  # of this thread alone: where others take the processor, it waits long enough
         found = work(*args)
-        taken = time.perf_counter() - begun
+        taken = time.thread_time() - begun
         self.seconds += taken
-        share = BUSY_SHARE if self._is_busy() else IDLE_SHARE
-        await trio.sleep(taken * (1 / share - 1))
+        self._debt += taken
+        if self._debt >= SLICE_S:
+            share = BUSY_SHARE if self._is_busy() else IDLE_SHARE
+            rest, self._debt = self._debt * (1 / share - 1), 0.0
+            await trio.sleep(rest)
         return found
