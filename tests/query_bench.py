@@ -60,8 +60,8 @@ class Report:
 class Filled:
     """A network whose ledger holds so many records, and what stands where."""
 
-    def __init__(self, folder: Path, count: int, say: Callable[[str], None]) -> None:
-        """Start four nodes and seal ``count`` records in batches, then versions of a few."""
+    def __init__(self, folder: Path, count: int, versions: int, say: Callable[[str], None]) -> None:
+        """Four nodes that are to seal ``count`` records in batches, then ``versions`` of a few."""
         made = make_dev(
             folder / "network", name="Queries", observers=(), parties=(), base_port=free_ports(2 * len(MEMBERS)),
             parameters={"max_block_txs": 2_000},
@@ -73,6 +73,7 @@ class Filled:
         self.each = count // len(MEMBERS) // BATCH * BATCH
         self.transactions: list[bytes] = []
         self.corrected: dict[str, list[int]] = {}
+        self.versions = versions
         self._say = say
         self._lock = threading.Lock()
 
@@ -134,7 +135,7 @@ class Filled:
         newest = {serial: decode(self.record(serial)) for serial in chosen}
         key = self.key(member)
         with Client(self.nodes.nodes[member].api, timeout_s=120) as client:
-            for number in range(1, VERSIONS):
+            for number in range(1, self.versions):
                 batch = []
                 for array in newest.values():
                     array[14] = sha256(encode(array))
@@ -160,13 +161,14 @@ class Questions:
     def all(self) -> dict[str, Callable[[], object]]:
         """By name, in the order they are asked."""
         client, filled = self._client, self._filled
+        page = f"page, {filled.versions} versions"
         return {
             "state of a key": lambda: client.state(*self._key()),
             "record by natural key": lambda: client.records(KIND, self._some()[1], issuer=ISSUER),
             "record by id": lambda: client.record_places(sha256(filled.record(self._serial()[1]))),
             "transaction": lambda: client.transaction(self._chance.choice(filled.transactions)),
-            "history page, 40 versions": lambda: client.record_history(*self._changed()),
-            "state history page, 40 versions": lambda: client.state_history(*self._as_state(self._changed())),
+            f"history {page}": lambda: client.record_history(*self._changed()),
+            f"state history {page}": lambda: client.state_history(*self._as_state(self._changed())),
             "enterprise page, 100 records": lambda: client.page("records", enterprise=self._enterprise()),
             "kind page, 100 records": lambda: client.page("records", kind=KIND, at=self._some_height()),
             "page of 100 transactions": lambda: client.page("transactions", at=self._some_height()),
@@ -230,9 +232,11 @@ class Questions:
         return proof
 
 
-def measure(count: int, rate: int, turns: int, folder: Path, say: Callable[[str], None] = print) -> Report:
+def measure(
+    count: int, rate: int, turns: int, folder: Path, *, versions: int = VERSIONS, say: Callable[[str], None] = print
+) -> Report:
     """Fill, load, ask each question ``turns`` times, and check some of the proofs."""
-    with Filled(folder, count, say) as filled, Client(filled.nodes.nodes["erp"].api) as client:
+    with Filled(folder, count, versions, say) as filled, Client(filled.nodes.nodes["erp"].api) as client:
         before = client.status()["height"]
         load = _start_load(filled, rate)
         try:
@@ -319,7 +323,7 @@ def main() -> None:
         _load(Path(home), bytes.fromhex(network_id), int(rate), int(first))
         return
     with tempfile.TemporaryDirectory(prefix="tally-query-bench-") as folder:
-        report = measure(chosen.keys, chosen.rate, chosen.turns, Path(folder), _say)
+        report = measure(chosen.keys, chosen.rate, chosen.turns, Path(folder), say=_say)
     print(json.dumps(report.__dict__, indent=2))
 
 
