@@ -20,6 +20,7 @@ from node.envelope import CHUNK, MAX_OBJECTS, copy_root, object_key, open_copy
 from node.vault import Item, Vault, own
 from node.vault.files import Files
 from node.vault.index import Index
+from tests import vault_speed
 from tests.vault_tools import (
     CUSTODIANS,
     KEY,
@@ -609,3 +610,10 @@ def test_a_large_document_takes_a_bounded_multiple_of_its_size(home: Home) -> No
     (said,), ended = killed_at(10_000, work)
     assert ended
     assert int.from_bytes(said, "big") < 3.5 * size  # beside the document itself
+
+
+def test_what_is_measured_is_the_whole_way(tmp_path: Path) -> None:
+    measured = vault_speed.measure(tmp_path, 40, 3_000)
+    assert len(measured.lines()) == 6
+    assert 0 < measured.get_p50 <= measured.get_p99 < 1
+    assert measured.put.clock > 0
