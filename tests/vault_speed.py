@@ -1,7 +1,7 @@
 """What a vault costs: ``python -m tests.vault_speed [documents] [bytes each]``. Figures stand in docs/custody.md.
 
-Documents go in by requests of 4 MiB, as intake sends them; then the roots of three custodians, one custodian's copies,
-and documents read one by one. Seconds of the clock and of the processor (all threads of this process).
+Documents go in by requests of 4 MiB, as intake sends them; then the roots of three custodians, one custodian's
+copies, and documents read one by one. Seconds of the clock and of the processor (all threads of this process).
 """
 
 from __future__ import annotations
@@ -31,23 +31,21 @@ class Cost(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """count documents of size bytes; put, roots, copies: costs; get_p50, get_p99: seconds; memory: bytes at most."""
+    """So many documents of ``size`` bytes. costs: of put, roots, copies; get_p50, get_p99: seconds; memory: bytes."""
 
-    count: int
+    documents: int
     size: int
-    put: Cost
-    roots: Cost
-    copies: Cost
+    costs: tuple[Cost, ...]
     get_p50: float
     get_p99: float
     memory: int
 
     def lines(self) -> list[str]:
         """For people."""
-        total = self.count * self.size / 1e6
-        rows = [f"{self.count} documents of {self.size} bytes, {total:.0f} MB"]
-        for name, cost in (("put", self.put), ("roots of 3", self.roots), ("copies of 1", self.copies)):
-            each = cost.processor / self.count * 1e6
+        total = self.documents * self.size / 1e6
+        rows = [f"{self.documents} documents of {self.size} bytes, {total:.0f} MB"]
+        for name, cost in zip(("put", "roots of 3", "copies of 1"), self.costs, strict=True):
+            each = cost.processor / self.documents * 1e6
             rows.append(f"{name:12} {cost.clock:7.2f} s  {total / cost.clock:6.0f} MB/s  {each:6.0f} us of CPU each")
         rows.append(f"get          p50 {self.get_p50 * 1e3:.2f} ms  p99 {self.get_p99 * 1e3:.2f} ms")
         return [*rows, f"memory       {self.memory / 1e6:.0f} MB at most"]
@@ -82,9 +80,8 @@ def measure(folder: Path, count: int, size: int) -> Measured:
         waits.append(time.perf_counter() - begun)
     vault.close()
     cuts = statistics.quantiles(waits, n=100)
-    return Measured(
-        count, size, *costs, cuts[49], cuts[98], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    )
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Measured(count, size, tuple(costs), cuts[49], cuts[98], memory)
 
 
 @contextmanager
