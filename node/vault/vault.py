@@ -148,10 +148,12 @@ class Vault:
         """The deposit that stands on the chain under a number unknown here, if it is one of those without a number: a
         crash came between submitting and noting, or the index was made again. It is `numbered` then."""
         for known in self.ready():
-            if (known.objects, known.size) == (objects, size) and self._has_root(known, roots):
-                self.roots(known.id, sorted(roots))
-                self.numbered(known.id, number)
-                return self.deposit(number)
+            if (known.objects, known.size) != (objects, size):
+                continue
+            with suppress(DocumentError):  # one with damaged documents is none that can be recognised
+                if self.roots(known.id, sorted(roots)).roots == roots:  # kept: for the next number they are at hand
+                    self.numbered(known.id, number)
+                    return self.deposit(number)
         return None
 
     def deposit(self, number: int) -> Deposit | None:
@@ -247,18 +249,6 @@ class Vault:
             for custodian, roots in found.items():
                 roots.append(copy_root(make_copy(key, custodian, data)))
         return found
-
-    def _has_root(self, known: Deposit, roots: Mapping[str, bytes]) -> bool:
-        """Whether a deposit's copies for one of the custodians have the root on the chain."""
-        if known.roots is not None and known.roots == roots:
-            return True
-        own, _ = self._opened()
-        custodian = min(roots)
-        objects = self._index.objects(known.id)
-        with suppress(DocumentError):
-            found = self._copy_roots(own, known.secret.key, objects, [custodian])
-            return _root(objects, found[custodian]) == roots[custodian]
-        return False
 
     def _recovered(
         self, own: Own, deposit: Deposit, index: int, entry: Entry, holder: str, copy: Callable[[int], bytes]
