@@ -23,6 +23,7 @@ def metrics_text(peer: Peer) -> str:
         "tally_height": ("Height of the newest committed block", ledger.height),
         "tally_head_time_seconds": ("Block time of the head, Unix seconds", ledger.head.time / 1000),
         "tally_connected_peers": ("Members a link stands to", len(peer.network.connected())),
+        "tally_followers": ("Members without a vote that are sent blocks", len(peer.feeder.followers)),
         "tally_pending_transactions": ("Transactions that wait", len(peer.mempool)),
         "tally_pending_bytes": ("Bytes of transactions that wait", peer.mempool.size),
         "tally_denied_strangers_total": ("Connections refused to strangers", stats.denied),
