@@ -124,9 +124,10 @@ def _stored(
     config: Config, genesis: Genesis | None, keys: Keys | None, status: dict[str, Any] | None, findings: list[Finding]
 ) -> None:
     """Ledger and journal: those of a running node through its API, those of a stopped one from copies."""
+    from node.partial.peer import LEDGER_FOLDER as PARTIAL_FOLDER
     from node.peer import JOURNAL_FILE, LEDGER_FOLDER
 
-    folder = config.data / LEDGER_FOLDER
+    folder = config.data / (LEDGER_FOLDER if config.follow is None else PARTIAL_FOLDER)
     if not (folder / "CURRENT").exists():
         findings.append(Finding("ledger", True, f"none yet: the node makes it in {folder} at its first start"))
         return
@@ -136,21 +137,30 @@ def _stored(
         return
     if genesis is None:
         return
-    head = _open_ledger(folder, genesis, findings)
+    head = _open_ledger(folder, genesis, config.follow, findings)
     if head is not None and keys is not None and keys.validator is not None:
         _open_journal(config, config.data / JOURNAL_FILE, keys, head, findings)
 
 
-def _open_ledger(folder: Path, genesis: Genesis, findings: list[Finding]) -> tuple[int, bytes] | None:
-    """(height, digest) of the head of a copy whose roots and certificate match."""
+def _open_ledger(
+    folder: Path, genesis: Genesis, follow: list[str] | None, findings: list[Finding]
+) -> tuple[int, bytes] | None:
+    """(height, digest) of the head of a copy whose roots and certificate match; a partial one where some chains are
+    followed."""
     from chain.certificate import CertificateError
     from chain.ledger import Ledger, LedgerError
+    from chain.partial import PartialLedger
     from chain.state import StateError
     from chain.store import LevelStore, StoreError
 
     try:
         with _copy_of(folder) as copy:
-            ledger = Ledger(LevelStore(copy), genesis.network_id)
+            store = LevelStore(copy)
+            ledger: Ledger | PartialLedger = (
+                Ledger(store, genesis.network_id)
+                if follow is None
+                else PartialLedger(store, genesis.network_id, follow)
+            )
             try:
                 head = (ledger.height, ledger.head.digest)
                 if ledger.height:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from chain.verification import verify_compact, verify_proof
+from cli.checkup import examine
 from cli.main import main as tally
 from node.bench import sample_record, sample_transaction
 from tallystick import ClientError, RejectedError
@@ -161,6 +162,14 @@ def test_a_light_client_syncs_from_it_and_checks_a_receipt(live: Consortium, tmp
     assert verify_compact(receipt.read_bytes(), live.network_id, chain.header).subject["tx"] == paid["id"]
     run("verify", str(receipt), "--headers", str(path), "--genesis", genesis)
     assert receipt.stat().st_size < 2_000
+
+
+def test_the_doctor_examines_its_ledger(live: Consortium) -> None:
+    stop(live)
+    found = examine(live.folder / OBSERVER / "node.toml", lambda _path: live.passphrase)
+    ledger = next(finding for finding in found if finding.check == "ledger")
+    assert ledger.ok
+    assert "opens at block" in ledger.text
 
 
 def test_who_votes_cannot_follow_some(live: Consortium) -> None:
