@@ -110,6 +110,7 @@ def status(settings: Settings) -> None:
             ("node", url),
             ("network id", found["network_id"]),
             ("block", f"{found['height']}, {moment(found['time'])}"),
+            ("state kept from block", found.get("pruned_below") or None),
             ("votes", found["validator"]),
             ("validators", found["validators"]),
             ("connected to", found["connected"] or "nobody"),

@@ -69,6 +69,7 @@ def status_view(peer: Peer) -> dict[str, Any]:
         "network_id": ledger.network_id.hex(),
         "member": peer.member,
         "height": ledger.height,
+        "pruned_below": ledger.pruned_below,
         "head": ledger.head.digest.hex(),
         "time": ledger.head.time,
         "clock": wall_clock(),
