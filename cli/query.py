@@ -138,8 +138,8 @@ def record(
 ) -> None:
     """Show a sealed record by its id, or by kind and number; or list record versions in the order they were sealed.
 
-    With --prove, --issuer and --chain the absence of a record is proved where there is none; with --at the proof says
-    what was in force at that height.
+    With --prove, --issuer and --chain the absence of a record is proved where there is none. KIND NUMBER with --at
+    proves what was in force at that height.
     """
     if not words:
         _no_proof_of_a_list(prove)
@@ -161,7 +161,7 @@ def record(
         if prove:
             for entry in found[1:]:
                 raise CliError(f"chain {entry['chain']} holds one too: choose with --chain or --issuer")
-            _keep(output, [_prove_record(session, found[0], at)])
+            _keep(output, [_prove_record(session, found[0], at if len(words) == 2 else None)])
     lines: list[str] = []
     for entry in found:
         lines += [*records.describe(entry), ""]

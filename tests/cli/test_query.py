@@ -184,6 +184,7 @@ def test_the_past_is_as_it_was(sealed: Sealed) -> None:
         (("history", "invoice", "Q-0", "--chain", "erp"), 3, "all 3 proofs stand"),
         (("state", "erp", "records", "record", "invoice", ENTERPRISE, "Q-0", "--history"), 3, "was in force"),
         (("state", "consortium", "gov", "parameters", "--at", "{0}"), 1, "had this entry"),
+        (("record", "{id}", "--chain", "erp", "--at", "{last}"), 1, "stood on the chain of erp"),
         (("chains",), 5, "The chain of erp stood at this block"),
         (("chains", "--at", "{0}"), 5, "The chain of auditor stood at this block"),
         (("members",), 6, "had this entry registry member auditor"),
@@ -194,7 +195,8 @@ def test_the_past_is_as_it_was(sealed: Sealed) -> None:
 def test_every_proof_stands_without_a_node(
     sealed: Sealed, tally: Any, tmp_path: Path, arguments: tuple[str, ...], proofs: int, said: str
 ) -> None:
-    filled = [text.format(sealed.heights[0], tx=sealed.txs[0]) for text in arguments]
+    names = {"tx": sealed.txs[0], "id": sealed.ids["Q-0"][0], "last": sealed.heights[-1]}
+    filled = [text.format(sealed.heights[0], **names) for text in arguments]
     proof = tmp_path / "proof"
     done = sealed.network.tally("auditor", "query", *filled, "--prove", "-o", proof)
     assert done.code == 0, done.err
