@@ -35,7 +35,7 @@ from node.partial.messages import (
     Witness,
     pack,
 )
-from node.partial.serving import HOLD_S
+from node.partial.serving import HOLD_S, MAX_BLOCKS
 
 ANSWER_S: Final = 10.0
 """So long an answer may take beyond what the other side holds it back."""
@@ -44,6 +44,9 @@ SHUN_S: Final = 60.0
 PAUSE_S: Final = 0.5
 AGAIN_S: Final = 15.0
 """A chain that no node gives is asked for again after this."""
+PACE_S: Final = 0.25
+"""Between two questions that bring little: an observer is in no hurry, and to others a question costs more than a
+block in its answer."""
 AT_ONCE: Final = 16
 """Parts checked and written in one batch."""
 
@@ -61,11 +64,13 @@ class Follower:
         answer_s: float = ANSWER_S,
         hold_s: float = HOLD_S,
         again_s: float = AGAIN_S,
+        pace_s: float = PACE_S,
         first: int = 0,
     ) -> None:
         """``on_change`` is called after every batch that was kept. An answer may take ``answer_s``, beside ``hold_s``
-        that the other side may hold one back; what nobody gives is asked for again after ``again_s``. ``first``:
-        with which node to begin, so that several observers do not all ask one."""
+        that the other side may hold one back; what nobody gives is asked for again after ``again_s``. ``pace_s``:
+        between questions that bring little. ``first``: with which node to begin, so that observers ask different ones.
+        """
         self.ledger = ledger
         self._send = send
         self._log = log
@@ -73,6 +78,7 @@ class Follower:
         self._answer_s = answer_s
         self._hold_s = hold_s
         self._again_s = again_s
+        self._pace_s = pace_s
         self._up: list[str] = []
         self._came = trio.Event()
         self._shunned: dict[str, float] = {}
@@ -134,6 +140,8 @@ class Follower:
                 await self._take_parts(answer)
             except PartError as error:
                 self._blame(member, error)
+            if 0 < len(answer.parts) < AT_ONCE:
+                await trio.sleep(self._pace_s)
 
     async def _take_parts(self, answer: Parts) -> None:
         """Check and keep an answer's parts. Raises PartError for the first that does not stand."""
@@ -166,6 +174,8 @@ class Follower:
                     await self._take_blocks(member, chain, answer, sent)
                 except PartError as error:
                     self._blame(member, error)
+                if len(answer.blocks) < MAX_BLOCKS:
+                    await trio.sleep(self._pace_s)
                 continue
             if isinstance(answer, PartRefused):
                 self.refused[chain] = answer.code

@@ -57,7 +57,7 @@ class Net:
         self.newest = Newest(full.ledger.view())
         self.ledger = PartialLedger.create(MemoryStore(), full.document, follow)
         self.log = MemoryLog()
-        self.follower = Follower(self.ledger, self._ask, self.log, answer_s=0.3, again_s=0.2, first=first)
+        self.follower = Follower(self.ledger, self._ask, self.log, answer_s=0.3, again_s=0.2, pace_s=0, first=first)
         self.opened: set[tuple[str, str]] | None = None
         """(node, chain) pairs that are served; None: all."""
         self.twists = twists
@@ -291,7 +291,7 @@ def test_one_that_withholds_blocks_costs_its_turn_only(full: Consortium, monkeyp
 
 def test_one_that_is_silent_gives_its_turn_away(full: Consortium) -> None:
     net = Net(full, {"lender": lambda _answer: None, "guarantor": honest})
-    net.follower = Follower(net.ledger, net._ask, net.log, answer_s=0.05, hold_s=0.05)
+    net.follower = Follower(net.ledger, net._ask, net.log, answer_s=0.05, hold_s=0.05, pace_s=0)
 
     async def scenario() -> None:
         async with net.running():
