@@ -152,7 +152,6 @@ class Copies:
         self._files, self._index, self._staging = files, index, staging
         self._lock = threading.Lock()
         self._at_hand: OrderedDict[bytes, _Known] = OrderedDict()
-        self._adopt()
 
     def incoming(self, manifest: Manifest) -> Incoming:
         """Begin to take, or go on taking, a deposit; the caller has checked manifest.root against the chain."""
@@ -279,7 +278,7 @@ class Copies:
                 self._at_hand.popitem(last=False)
         return found
 
-    def _adopt(self) -> None:
+    def adopt(self) -> None:
         """Take in what reached the store and was not noted down; with no row (a new index) all that is there."""
         for manifest in self.unfinished():
             if not (self._staging / _file_name(manifest)).exists() and self._files.exists(_name(manifest)):

@@ -86,7 +86,11 @@ class Files:
         try:
             if self.local is not None:
                 return (self.local / name).is_file()
-            return bool(self._fs.isfile(f"{self._root}/{name}"))
+            # Not isfile, which says "no" of a server that does not answer; none of our files is empty.
+            self._fs.cat_file(f"{self._root}/{name}", start=0, end=1)
+            return True
+        except FileNotFoundError:
+            return False
         except Exception as error:
             raise self._failed("cannot be read", error) from None
 

@@ -100,7 +100,6 @@ class Own:
         self._queue: deque[_Ticket] = deque()
         self._open: _Gathering = {}
         self._next = index.next_segment()
-        self._adopt()
 
     def put_many(self, items: Sequence[Item]) -> list[bytes]:
         """Keep documents; see `Vault.put_many`."""
@@ -285,8 +284,8 @@ class Own:
 
     # -- what a crash or a lost index leaves --------------------------------------------------------------
 
-    def _adopt(self) -> None:
-        """Take segments in that the index does not know."""
+    def adopt(self) -> None:
+        """Take segments in that the index does not know. Before any document is put."""
         folder = self._next // A_FOLDER
         while True:
             numbers = [int(name) for name in self._files.names(folder_name(folder)) if name.isdecimal()]

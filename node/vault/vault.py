@@ -41,11 +41,18 @@ class Vault:
     copies: Copies
 
     def __init__(
-        self, member: str, files: Files, index: Index, staging: Path, own: Own | None, key: VaultKey | None
+        self,
+        member: str,
+        files: Files,
+        index: Index,
+        staging: Path,
+        key: VaultKey | None,
+        clock: Callable[[], float],
     ) -> None:
         """Use `open`."""
         self._member = member
-        self._files, self._index, self._own, self._key = files, index, own, key
+        self._files, self._index, self._key = files, index, key
+        self._own = None if key is None else Own(files, index, key, clock)
         self._configured: tuple[bytes, ...] = ()
         self.copies = Copies(files, index, staging)
 
@@ -62,7 +69,8 @@ class Vault:
     ) -> Vault:
         """``member``: whose vault; ``keys``: its encryption keys, newest first; without any, documents are refused
         (NO_ENCRYPTION_KEY) while copies for others are held all the same. clock: seconds. options go to fsspec. An
-        index that was lost is made again out of the store.
+        index that was lost is made again out of the store. A store that is away (a node must be able to vote without
+        its documents) is an error at the very first start only; later on, of each call that needs it.
 
         Raises DocumentError: NO_KEY (none of the keys opens this vault), STORE_MISMATCH (the index belongs to
         documents elsewhere), STORE_FULL, STORE_FAILED, DOCUMENT_DAMAGED.
@@ -70,9 +78,13 @@ class Vault:
         files = Files(url, **options)
         index = Index(local / INDEX_FOLDER)
         try:
-            key = _open_key(files, index, keys) if keys else None
-            own = None if key is None else Own(files, index, key, clock)
-            vault = cls(member, files, index, local / STAGING_FOLDER, own, key)
+            there = _is_there(files, first=bool(keys) and index.get(b"k") is None)
+            key = None
+            if keys:
+                key = _open_key(files, index, keys) if there else VaultKey.open(index.get(b"k") or b"", keys)
+            vault = cls(member, files, index, local / STAGING_FOLDER, key, clock)
+            if there:
+                vault._adopt()
         except BaseException:
             index.close()
             raise
@@ -227,6 +239,11 @@ class Vault:
 
     # -- inside -----------------------------------------------------------------------------------------
 
+    def _adopt(self) -> None:
+        if self._own is not None:
+            self._own.adopt()
+        self.copies.adopt()
+
     def _opened(self) -> tuple[Own, VaultKey]:
         if self._own is None or self._key is None:
             said = "this node has no encryption key, so it keeps no documents: make one and set keys.encryption"
@@ -267,6 +284,17 @@ class Vault:
         if copy_size(len(data)) != entry.size:
             raise DocumentError("WRONG_HASH", f"a copy of {holder} is not what it was said to be: ask another holder")
         return own.seal(entry.name, data, where=(deposit, index))
+
+
+def _is_there(files: Files, *, first: bool) -> bool:
+    """Whether the store answers. Raises DocumentError STORE_FAILED where it does not and this is the first start."""
+    try:
+        files.exists(KEY_FILE)
+    except DocumentError:
+        if first:
+            raise
+        return False
+    return True
 
 
 def _open_key(files: Files, index: Index, keys: Sequence[SigningKey]) -> VaultKey:

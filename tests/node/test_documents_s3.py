@@ -129,6 +129,32 @@ def test_a_node_finds_address_and_credentials_where_botocore_does(
 def test_a_server_that_is_away_is_one_line(server: S3Server, tmp_path: Path) -> None:
     away = {**server.options, "endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"max_attempts": 0}}}
     with pytest.raises(DocumentError, match="check the address") as raised:
-        Home(tmp_path, f"s3://{BUCKET}/x", **away).open()
+        Home(tmp_path / "first", f"s3://{BUCKET}/away", **away).open()
     assert raised.value.code == "STORE_FAILED"
     assert "\n" not in str(raised.value)
+
+
+def test_a_node_starts_while_its_store_is_away(server: S3Server, tmp_path: Path) -> None:
+    """It must be able to vote; documents are back when the store is."""
+    home = Home(tmp_path, f"s3://{BUCKET}/outage", **server.options)
+    vault = home.open()
+    name = vault.put(b"kept")
+    vault.close()
+    home.options = {**home.options, "endpoint_url": "http://127.0.0.1:9"}
+    home.options["config_kwargs"] = {"retries": {"max_attempts": 0}}
+    vault = home.open()
+    assert vault.has(name)
+    with pytest.raises(DocumentError) as raised:
+        vault.get(name)
+    assert raised.value.code == "STORE_FAILED"
+    with pytest.raises(DocumentError) as raised:
+        vault.put(b"new")
+    assert raised.value.code == "STORE_FAILED"
+    home.now += 2
+    assert [deposit.objects for deposit in vault.ready()] == [1]
+    vault.close()
+    home.options = server.options
+    vault = home.open()
+    assert vault.get(name) == b"kept"
+    assert vault.get(vault.put(b"new")) == b"new"
+    vault.close()
