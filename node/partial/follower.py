@@ -19,7 +19,7 @@ from chain.partial_run import Run
 from chain.parts import ChainBlock, Part, PartError
 from chain.state import ProofError
 from chain.witness import WitnessReader
-from node.driver import Log
+from node.links import Log
 from node.partial.messages import (
     MAX_HINTS,
     MAX_KEYS,
@@ -69,7 +69,7 @@ class Follower:
     ) -> None:
         """``on_change`` is called after every batch that was kept. An answer may take ``answer_s``, beside ``hold_s``
         that the other side may hold one back; what nobody gives is asked for again after ``again_s``. ``pace_s``:
-        between questions that bring little. ``first``: with which node to begin, so that observers ask different ones.
+        between questions that bring little. ``first``: whom to begin with, that observers ask different nodes.
         """
         self.ledger = ledger
         self._send = send
@@ -185,9 +185,7 @@ class Follower:
                 refusals.clear()
                 await trio.sleep(self._again_s)
 
-    async def _take_blocks(
-        self, member: str, chain: str, answer: Chain, sent: Mapping[bytes, bytes | None]
-    ) -> None:
+    async def _take_blocks(self, member: str, chain: str, answer: Chain, sent: Mapping[bytes, bytes | None]) -> None:
         """Execute the blocks of an answer, each checked in full. Raises PartError for the first that is wrong."""
         for raw, values in answer.blocks:
             if self.ledger.pending(chain) is None:

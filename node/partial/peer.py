@@ -84,6 +84,8 @@ class PartialPeer:
         self.membership = Membership(
             self.registry.shared,
             lambda: self.ledger.height,
+            chains=lambda: self.ledger.chains,
+            own_key=node_keys.network.public,
             addresses=config.p2p.peers,
             early_keys=config.p2p.keys,
         )
