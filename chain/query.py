@@ -185,7 +185,7 @@ def record_history(
     began, place = _start(ledger, "record_history", filters, after)
     entry = ledger.state(chain, key, began)
     ids: list[bytes] = [] if entry is None else [*entry["superseded"], entry["id"]]
-    last = len(ids) if place is None else place[0]
+    last = len(ids) if place is None else min(place[0], len(ids))
     numbers = range(last, max(0, last - limit), -1)
     rows = [_version(ledger, chain, number, ids[number - 1]) for number in numbers]
     left = last - len(rows)
@@ -328,6 +328,6 @@ _PLACES: Final[dict[str, list[type]]] = {
 
 
 def _is_place(name: str, place: list[Any]) -> bool:
-    return [type(part) for part in place] == _PLACES[name] and all(
-        part >= 0 for part in place if type(part) is int
-    )
+    if [type(part) for part in place] != _PLACES[name] or any(part < 0 for part in place if type(part) is int):
+        return False
+    return name != "records" or place[2] <= index.LAST

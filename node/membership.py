@@ -7,7 +7,7 @@ worked out again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal, TypeAlias
 
@@ -28,9 +28,13 @@ NETWORK: Final = "network"
 class Membership:
     """Members, their network keys and addresses, and votes.
 
-    ``shared`` reads the consortium's state at the head, ``height`` is the head's. ``addresses`` are where this node
-    reaches others; ``early_keys`` network keys to accept although no block here has them yet: what a node needs that
-    begins far behind a registry whose keys have changed.
+    ``shared`` reads the consortium's state at the head, ``height`` is the head's, ``chains`` gives all its chains,
+    those of dismissed members too. ``addresses`` are where this node reaches others.
+
+    ``early_keys`` are network keys to accept although no block here has them yet: what a node needs that begins far
+    behind a registry whose keys have changed. They may come from a single other node (`tally node join`), so they
+    count no longer than until a block here has admitted this node's ``own_key``: by then the registry knows them, or
+    they were never a member's. A founder's key is there from the start, and says nothing of that.
     """
 
     def __init__(
@@ -38,11 +42,15 @@ class Membership:
         shared: Shared,
         height: Callable[[], int],
         *,
+        chains: Callable[[], Iterable[str]],
+        own_key: bytes,
         addresses: Mapping[str, Address],
         early_keys: Mapping[str, bytes],
     ) -> None:
         self._shared = shared
         self._height = height
+        self._chains = chains
+        self._own_key = own_key
         self._addresses = dict(addresses)
         self._early_keys = dict(early_keys)
         self._watched: list[tuple[bytes, object]] = []
@@ -67,13 +75,14 @@ class Membership:
             member for at in (height + 1, height + 2) for member in validators_at(validators, at).ids
         )
         self.peers = {}
+        early = self._early()
         for member in self._watch(REGISTRY_MEMBERS) or []:
-            keys = [*self._valid_keys(member, height + 1), *self._early_key(member)]
+            keys = [*self._valid_keys(member, height + 1), *early.get(member, [])]
             if keys:
                 self.peers[member] = self._address(member, keys)
-        for member in self._early_keys.keys() - self.peers.keys():
+        for member in early.keys() - self.peers.keys():
             if self._shared(_member_key(member)) is None:
-                self.peers[member] = self._address(member, self._early_key(member))
+                self.peers[member] = self._address(member, early[member])
         return before != (self.peers, self.voters)
 
     def standing(self, member: str) -> Standing:
@@ -120,7 +129,7 @@ class Membership:
         """The chains that a member may not follow, sorted."""
         if member in self.voters:
             return []
-        return [chain for chain in self._shared(REGISTRY_MEMBERS) or [] if not self.may_follow(member, chain)]
+        return [chain for chain in self._chains() if not self.may_follow(member, chain)]
 
     def _watch(self, key: bytes) -> Any:
         value = self._shared(key)
@@ -134,9 +143,12 @@ class Membership:
             if entry["purpose"] == NETWORK and is_valid_at(self._watch(_key_key(key)), height):
                 yield key
 
-    def _early_key(self, member: str) -> list[bytes]:
-        key = self._early_keys.get(member)
-        return [] if key is None or self._shared(_key_key(key)) is not None else [key]
+    def _early(self) -> dict[str, list[bytes]]:
+        """The early keys that still count, by member."""
+        own = self._watch(_key_key(self._own_key))
+        if own is not None and own["from"] > 0:
+            return {}
+        return {member: [key] for member, key in self._early_keys.items() if self._shared(_key_key(key)) is None}
 
     def _address(self, member: str, keys: list[bytes]) -> PeerAddress:
         place = self._addresses.get(member)

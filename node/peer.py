@@ -117,6 +117,8 @@ class Peer:
         self.membership = Membership(
             lambda key: self.ledger.parent.readers[CONSORTIUM].shared(key),
             lambda: self.ledger.height,
+            chains=lambda: self.ledger.chains,
+            own_key=node_keys.network.public,
             addresses=config.p2p.peers,
             early_keys=config.p2p.keys,
         )

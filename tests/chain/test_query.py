@@ -225,6 +225,26 @@ def test_a_cursor_is_of_one_list_and_of_a_height_that_is_here(busy: Consortium) 
         query.records(ledger, Filters(chains=("nobody",)), 2)
 
 
+@pytest.mark.parametrize("newest", [True, False])
+def test_a_cursor_with_a_place_that_no_list_has_breaks_nothing(busy: Consortium, newest: bool) -> None:
+    """Cursors are not signed: anybody may make one up."""
+    ledger, most = busy.ledger, 2**63 - 1
+    filters = Filters(newest_first=newest)
+    for place in ([3, "erp", 2**40, "delivery", 0], [3, "erp", most, "", most]):
+        with pytest.raises(CursorError, match="is no cursor"):
+            query.records(ledger, filters, 5, query._cursor("records", filters, 12, place))
+    for place in ([0, "a", 0, "", 0], [0, "zzz", 0, "", 0], [most, "erp", 1, "x", most]):
+        query.records(ledger, filters, 5, query._cursor("records", filters, 12, place))
+    for height, number in ((most, 0), (0, 0), (3, most)):
+        query.transactions(ledger, filters, 5, query._cursor("transactions", filters, 12, [height, number]))
+        query.blocks(ledger, filters, 5, query._cursor("blocks", filters, 12, [height]))
+    key = record_key("erp-0")
+    of_record = Filters(chains=("erp",), key=key)
+    whole = query.record_history(ledger, "erp", key, 5)
+    given = query._cursor("record_history", of_record, 12, [most])
+    assert query.record_history(ledger, "erp", key, 5, after=given).rows == whole.rows
+
+
 def test_a_page_looks_through_so_much_and_no_more(busy: Consortium, monkeypatch: pytest.MonkeyPatch) -> None:
     """With filters that find nothing the work of a page is bounded; the cursors lead to the end all the same."""
     monkeypatch.setattr(query, "MOST_PLACES", 3)

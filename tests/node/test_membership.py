@@ -11,6 +11,8 @@ from node.links import PeerAddress
 from node.membership import Membership, problem_in_genesis, with_parting
 from tests.chain.chain_builder import VOTERS, Consortium, key_of, vote_in
 
+OWN = "joiner"
+"""Whose node this is."""
 PLACES = {"erp": Address("192.0.2.1", 4101), "newcomer": Address("192.0.2.9", 4109)}
 
 
@@ -23,6 +25,8 @@ def membership(consortium: Consortium, early: dict[str, bytes] | None = None) ->
     return Membership(
         lambda key: consortium.ledger.parent.readers[CONSORTIUM].shared(key),
         lambda: consortium.ledger.height,
+        chains=lambda: consortium.ledger.chains,
+        own_key=key_of("newcomer", OWN, "network").public,
         addresses=PLACES,
         early_keys=early or {},
     )
@@ -141,6 +145,33 @@ def test_a_dismissed_member_is_not_let_in_by_an_early_key(consortium: Consortium
     consortium.seal(consortium.call("erp", "registry.dismiss_member", document=document))
     assert known.refresh() is True
     assert "office" not in known.peers
+
+
+def test_early_keys_count_until_this_nodes_own_key_is_in_a_block(consortium: Consortium) -> None:
+    """They came from one other node: a key that no block had by then was never a member's."""
+    forged = SigningKey.from_seed(b"\6" * 32).public
+    known = membership(consortium, {"lender": forged, "stranger": forged})
+    assert known.accepts("lender", forged)
+    assert known.accepts("stranger", forged)
+    admit(consortium, OWN)
+    assert known.refresh() is True
+    assert not known.accepts("lender", forged)
+    assert "stranger" not in known.peers
+    assert known.accepts("lender", network_key(consortium, "lender"))
+
+
+def test_a_dismissed_members_chain_stays_as_closed_as_it_was(consortium: Consortium) -> None:
+    known = membership(consortium)
+    admit(consortium, "newcomer")
+    key = key_of("newcomer", "newcomer", "signer")
+    consortium.seal(consortium.make(CONSORTIUM, "registry.open_chain", {"to": ["office"]}, [key]))
+    document = {"dismiss": "newcomer"}
+    vote_in(consortium, {"kind": "approve", "hash": hash_value(document), "title": "go"})
+    consortium.seal(consortium.call("erp", "registry.dismiss_member", document=document))
+    admit(consortium, OWN)
+    known.refresh()
+    assert known.closed_to(OWN) == ["newcomer"]
+    assert known.closed_to("office") == []
 
 
 def test_a_chain_is_open_to_voters_its_owner_and_whom_it_names(consortium: Consortium) -> None:
