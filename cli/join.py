@@ -33,6 +33,7 @@ HALF_FILE: Final = "member.json"
 KEYS: Final = "keys"
 ALL: Final = "all"
 POLL_S: Final = 1.0
+KEY_SIZE: Final = 32
 PASSPHRASE_FILE_VARIABLE: Final = "TALLY_PASSPHRASE_FILE"
 
 
@@ -91,7 +92,35 @@ def look(joining: Joining, client: Client) -> Found:
             " and --genesis with a member",
             code="WRONG_GENESIS",
         )
-    return Found(sealed, genesis.document, client.peers())
+    return Found(sealed, genesis.document, checked_peers(joining.url, client.peers()))
+
+
+def checked_peers(url: str, peers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Peers as a node tells of them, once each is fit to be written into a node.toml. Raises CliError BAD_ANSWER.
+
+    They come from outside: an id with a line break would write settings of its own.
+    """
+    from pydantic import TypeAdapter
+
+    from node.config_types import Address, MemberId, parse_address
+
+    member_id: TypeAdapter[str] = TypeAdapter(MemberId)
+    found = []
+    for peer in peers:
+        try:
+            member, keys = member_id.validate_python(peer["member"]), [bytes.fromhex(key) for key in peer["keys"]]
+            host, port = peer["host"], peer["port"]
+            if not keys or any(len(key) != KEY_SIZE for key in keys):
+                raise ValueError
+            if port is not None:
+                parse_address(str(Address("host" if host is None else host, port)))
+        except (KeyError, TypeError, ValueError):
+            raise CliError(
+                f"{url} names a peer that is none ({str(peer)[:80]!r}): ask another node with --from",
+                code="BAD_ANSWER",
+            ) from None
+        found.append({"member": member, "keys": [key.hex() for key in keys], "host": host, "port": port})
+    return found
 
 
 def wait_for_admission(joining: Joining, client: Client, patience_s: float | None) -> None:
@@ -168,17 +197,18 @@ def _refuse_taken(joining: Joining, client: Client) -> None:
 def _refuse_closed(joining: Joining, client: Client) -> None:
     """Every chain that is to be followed must be there, and open to this member."""
     members = client.state("consortium", "registry", "members") or []
+    chains = sorted({*members, *(row["chain"] for row in client.chains())})  # a dismissed member's stays
     for chain in joining.chains:
-        if chain not in members:
-            raise CliError(f"there is no chain {chain!r}: use {', '.join(members)}", code="UNKNOWN_CHAIN")
+        if chain not in chains:
+            raise CliError(f"there is no chain {chain!r}: use {', '.join(chains)}", code="UNKNOWN_CHAIN")
     closed = []
-    for chain in joining.chains or members:
+    for chain in joining.chains or chains:
         opened = client.state("consortium", "registry", "opened", chain)
         closed_to_us = opened is not None and "*" not in opened and joining.member not in opened  # []: to nobody
         if closed_to_us and not joining.votes:
             closed.append(chain)
     if closed:
-        rest = ",".join(chain for chain in joining.chains or members if chain not in closed)
+        rest = ",".join(chain for chain in joining.chains or chains if chain not in closed)
         raise CliError(
             f"{', '.join(closed)} not opened to {joining.member}: ask there, or give --chains {rest or 'of others'}",
             code="NOT_OPENED",
