@@ -8,6 +8,7 @@ new gives its turn to the next. So a liar or a withholder costs time, never trut
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from typing import Final
@@ -82,7 +83,8 @@ class Follower:
         self._up: list[str] = []
         self._came = trio.Event()
         self._shunned: dict[str, float] = {}
-        self._turn = first
+        self._turns = {name: _Turn(first + place) for place, name in enumerate(("", *ledger.follow))}
+        """Whose turn it is to be asked about headers (""), and about each chain."""
         self._number = 0
         self._open: dict[int, _Question] = {}
         self.moved = trio.Event()
@@ -128,18 +130,19 @@ class Follower:
                 nursery.start_soon(self._follow_chain, chain)
 
     async def _follow_headers(self) -> None:
+        turn = self._turns[""]
         while True:
-            member = await self._next_member(0)
+            member = await self._next_member(turn)
             answer = await self._ask(member, partial(GetParts, start=self.ledger.height + 1), self._hold_s)
             if not isinstance(answer, Parts):
-                await self._pass_on(answer)
+                await self._pass_on(turn, answer)
                 continue
             if not answer.parts:
-                self._turn += 1  # up with it; or it is behind, or withholds: the next one is asked
+                turn.number += 1  # up with it; or it is behind, or withholds: the next one is asked
             try:
                 await self._take_parts(answer)
             except PartError as error:
-                self._blame(member, error)
+                self._blame(turn, member, error)
             if 0 < len(answer.parts) < AT_ONCE:
                 await trio.sleep(self._pace_s)
 
@@ -157,13 +160,14 @@ class Follower:
             self.ledger.take_certificate(answer.certificate)
 
     async def _follow_chain(self, chain: str) -> None:
+        turn = self._turns[chain]
         refusals: set[str] = set()
         while True:
             coming = self.ledger.pending(chain)
             if coming is None:
                 await self.moved.wait()
                 continue
-            member = await self._next_member(1 + self.ledger.follow.index(chain))
+            member = await self._next_member(turn)
             sent = self._sent(self._last_read.get(chain, ())[:MAX_HINTS])
             question = partial(GetChain, chain=chain, start=coming.head.height, wanted=_wanted(sent))
             answer = await self._ask(member, question)
@@ -173,14 +177,14 @@ class Follower:
                 try:
                     await self._take_blocks(member, chain, answer, sent)
                 except PartError as error:
-                    self._blame(member, error)
+                    self._blame(turn, member, error)
                 if len(answer.blocks) < MAX_BLOCKS:
                     await trio.sleep(self._pace_s)
                 continue
             if isinstance(answer, PartRefused):
                 self.refused[chain] = answer.code
                 refusals.add(member)
-            await self._pass_on(answer)
+            await self._pass_on(turn, answer)
             if refusals >= set(self._up):
                 refusals.clear()
                 await trio.sleep(self._again_s)
@@ -203,6 +207,7 @@ class Follower:
     async def _prove(self, member: str, run: Run, keys: list[bytes]) -> str:
         """Ask for proofs of values that a run read: who sent the block, else the others. Gives who had them."""
         sent = self._sent(tuple(keys))
+        turn = self._turns[run.chain]
         question = partial(GetWitness, height=run.header.height - 1, wanted=_wanted(sent))
         while True:
             answer = await self._ask(member, question)
@@ -211,29 +216,29 @@ class Follower:
                 try:
                     run.prove(keys[: len(values.values)], values.opening, values.values, sent)
                 except PartError as error:
-                    self._blame(member, error)
+                    self._blame(turn, member, error)
                 else:
                     return member
             else:
-                await self._pass_on(answer)
-            member = await self._next_member(0)
+                await self._pass_on(turn, answer)
+            member = await self._next_member(turn)
 
     async def values(self, keys: Sequence[bytes]) -> dict[bytes, bytes | None]:
         """Consortium values, proven under the newest header here."""
         reader = WitnessReader(self.ledger.head.state_root, self.ledger.known)
-        height, wanted = self.ledger.height, list(keys)
+        height, wanted, turn = self.ledger.height, list(keys), self._turns[""]
         while wanted:
             sent = self._sent(tuple(wanted[:MAX_KEYS]))
-            member = await self._next_member(0)
+            member = await self._next_member(turn)
             answer = await self._ask(member, partial(GetWitness, height=height, wanted=_wanted(sent)))
             if not isinstance(answer, Witness) or not answer.values.values:
-                await self._pass_on(answer)
+                await self._pass_on(turn, answer)
                 continue
             given = answer.values
             try:
                 reader.prove(wanted[: len(given.values)], given.opening, given.values, sent)
             except (ProofError, ValueError) as error:
-                self._blame(member, PartError("WRONG_WITNESS", str(error)))
+                self._blame(turn, member, PartError("WRONG_WITNESS", str(error)))
             else:
                 wanted = wanted[len(given.values) :]
         return reader.proven
@@ -245,17 +250,16 @@ class Follower:
 
     # -- asking -------------------------------------------------------------------------------------------
 
-    async def _next_member(self, place: int) -> str:
-        """Whom to ask: one of those connected, another for each ``place``, the next ones after each disappointment;
-        waits for one."""
+    async def _next_member(self, turn: _Turn) -> str:
+        """Whom to ask: one of those connected, the next one after each disappointment; waits for one."""
         while True:
             now = trio.current_time()
             willing = [member for member in self._up if self._shunned.get(member, now) <= now]
             if willing:
-                return willing[(self._turn + place) % len(willing)]
+                return willing[turn.number % len(willing)]
             if self._up:  # all have lied: slowly, in case one was mended
                 await trio.sleep(PAUSE_S)
-                return self._up[(self._turn + place) % len(self._up)]
+                return self._up[turn.number % len(self._up)]
             if self._came.is_set():  # several tasks may wait: for one event
                 self._came = trio.Event()
             await self._came.wait()
@@ -275,17 +279,17 @@ class Follower:
         finally:
             del self._open[number]
 
-    async def _pass_on(self, answer: Answer | None) -> None:
+    async def _pass_on(self, turn: _Turn, answer: Answer | None) -> None:
         """An answer that brings nothing: the next one is asked; not at once, where that one said no."""
-        self._turn += 1
+        turn.number += 1
         await trio.sleep(PAUSE_S if answer is None or len(self._up) < 2 else 0.05)
 
-    def _blame(self, member: str, error: PartError) -> None:
+    def _blame(self, turn: _Turn, member: str, error: PartError) -> None:
         """What this member sent does not stand. The log has the 1st, 2nd, 4th, 8th … time."""
         counts = self.faults.setdefault(member, {})
         counts[error.code] = counts.get(error.code, 0) + 1
         self._shunned[member] = trio.current_time() + SHUN_S
-        self._turn += 1
+        turn.number += 1
         total = sum(counts.values())
         if total & (total - 1) == 0:
             self._log.warning(
@@ -295,6 +299,13 @@ class Follower:
     def _sent(self, keys: tuple[bytes, ...]) -> dict[bytes, bytes | None]:
         """Values known here now of some keys, as the other side is told of them."""
         return {key: self.ledger.known.get(key) for key in keys}
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Which of the connected nodes is asked: it counts up with each disappointment."""
+
+    number: int
 
 
 class _Question:

@@ -62,6 +62,7 @@ class Net:
         """(node, chain) pairs that are served; None: all."""
         self.twists = twists
         self.busy = False
+        self.frames: list[bytes] = []
         self.questions: list[tuple[str, Any]] = []
         self.servers = {name: self._server(name) for name in twists}
 
@@ -83,6 +84,7 @@ class Net:
         return True
 
     def _answer(self, name: str, frame: bytes) -> bool:
+        self.frames.append(frame)
         answer: Any = exchange.unpack(frame)
         twisted = self.twists[name](answer)
         if twisted is not None:
@@ -149,6 +151,22 @@ def test_it_catches_up_and_stays_up(full: Consortium, monkeypatch: pytest.Monkey
     witnesses = [question for _, question in net.questions if isinstance(question, GetWitness)]
     assert len(chains) == 7, "a block without transactions of the chain costs no question about it"
     assert len(witnesses) <= 6, "what the block before read is proven along with the next block"
+
+
+def test_no_frame_holds_a_word_of_another_chain(full: Consortium) -> None:
+    full.seal(
+        full.submit("guarantor", record("9", item="canary-7f3a")), full.submit("erp", record("9", item="own-7f3a"))
+    )
+    net = Net(full, {"lender": honest, "guarantor": honest})
+
+    async def scenario() -> None:
+        async with net.running():
+            await net.caught_up()
+
+    run(scenario)
+    sent = b"".join(net.frames)
+    assert b"own-7f3a" in sent
+    assert b"canary-7f3a" not in sent
 
 
 def test_every_chain_starts_once_a_node_is_there(full: Consortium) -> None:
