@@ -123,7 +123,7 @@ class Limits(Section):
     sender_bytes: Positive = 16 * 1024 * 1024
     """Pending bytes of one signer."""
     document_bytes: Positive = 64 * 1024 * 1024
-    """One raw document in the document store."""
+    """One document."""
     min_free_disk_bytes: Annotated[int, Field(ge=0)] = 256 * 1024 * 1024
     """With less free space the node takes no new transactions, and says so."""
 
@@ -171,7 +171,7 @@ class Config(Section):
     genesis: FilePath
     data: FilePath
     documents: str | None = None
-    """Raw-document store as an fsspec URL; None is `data`/documents."""
+    """Where documents lie, encrypted, as an fsspec URL (folder, s3://…); None is `data`/documents."""
     passphrase_file: FilePath | None = None
     """Where the passphrase lies; TALLY_PASSPHRASE and TALLY_PASSPHRASE_FILE come first."""
     keys: Keys

@@ -189,7 +189,7 @@ class Pipeline:
         return waiting
 
     def _store(self, works: list[Work]) -> None:
-        """Raw files and sealed bodies are in the member's document store before any record names them."""
+        """Raw files and sealed bodies are in the vault of the member's node before any record names them."""
         new = {id(work.raw): work for work in works if self._chain not in work.entry.report.stored}
         documents = [Document(work.raw, work.kinds) for work in new.values()]
         for work in works:
