@@ -8,6 +8,7 @@ must not vote), then network, API and anchoring. Whatever is fatal ends the proc
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -390,19 +391,23 @@ class Peer:
             )
 
     async def _follow_membership(self) -> None:
-        """After each commit: who may connect, and who votes. Whoever is to go gets the block that says so."""
+        """After each commit: who may connect, and who votes. Whoever is to go gets the block that says so, and keeps
+        its link for a moment; what other blocks change meanwhile does not wait for that."""
+        parting_at = math.inf
         while True:
-            await self.driver.committed.wait()
+            with trio.move_on_at(parting_at):
+                await self.driver.committed.wait()
+            if trio.current_time() >= parting_at:
+                parting_at, self._linked_to = math.inf, self.membership.peers
+                self.network.set_peers(self.membership.peers, self.membership.voters)
             if not self.membership.refresh():
                 continue
             peers, voters = self.membership.peers, self.membership.voters
             self.log.info("membership changed", block=self.ledger.height, peers=sorted(peers), voters=sorted(voters))
-            still = with_parting(self._linked_to, peers)
-            self.network.set_peers(still, voters)
-            self._linked_to = peers
-            if still != peers:
-                await trio.sleep(FAREWELL_S)
-                self.network.set_peers(self.membership.peers, self.membership.voters)
+            self._linked_to = with_parting(self._linked_to, peers)
+            self.network.set_peers(self._linked_to, voters)
+            if self._linked_to != peers:  # the earliest counts: nobody stays on because others come and go
+                parting_at = min(parting_at, trio.current_time() + FAREWELL_S)
             if not self.membership.accepts(self.member, self.keys.network.public):
                 self.log.warning(
                     "this node's network key is no member's any more: the others shut it out; the ledger can be read",

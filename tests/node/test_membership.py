@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
+import trio
+import trio.testing
 
 from chain.block import CONSORTIUM
 from chain.crypto import SigningKey, hash_value
 from node.config_types import Address
 from node.links import PeerAddress
 from node.membership import Membership, problem_in_genesis, with_parting
+from node.peer import FAREWELL_S, Peer
 from tests.chain.chain_builder import VOTERS, Consortium, key_of, vote_in
+from tests.node.test_sync import NodeLog
 
 OWN = "joiner"
 """Whose node this is."""
@@ -204,3 +212,48 @@ def test_members_and_keys_that_part_are_kept_beside_the_new_ones() -> None:
     assert kept["a"] == PeerAddress(b"5", "h", 1, (b"2", b"1")), "the newest key first"
     assert kept == {**now, "a": kept["a"], "b": before["b"]}
     assert with_parting(now, now) == now
+
+
+class Linked:
+    """What a node tells its network: whom it may be linked to."""
+
+    def __init__(self) -> None:
+        self.peers: frozenset[str] = frozenset()
+
+    def set_peers(self, peers: Mapping[str, PeerAddress], _voters: Collection[str]) -> None:
+        self.peers = frozenset(peers)
+
+
+def test_who_parts_keeps_nobody_else_waiting(consortium: Consortium) -> None:
+    """A network that lacks the newcomer's vote commits no further block: its admission must not wait for one."""
+    known, linked, log = membership(consortium), Linked(), NodeLog()
+    driver = SimpleNamespace(committed=trio.Event())
+    peer: Any = SimpleNamespace(
+        driver=driver, membership=known, network=linked, log=log, ledger=consortium.ledger, member="erp",
+        keys=SimpleNamespace(network=consortium.key("erp", "network")), _linked_to=known.peers,
+    )  # fmt: skip
+
+    def commit() -> None:
+        before, driver.committed = driver.committed, trio.Event()
+        before.set()
+
+    async def scenario() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Peer._follow_membership, cast("Peer", peer))
+            await trio.testing.wait_all_tasks_blocked()
+            document = {"dismiss": "office"}
+            vote_in(consortium, {"kind": "approve", "hash": hash_value(document), "title": "go"})
+            consortium.seal(consortium.call("erp", "registry.dismiss_member", document=document))
+            commit()
+            await trio.sleep(FAREWELL_S / 2)
+            assert "office" in linked.peers, "it may still learn why"
+            admit(consortium, "newcomer")
+            commit()
+            await trio.sleep(FAREWELL_S / 4)
+            assert {"newcomer", "office"} <= linked.peers
+            await trio.sleep(FAREWELL_S / 2)
+            assert "office" not in linked.peers, "another's coming does not prolong its stay"
+            assert linked.peers == set(known.peers)
+            nursery.cancel_scope.cancel()
+
+    trio.run(scenario, clock=trio.testing.MockClock(autojump_threshold=0))
