@@ -29,6 +29,8 @@ MAX_MANIFEST: Final = 160 * 1024
 MAX_FRAME: Final = MAX_KEY_LIST + 4096
 """Bytes of a message: of all, only a key list may be longer than 192 KiB."""
 MAX_VERSIONS: Final = 4096
+MAX_ITEMS: Final = 2**15
+"""Values in one message: MAX_VERSIONS rows, or a path of 64 hashes for each of 512 objects, are the most."""
 MAX_PATH: Final = 64
 MAX_ID: Final = 64
 MAX_CODE: Final = 40
@@ -185,7 +187,7 @@ def pack_reply(number: int, reply: Reply) -> bytes:
 def unpack(data: bytes) -> tuple[int, Request | Reply]:
     """The number and message of canonical bytes: form only. Raises MessageError."""
     try:
-        value = decode(data, max_size=MAX_FRAME)
+        value = decode(data, max_size=MAX_FRAME, max_items=MAX_ITEMS)
     except CodecError as error:
         raise MessageError(str(error)) from None
     for tag, shapes in ((TAG_REQUEST, _REQUESTS), (TAG_REPLY, _REPLIES)):
