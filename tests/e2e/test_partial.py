@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +19,10 @@ from chain.verification import verify_compact, verify_proof
 from cli.checkup import examine
 from cli.main import main as tally
 from node.bench import sample_record, sample_transaction
+from node.processes import NodeProcess
 from tallystick import ClientError, RejectedError
 from tallystick.headers import HeaderChain
-from tests.live_network import MEMBERS, Live, wait
+from tests.live_network import MEMBERS, ROOT, Live, wait
 
 pytestmark = pytest.mark.slow
 
@@ -159,6 +164,35 @@ def test_a_light_client_syncs_from_it_and_checks_a_receipt(live: Consortium, tmp
     assert verify_compact(receipt.read_bytes(), live.network_id, chain.header).subject["tx"] == paid["id"]
     run("verify", str(receipt), "--headers", str(path), "--genesis", genesis)
     assert receipt.stat().st_size < 2_000
+
+
+def test_a_new_member_joins_as_a_partial_observer(live: Consortium, tmp_path: Path) -> None:
+    folder, url = tmp_path / "zed", live.node("erp").api
+    words = ["node", "join", str(folder), "--from", url, "--genesis", live.network_id.hex(), "--as", "zed"]
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TALLY_")}
+    joining = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", *words, "--chains", "erp"],
+        cwd=ROOT, env={**inherited, "TALLY_PASSPHRASE": live.passphrase}, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        half = folder / "member.json"
+        wait(half.exists, "its half for the members", 60)
+        for member in MEMBERS[:3]:
+            run("gov", "admit", str(half), "--home", str(live.folder), "--as", member)
+        api = f"http://{tomllib.loads((folder / 'node.toml').read_text())['api']['listen']}"
+        node = NodeProcess("zed", folder, api)
+        live.commit("erp")
+        height = live.height(*MEMBERS)
+
+        def level() -> bool:
+            found = {row["chain"]: row for row in (node.status(5.0) or {"chains": []})["chains"]}
+            return bool(found) and found["erp"]["executed_up_to"] >= height and "zed" in found
+
+        wait(level, "the new member has the chain it follows", 60)
+    finally:
+        joining.terminate()
+        _, said = joining.communicate(timeout=30)
+    assert joining.returncode == 0, said
 
 
 def test_the_doctor_examines_its_ledger(live: Consortium) -> None:
