@@ -131,10 +131,12 @@ class Documents:
         self._thread.start()
 
     def complete(self) -> bool:
-        """Whether all are put and every custodian holds every deposit."""
+        """Whether all are put, all of them are on the chain, and every custodian holds every deposit."""
+        if self._thread.is_alive():
+            return False
         owner = self._owner()
         held = [row["held"] for row in owner["custodians"].values()]
-        return not self._thread.is_alive() and not owner["waiting"] and all(n == owner["deposits"] for n in held)
+        return all(n == owner["deposits"] for n in held) and self._on_chain(owner["deposits"]) == self._count
 
     def share(self) -> float:
         """Of the deposits that are on the chain since, the share that custodians hold."""
@@ -153,6 +155,11 @@ class Documents:
         with self._live.client(OWNER) as client:
             owner: dict[str, Any] = client.custody_status()["owner"]
             return owner
+
+    def _on_chain(self, deposits: int) -> int:
+        with self._live.client(OWNER) as client:
+            numbers = range(self.before, deposits)
+            return sum(client.state("consortium", "custody", "deposit", OWNER, n)["objects"] for n in numbers)
 
     def _put(self) -> None:
         with httpx.Client(base_url=self._live.node(OWNER).api, timeout=120) as client:
