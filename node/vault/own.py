@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import accumulate
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from nacl.utils import random
 
@@ -167,23 +167,14 @@ class Own:
         waiting = [identity for identity in self._index.waiting() if identity not in still]
         return [found for identity in waiting if (found := self._index.deposit(identity, self._key)) is not None]
 
-    def note(
-        self,
-        identity: bytes,
-        *rows: tuple[bytes, bytes | None],
-        number: int | None = None,
-        roots: Mapping[str, bytes] | None = None,
-    ) -> Deposit:
-        """Write down a deposit's number or roots, and other rows with them. Raises DocumentError UNKNOWN_DEPOSIT."""
+    def note(self, identity: bytes, *rows: tuple[bytes, bytes | None], **changes: Any) -> Deposit:
+        """Write down what changed of a deposit (fields of `Deposit`), and other rows with that. Raises DocumentError
+        UNKNOWN_DEPOSIT."""
         with self._writer:
             known = self._index.deposit(identity, self._key)
             if known is None:
                 raise DocumentError("UNKNOWN_DEPOSIT", f"no deposit {identity.hex()} in these documents: look again")
-            changed = replace(
-                known,
-                number=known.number if number is None else number,
-                roots=known.roots if roots is None else dict(roots),
-            )
+            changed = replace(known, **changes)
             self._index.write([deposit_row(changed, self._key), *rows])
             return changed
 

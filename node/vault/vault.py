@@ -234,6 +234,8 @@ class Vault:
             (b"n" + manifest.number.to_bytes(8, "big"), identity),
             (b"w" + identity, None),
             number=manifest.number,
+            objects=len(manifest.entries),
+            size=manifest.size,
         )
         self.roots(identity, sorted(roots))
 

@@ -542,6 +542,9 @@ def test_an_owner_that_lost_all_but_its_key_gets_everything_back(home: Home, tmp
     vault = fresh.open()
     assert vault.deposit(0) is None
     vault.recover(held, secret.secret, secret.roots, lambda _: b"not asked for")
+    again = vault.deposit(0)
+    assert again is not None
+    assert (again.objects, again.size, again.roots) == (secret.objects, secret.size, secret.roots)
     assert vault.manifest(0, "guarantor") == manifest
     assert vault.copy(0, 7, "guarantor") == owner.copy(0, 7, "guarantor")
 
