@@ -10,8 +10,8 @@ So a certified block that does not follow from a chain's own transactions is not
 the consortium's own contracts are taken from its validators' word: a quorum of them signed the roots.
 
 Headers run ahead; each followed chain catches up with its head at its own pace, and one that is not served does not
-hold up the others. Rows of its own beside those of ``chain/store.py`` (``h c r M t s v n d i x y e`` are as there,
-receipts apart by chain):
+hold up the others. Rows of its own beside those of ``chain/store.py`` (``h c M t s v n d``, the derived ones and, for
+the consortium alone, ``r`` are as there):
 
 ===========================  =======================================================================
 ``m:validators``             the set that certifies the next block
