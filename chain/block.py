@@ -25,6 +25,8 @@ VERSION: Final = 1
 CONSORTIUM: Final = "consortium"
 MAX_BLOCK_SIZE: Final = 8 * 1024 * 1024
 """Bytes of an encoded block; genesis may set less (``max_block_bytes``)."""
+MAX_BLOCK_ITEMS: Final = 2**17
+"""Values in a block, each transaction being one: of the smallest that can be signed fewer fit."""
 MAX_HEADER_SIZE: Final = 4096
 
 
@@ -47,9 +49,9 @@ def _fields(value: Any, tag: str, kinds: tuple[type, ...]) -> list[Any]:
     return fields
 
 
-def _decoded(data: bytes, max_size: int) -> Any:
+def _decoded(data: bytes, max_size: int, max_items: int | None = None) -> Any:
     try:
-        return decode(data, max_size=max_size)
+        return decode(data, max_size=max_size, max_items=max_items)
     except CodecError as error:
         raise BlockError(f"not canonical: {error}") from None
 
@@ -253,7 +255,7 @@ class Block:
     @classmethod
     def decode(cls, data: bytes) -> Block:
         """The block of canonical bytes: form only; validity is ``chain.validity``'s. Raises BlockError."""
-        value = _decoded(data, MAX_BLOCK_SIZE)
+        value = _decoded(data, MAX_BLOCK_SIZE, MAX_BLOCK_ITEMS)
         if not is_tagged(value, TAG_BLOCK, VERSION, 6):
             raise BlockError(f"not a {TAG_BLOCK} version {VERSION}")
         _, _, header, certificate, members, consortium = value

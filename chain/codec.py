@@ -54,13 +54,19 @@ def encode(value: Any) -> bytes:
     return packed
 
 
-def decode(data: bytes, *, max_size: int = MAX_SIZE, max_depth: int = MAX_DEPTH) -> Any:
+def decode(
+    data: bytes, *, max_size: int = MAX_SIZE, max_depth: int = MAX_DEPTH, max_items: int | None = None
+) -> Any:
     """Return the value of canonical bytes; arrays become lists.
 
-    Raises CodecError for anything but the one canonical form of a permitted value.
+    ``max_items``: values that may be in it together, for bytes that a loop with other work decodes: a few megabytes
+    of empty arrays would hold it up for seconds. Raises CodecError for anything but the one canonical form of a
+    permitted value.
     """
     if len(data) > max_size:
         raise CodecError(f"{len(data)} bytes where at most {max_size} are allowed")
+    if max_items is not None and len(data) > max_items:  # an item has a byte at least
+        _survey(data, max_depth, max_items)
     if len(data) > 512 and (len(data) - len(data.translate(None, _LONG_FORMS))) * len(data) > _SURVEY_ABOVE:
         _survey(data, max_depth)
     try:
@@ -199,9 +205,9 @@ def _form(byte: int) -> tuple[int, int, int, int]:
 _FORMS: Final = [_form(byte) for byte in range(256)]
 
 
-def _survey(data: bytes, max_depth: int) -> None:
-    """Walk the headers alone: refuse deep nesting, and claims of more items than there are bytes left."""
-    at, size = 0, len(data)
+def _survey(data: bytes, max_depth: int, max_items: int | None = None) -> None:
+    """Walk the headers alone: refuse deep nesting, claims of more items than there are bytes left, and too many."""
+    at, size, room = 0, len(data), len(data) if max_items is None else max_items - 1
     waiting = 1
     left = [1]
     while waiting:
@@ -222,6 +228,9 @@ def _survey(data: bytes, max_depth: int) -> None:
         if items:
             left.append(items)
             waiting += items
+            room -= items
+            if room < 0:
+                raise CodecError(f"more than {max_items or size} values in one message")
             if len(left) > max_depth + 1:
                 raise CodecError("nested too deep")
         if waiting > size - at:

@@ -33,6 +33,8 @@ MAX_BLOCK_BYTES: Final = 8 * 1024 * 1024
 MAX_PROOF_BYTES: Final = 64 * 1024
 """Room for a message without its block: 2 x 64 signed messages of about 200 bytes stay below."""
 MAX_MESSAGE_BYTES: Final = MAX_BLOCK_BYTES + MAX_PROOF_BYTES
+MAX_ITEMS: Final = 2**14
+"""Values in one message, its block being one: no frame of empty arrays may hold the votes up."""
 
 
 class MessageError(ValueError):
@@ -256,7 +258,7 @@ def encode(message: Message) -> bytes:
 def decode(data: bytes, read_block: ReadBlock, *, max_size: int = MAX_MESSAGE_BYTES) -> Message:
     """The message of canonical bytes: form, sizes and ranges only. Raises MessageError."""
     try:
-        value = codec.decode(data, max_size=max_size)
+        value = codec.decode(data, max_size=max_size, max_items=MAX_ITEMS)
         match value:
             case [str(tag), int(version), int(code), *fields] if tag == TAG_MESSAGE and version == VERSION:
                 reader = _READERS.get(code)

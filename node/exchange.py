@@ -22,6 +22,8 @@ TAG_REFUSED: Final = "tally/refused"
 VERSION: Final = 1
 MAX_BLOCKS: Final = 64
 MAX_REPLY_BYTES: Final = MAX_BLOCK_SIZE + 1024 * 1024
+MAX_ITEMS: Final = 2**17
+"""Values in one message; the openings of a partial observer's blocks are the most that honest nodes send."""
 MAX_TEXT: Final = 400
 """Characters of a refusal's code or message."""
 
@@ -109,7 +111,7 @@ def unpack(data: bytes) -> Exchange | object:
     Raises ExchangeError.
     """
     try:
-        value = decode(data, max_size=MAX_REPLY_BYTES)
+        value = decode(data, max_size=MAX_REPLY_BYTES, max_items=MAX_ITEMS)
     except CodecError as error:
         raise ExchangeError(str(error)) from None
     if is_tagged(value, TAG_TRANSACTIONS, VERSION, 3):

@@ -30,7 +30,7 @@ MAX_FRAME: Final = MAX_KEY_LIST + 4096
 """Bytes of a message: of all, only a key list may be longer than 192 KiB."""
 MAX_VERSIONS: Final = 4096
 MAX_ITEMS: Final = 2**15
-"""Values in one message: MAX_VERSIONS rows, or a path of 64 hashes for each of 512 objects, are the most."""
+"""Values in one message: MAX_VERSIONS rows, or a chunk and its path for each of 512 objects, are the most."""
 MAX_PATH: Final = 64
 MAX_ID: Final = 64
 MAX_CODE: Final = 40

@@ -367,3 +367,22 @@ def test_a_remembered_key_is_the_key_and_what_is_no_key_stays_none() -> None:
         for part in (True, 1.0, None):
             with pytest.raises(CodecError):
                 known_key("a", part, b"b")
+
+
+@pytest.mark.parametrize("item", [None, [], [b"", []]])
+def test_more_values_than_a_caller_allows_are_refused_unread(item: Any) -> None:
+    """A frame of empty arrays costs a microsecond a byte to read: a loop that votes must not."""
+    data = encode(["tally/x", 1, [item] * 300_000])
+    began = time.perf_counter()
+    with pytest.raises(CodecError, match="more than 1000 values"):
+        decode(data, max_items=1000)
+    assert time.perf_counter() - began < 0.02
+    assert decode(data) == ["tally/x", 1, [item] * 300_000]
+
+
+def test_as_many_values_as_a_caller_allows_are_read() -> None:
+    value = [bytes(2000), ["a", 1, {"k": None}], [5] * 10]
+    items = 1 + 3 + 3 + 1 + 1 + 10  # of a map, keys count as well
+    assert decode(encode(value), max_items=items) == value
+    with pytest.raises(CodecError, match="more than"):
+        decode(encode(value), max_items=items - 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from chain.codec import encode
 from node.custody.messages import (
     MAX_FRAME,
     MAX_PIECE,
+    TAG_REPLY,
     Chunks,
     Done,
     GetKeys,
@@ -112,3 +115,12 @@ def test_a_message_longer_than_any_may_be_is_refused() -> None:
 def test_chance_is_no_message(data: bytes) -> None:
     with pytest.raises(MessageError):
         unpack(data)
+
+
+def test_a_frame_of_millions_of_values_is_refused_unread() -> None:
+    """A member must not hold the node's loop up, which votes, for the seconds that it takes to read these."""
+    frame = encode([TAG_REPLY, 1, 1, "Chunks", [[[]] * (MAX_FRAME - 300)]])
+    began = time.perf_counter()
+    with pytest.raises(MessageError, match="values in one message"):
+        unpack(frame)
+    assert time.perf_counter() - began < 0.05

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,3 +86,12 @@ def test_another_module_adds_messages_of_its_own_once() -> None:
     assert unpack(encode(["tally/test_only", VERSION, 5])) == ("made", 5)
     with pytest.raises(ValueError, match="registered already"):
         register("tally/test_only", lambda value: value)
+
+
+def test_a_frame_of_millions_of_values_is_refused_unread() -> None:
+    """Votes are taken in by the same loop: reading these would hold it up for seconds."""
+    frame = encode(["tally/transactions", VERSION, [[]] * 2**22])
+    began = time.perf_counter()
+    with pytest.raises(ExchangeError, match="values in one message"):
+        unpack(frame)
+    assert time.perf_counter() - began < 0.05
