@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
+import trio
 from fastapi import Depends, FastAPI, Query
 from pydantic import Field
 
@@ -102,7 +103,11 @@ def _add_lists(app: FastAPI, peer: Peer) -> None:
         """Consortium blocks in order."""
         view = peer.view
         page = query.blocks(view, filters, limit, after)
-        return _paged(page, [_block_row(view, height) for height in page.rows])
+        rows = []
+        for height in page.rows:
+            rows.append(_block_row(view, height))
+            await trio.lowlevel.checkpoint()  # each reads a whole block: other questions have their turn in between
+        return _paged(page, rows)
 
 
 def _add_histories(app: FastAPI, peer: Peer) -> None:

@@ -3,6 +3,7 @@ loop is busy."""
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from fastapi.routing import APIRoute
 
 from chain.block import CONSORTIUM
 from chain.codec import encode
@@ -19,6 +21,7 @@ from chain.store import LevelStore, SnapshotClosedError, StoreError
 from genesis.dev import make_dev
 from node import config as configuration
 from node import logs, service
+from node.api import make_api
 from node.api_errors import ApiError
 from node.peer import Peer, load_keys
 from node.processes import free_ports
@@ -231,6 +234,13 @@ def test_reads_do_not_wait_for_a_busy_loop_and_what_it_owns_does(node: Peer) -> 
     trio.run(run)
     assert while_busy == ["/v1/genesis", "/v1/chains"]
     assert answered[2:] == ["/v1/status"]
+
+
+def test_no_answer_is_made_in_a_thread_of_its_own(node: Peer) -> None:
+    """Python gives each busy thread its share: with forty askers of headers, agreement would have a fortieth."""
+    routes = [route for route in make_api(node).routes if isinstance(route, APIRoute)]
+    assert len(routes) > 30
+    assert [route.path for route in routes if not inspect.iscoroutinefunction(route.endpoint)] == []
 
 
 def test_it_stops_at_once_with_a_request_that_waits(node: Peer) -> None:
