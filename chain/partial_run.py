@@ -1,13 +1,14 @@
 """Re-executing one block of a followed chain: with the chain's own state, and the consortium's values as witnesses.
 
-A run is tried with the newest consortium values known here, asks for proofs of exactly what it read, and is tried
-again where a proof shows another value. It is over when every value it read is proven at height h - 1; its roots
+A run is tried with the consortium values last seen here, asks for proofs of exactly what it read, and is tried again
+where a proof shows another value. It is over when every value it read is proven at height h - 1; its roots
 must then be those of the certified member block.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from chain import merkle
@@ -20,7 +21,7 @@ from chain.state import ProofError, StateTree
 from chain.transaction import Transaction, TransactionError, check_signatures, parse
 from chain.transition import GOV_PARAMETERS
 from chain.validity import DEFAULT_TX_WINDOW_MS
-from chain.witness import MissingWitnessError, WitnessReader
+from chain.witness import WitnessReader
 
 if TYPE_CHECKING:
     from chain.partial import PartialLedger
@@ -51,6 +52,7 @@ class Run:
         self.reader = WitnessReader(before.state_root, ledger.known)
         self.reader.read.update(dict.fromkeys(self._sure_to_be_read()))
         self._done: tuple[ChainExecution, StateTree] | None = None
+        self._over = False
 
     def wanted(self) -> list[bytes]:
         """Execute as far as the values here reach; the state keys to prove (``prove``) before that counts.
@@ -59,14 +61,13 @@ class Run:
         """
         if self._done is None or self.reader.changed:
             self.reader.changed = False
-            try:
-                self._done = self._execute(self.transactions)
-            except MissingWitnessError:
-                self._done = None
+            self._done = self._execute(self.transactions)
+            if any(key not in self._ledger.known for key in self.reader.unproven()):
                 self._look_ahead()
         missing = self.reader.unproven()
         if not missing:
-            self._check()
+            self._check(*self._done)
+            self._over = True
         return missing
 
     def prove(
@@ -80,7 +81,7 @@ class Run:
 
     def outcome(self) -> tuple[ChainExecution, StateTree]:
         """Receipts, writes and the state tree, once ``wanted`` answered with nothing."""
-        if self._done is None or self.reader.unproven():
+        if self._done is None or not self._over:
             raise ValueError("the run is not over: prove what it wants first")
         return self._done
 
@@ -96,15 +97,13 @@ class Run:
         yield encode(["registry", "member", self.chain])
 
     def _look_ahead(self) -> None:
-        """Run each transaction alone, to learn what else it reads before the first value that is not here."""
+        """Run each record alone, for what it reads: in a batch, the first that fails by a guess hides the others."""
         for transaction in self.transactions:
-            try:
-                self._execute([transaction])
-            except MissingWitnessError:
-                continue
+            for record in transaction.records if len(transaction.records) > 1 else ():
+                self._execute([replace(transaction, records=(record,))])
 
     def _execute(self, transactions: list[Transaction]) -> tuple[ChainExecution, StateTree]:
-        """As ``chain.transition.apply`` does for one business chain. Raises MissingWitnessError."""
+        """As ``chain.transition.apply`` does for one business chain."""
         ledger, height = self._ledger, self.header.height
         parameters = self.reader.shared(GOV_PARAMETERS) or {}
         scope = BlockScope(
@@ -124,11 +123,8 @@ class Run:
     def _active(self, name: str) -> int | None:
         return version_at(self.reader.shared(encode(["gov", "contract", name])), self.header.height)
 
-    def _check(self) -> None:
+    def _check(self, done: ChainExecution, tree: StateTree) -> None:
         """The block is certified; this says whether it may be: valid transactions, and the roots of this run."""
-        if self._done is None:
-            raise ValueError("nothing was executed: every value read is there, yet one was missing")
-        done, tree = self._done
         window = int((self.reader.shared(GOV_PARAMETERS) or {}).get("tx_window_ms", DEFAULT_TX_WINDOW_MS))
         seen: set[bytes] = set()
         for transaction in self.transactions:

@@ -17,15 +17,11 @@ from hashlib import sha256
 from typing import Any, Final, TypeAlias
 
 from chain.codec import load
-from chain.state import BUCKET_CAPACITY, ENTRY_SIZE, MAX_LEVELS, ProofError, StateError, StateTree, bucket_digest
+from chain.state import BUCKET_CAPACITY, ENTRY_SIZE, MAX_LEVELS, ProofError, StateTree, bucket_digest
 
 _HASH: Final = 32
 _Node: TypeAlias = "list[Any] | bytes"
 """A branch as its four children (digest, or node), or a bucket's entries; told apart by type and length."""
-
-
-class MissingWitnessError(StateError):
-    """A value was read that is not here yet: fetch it, and run again. Never becomes a transaction's outcome."""
 
 
 def open_keys(tree: StateTree, keys: Iterable[bytes]) -> list[Any]:
@@ -84,8 +80,9 @@ class Opening:
 class WitnessReader:
     """``chain.execution.StateReader`` over witnesses: the consortium's state at one height, as far as it is here.
 
-    ``known`` are the newest values seen at any height. They are tried where this height's are not proven yet, so
-    that one question, after the run, can ask for exactly what was read; nothing counts before ``unproven`` is empty.
+    What is not proven at this height is guessed, from ``known``, the values last seen at any height, or as absent: so
+    that a run finds out all that it reads, and one question can ask for exactly that. Nothing counts before
+    ``unproven`` is empty and the run after the last ``changed`` was the same.
     """
 
     def __init__(self, root: bytes, known: Mapping[bytes, bytes | None]) -> None:
@@ -96,20 +93,16 @@ class WitnessReader:
         self.read: dict[bytes, None] = {}
         """Keys read so far, in order."""
         self.changed = False
-        """Whether a proof showed another value than the one a run would have had."""
+        """Whether a proof showed another value than the guess."""
 
     def get(self, key: bytes) -> bytes | None:
-        """Encoded value. Raises MissingWitnessError."""
+        """Encoded value: proven, or guessed."""
         self.read[key] = None
-        if key in self.proven:
-            return self.proven[key]
-        if key in self._known:
-            return self._known[key]
-        raise MissingWitnessError(f"state key {key.hex()[:64]} is not here")
+        return self.proven[key] if key in self.proven else self._known.get(key)
 
     def shared(self, key: bytes) -> Any:
-        """Decoded value, the same object each time. Raises MissingWitnessError."""
-        if key not in self._shared or key not in self.read:
+        """Decoded value, the same object each time."""
+        if key not in self._shared:
             raw = self.get(key)
             self._shared[key] = None if raw is None else load(raw)
         return self._shared[key]
@@ -130,7 +123,7 @@ class WitnessReader:
         for key, given in zip(keys, values, strict=True):
             value = sent.get(key) if given is None and opened.value_hash(key) is not None else given
             opened.check(key, value)
-            self.changed |= key not in self._known or self._known[key] != value
+            self.changed |= self._known.get(key) != value
             self.proven[key] = value
             self._shared.pop(key, None)
 

@@ -26,7 +26,8 @@ MAX_KEYS: Final = 256
 """State keys of one question about witnesses."""
 MAX_HINTS: Final = 64
 """Likewise where they are asked for along with the blocks of a chain, for each of these."""
-MAX_KEY_BYTES: Final = 1024
+MAX_KEY_BYTES: Final = 4096
+"""A key with an identifier of 256 characters, four bytes each, has little more than a quarter."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -490,7 +490,7 @@ def test_what_it_costs_stays_small() -> None:
         ["tally/get_chain", 1, 1, 7, 1, []],
         ["tally/get_chain", 1, 1, "erp", 1, [[b"k", b""]] * (MAX_HINTS + 1)],
         ["tally/get_witness", 1, 1, 1, [[b"k", b""]] * (MAX_KEYS + 1)],
-        ["tally/get_witness", 1, 1, 1, [[b"k" * 2000, b""]]],
+        ["tally/get_witness", 1, 1, 1, [[b"k" * 5000, b""]]],
         ["tally/get_witness", 1, 1, 1, [[b"k", b"short"]]],
         ["tally/parts", 1, 1, 1, b"", [b""] * 65],
         ["tally/chain", 1, 1, [[b"block", b"", []]]],
