@@ -37,6 +37,8 @@ QUIET_S: Final = 15.0
 """Beyond the consortium's longest wait for a block: a server with nothing new for so long may be cut off itself."""
 EXPIRE_S: Final = 15.0
 """A follower that says nothing for so long is sent nothing more."""
+ANEW_S: Final = 1.0
+"""So long a follower may not begin anew: else it could have one large block sent again and again."""
 AVOID_S: Final = 30.0
 """Who refused, or sent what does not stand, is not asked again for so long."""
 LOOK_S: Final = 0.25
@@ -54,6 +56,7 @@ class _Followed:
     next: int
     room: int
     heard: float
+    began: float
     under_way: deque[tuple[int, int]] = field(default_factory=deque)
     """(height, bytes) of what was sent and not confirmed."""
 
@@ -87,10 +90,10 @@ class Feeder:
             self.forget(member)
             return
         start = max(1, request.start)
-        known = self._followed.get(member)
-        if known is None or request.anew or start > known.next:
-            known = self._followed[member] = _Followed(start, request.room, trio.current_time())
-        known.room, known.heard = request.room, trio.current_time()
+        known, now = self._followed.get(member), trio.current_time()
+        if known is None or start > known.next or (request.anew and now - known.began >= ANEW_S):
+            known = self._followed[member] = _Followed(start, request.room, now, now)
+        known.room, known.heard = request.room, now
         while known.under_way and known.under_way[0][0] < start:
             known.under_way.popleft()
         if known.next > self._ledger.height:

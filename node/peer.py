@@ -25,6 +25,7 @@ from chain.crypto import SigningKey
 from chain.identity import genesis_hash
 from chain.ledger import META_NETWORK, Ledger, genesis_state
 from chain.store import LevelStore
+from chain.transaction import MAX_WIRE_SIZE
 from chain.view import View
 from consensus.core import Core
 from consensus.events import PeerConnected
@@ -36,7 +37,7 @@ from node.custody.messages import MessageError
 from node.custody.service import Custody, Wiring
 from node.driver import Driver, Log, wall_clock
 from node.following import Feeder, Follower
-from node.gossip import Gossip
+from node.gossip import GOSSIP_BYTES, Gossip
 from node.head_signer import HeadSigner
 from node.intake.supervisor import Supervisor
 from node.journal import FileStorage
@@ -59,6 +60,8 @@ EVIDENCE_FILE: Final = "evidence.jsonl"
 EVIDENCE_BYTES: Final = 16 * 1024 * 1024
 ADMIT_AT_ONCE: Final = 16
 """Transactions admitted between two chances for votes and timers (about 1 ms)."""
+MOST_GOSSIP: Final = GOSSIP_BYTES + MAX_WIRE_SIZE
+"""Bytes of transactions in one message; honest ones end with the transaction that passes GOSSIP_BYTES."""
 DISK_CHECK_MS: Final = 2_000
 FAREWELL_S: Final = 3.0
 """Whose membership or key has ended keeps its link for so long, so that it learns why."""
@@ -312,27 +315,48 @@ class Peer:
         """The peers' frames, votes first (the inbox sees to that)."""
         async for item in self.network.inbound:
             match item:
-                case PeerUp(member):
-                    if self.network.has_vote(member):
-                        self.driver.feed(PeerConnected(member))
-                        self.gossip.offer(member)
-                case PeerDown(member):
-                    self.sync.forget(member)
-                    self.feeder.forget(member)
-                    self.parts.forget(member)
-                    self.follower.forget(member)
-                    self.custody.peer_down(member)
-                case Inbound(member, "votes", frame):
-                    # One without a vote has votes of before, or asks for blocks: not for those it may not read.
-                    if not self.membership.closed_to(member):
-                        self.driver.receive(member, frame)
                 case Inbound(member, "bulk", frame):
                     await self._exchange(member, frame)
-                case Inbound(member, _, frame):
+                case Inbound(member, "custody", frame):
                     try:
                         self.custody.receive(member, frame)
                     except MessageError as error:
                         self.driver.note_malformed(member, error)
+                case _:
+                    self._take_urgent(item)
+
+    def _take_urgent(self, item: PeerUp | PeerDown | Inbound) -> None:
+        """An event, or a frame of the channel of votes."""
+        match item:
+            case PeerUp(member):
+                if self.network.has_vote(member):
+                    self.driver.feed(PeerConnected(member))
+                    self.gossip.offer(member)
+            case PeerDown(member):
+                self.sync.forget(member)
+                self.feeder.forget(member)
+                self.parts.forget(member)
+                self.follower.forget(member)
+                self.custody.peer_down(member)
+            case Inbound(member, _, frame):
+                # One without a vote has votes of before, or asks for blocks: not for those it may not read.
+                if not self.membership.closed_to(member):
+                    self.driver.receive(member, frame)
+
+    async def _admit(self, member: str, wires: Sequence[bytes]) -> None:
+        """A member's gossip. However much it sends, votes and timers have their turn in between."""
+        if sum(map(len, wires)) > MOST_GOSSIP:
+            self.driver.note_malformed(member, exchange.ExchangeError(f"gossip of more than {MOST_GOSSIP} bytes"))
+            return
+        for count, wire in enumerate(wires, 1):
+            self.driver.submit(wire)
+            if count % ADMIT_AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+                for _ in range(ADMIT_AT_ONCE):
+                    item = self.network.inbound.urgent_nowait()
+                    if item is None:
+                        break
+                    self._take_urgent(item)
 
     async def _exchange(self, member: str, frame: bytes) -> None:
         try:
@@ -342,13 +366,10 @@ class Peer:
             return
         match message:
             case exchange.Transactions(wires):
-                for count, wire in enumerate(wires, 1):
-                    self.driver.submit(wire)
-                    if count % ADMIT_AT_ONCE == 0:
-                        await trio.lowlevel.checkpoint()
+                await self._admit(member, wires)
             case exchange.GetBlocks():
                 if not self.feeder.refuses(member):
-                    self.sync.answer(member, message)
+                    self.sync.answer(member, message, paced=not self.network.has_vote(member))
             case exchange.Follow():
                 self.feeder.follow(member, message)
             case exchange.Blocks() if member == self.follower.server:

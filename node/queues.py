@@ -203,15 +203,15 @@ class Inbox(trio.abc.ReceiveChannel[Item]):
         channel = self._next_channel()
         if channel is None:
             raise trio.EndOfChannel if self._closed else trio.WouldBlock
-        turns = self._turns[channel]
         self._votes_in_a_row = self._votes_in_a_row + 1 if channel == "votes" else 0
-        member = turns.popleft()
-        waiting = self._waiting[channel][member]
-        frame = waiting.pop()
-        waiting.in_turn = bool(waiting.frames)
-        if waiting.in_turn:
-            turns.append(member)
-        return Inbound(member, channel, frame)
+        return self._take(channel)
+
+    def urgent_nowait(self) -> Item | None:
+        """The next event or vote, None where none waits: for the reader that is busy with a long frame of another
+        channel."""
+        if self._events:
+            return self._events.popleft()
+        return self._take("votes") if self._turns["votes"] else None
 
     async def receive(self) -> Item:
         """The next item; raises trio.EndOfChannel after the end."""
@@ -231,6 +231,17 @@ class Inbox(trio.abc.ReceiveChannel[Item]):
         """As `close`."""
         self.close()
         await trio.lowlevel.checkpoint()
+
+    def _take(self, channel: Channel) -> Inbound:
+        """A frame of a channel on which one waits: the members take turns."""
+        turns = self._turns[channel]
+        member = turns.popleft()
+        waiting = self._waiting[channel][member]
+        frame = waiting.pop()
+        waiting.in_turn = bool(waiting.frames)
+        if waiting.in_turn:
+            turns.append(member)
+        return Inbound(member, channel, frame)
 
     def _next_channel(self) -> Channel | None:
         """Votes first, but after `VOTES_PER_OTHER` of them one frame of another channel; those two take turns."""

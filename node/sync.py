@@ -22,6 +22,7 @@ from node.exchange import MAX_BLOCKS, Blocks, GetBlocks, pack
 STALL_S: Final = 2.0
 PATIENCE: Final = 3
 """So many requests in a row may bring nothing before a claim is dropped: a busy peer answers late."""
+PACE_S: Final = 1.0
 REPLY_BYTES: Final = 2 * 1024 * 1024
 """A reply ends after the block that passes this."""
 
@@ -37,6 +38,7 @@ class BlockSync:
         self._asked: set[str] = set()
         """Peers that owe a reply: one a request is taken, even a late one."""
         self._fruitless: dict[str, int] = {}
+        self._again_at: dict[str, float] = {}
         self._turn = 0
         self._refused = 0
         self._wake = trio.Event()
@@ -119,8 +121,14 @@ class BlockSync:
                 "a peer sent a block that does not stand", member=peer, reason=str(error), count=self._refused
             )
 
-    def answer(self, peer: str, request: GetBlocks) -> None:
-        """Send contiguous blocks from the store, as many as fit a reply."""
+    def answer(self, peer: str, request: GetBlocks, *, paced: bool = False) -> None:
+        """Send contiguous blocks from the store, as many as fit a reply. ``paced``: one without a vote, which mostly
+        follows (`node.following`), gets no more than a reply a second: each costs this loop milliseconds."""
+        if paced:
+            now = trio.current_time()
+            if now < self._again_at.get(peer, 0.0):
+                return
+            self._again_at[peer] = now + PACE_S
         blocks = stored_blocks(self._ledger, max(1, request.start), REPLY_BYTES)
         self._send(peer, pack(Blocks(request.start, self._ledger.height, blocks)))
 

@@ -131,6 +131,23 @@ def test_a_flooding_member_waits_for_its_turn_among_the_others() -> None:
     assert {item.member for item in first if isinstance(item, Inbound)} == {"flood", "b", "c"}
 
 
+def test_a_busy_reader_takes_events_and_votes_in_between() -> None:
+    async def main() -> None:
+        box = inbox()
+        assert box.urgent_nowait() is None
+        await box.put("bulk", "a", b"bulk")
+        assert box.urgent_nowait() is None
+        box.put_vote("b", b"1")
+        box.put_vote("a", b"2")
+        box.put_event(PeerUp("c"))
+        assert [box.urgent_nowait() for _ in range(4)] == [
+            PeerUp("c"), Inbound("b", "votes", b"1"), Inbound("a", "votes", b"2"), None,
+        ]  # fmt: skip
+        assert drain(box) == [Inbound("a", "bulk", b"bulk")]
+
+    trio.run(main)
+
+
 def test_events_come_first_and_a_flapping_link_costs_two_entries() -> None:
     box = inbox()
     box.put_vote("a", b"vote")
