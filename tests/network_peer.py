@@ -66,7 +66,7 @@ async def main(config: dict[str, Any]) -> None:
         say("ready", port=network.port)
         async for item in network.inbound:
             if isinstance(item, Inbound):
-                word = item.frame[:4].decode()
+                word = item.frame[:4].decode("latin-1")
                 if word == "time":
                     say("vote", ms=(time.monotonic_ns() - int.from_bytes(item.frame[4:], "big")) / 1e6)
                     continue

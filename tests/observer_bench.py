@@ -1,6 +1,9 @@
 """What an observer costs the validators: the same load with and without one, in turns, on one network.
 
     python -m tests.observer_bench --seconds 8 --rounds 3
+    python -m tests.observer_bench --feed              only what it takes to send a follower its blocks
+
+The second is processor time of one process, so other work on the machine disturbs it little.
 
 Four validators and one observer as processes of this machine, the observer at nice 19: it stands for a machine of its
 own, so what counts is what the validators give it, not the cores it takes here. Two loads: as much as goes in, where
@@ -26,8 +29,14 @@ import trio
 
 from chain import keys
 from genesis.dev import make_dev
-from node.bench import MEMBERS, Phase, _Load, usage_of
+from node.bench import MEMBERS, Phase, _Load, sample_record, usage_of
+from node.exchange import Follow
+from node.following import Feeder
+from node.network import Network
 from node.processes import LocalNodes, free_ports
+from tests.chain.chain_builder import Consortium
+from tests.network_harness import MemoryLog, addresses, seed
+from tests.network_processes import PeerProcess
 
 OBSERVER = "auditor"
 CATCH_UP_S = 180.0
@@ -136,6 +145,63 @@ def costs(turns: list[Turn]) -> list[Cost]:
     return found
 
 
+def feed_cost(blocks: int = 12, transactions: int = 500) -> dict[str, float]:
+    """Processor time that one validator spends on sending blocks to one follower, over the real network to another
+    process: µs a transaction and a block, with the bytes of each."""
+    consortium = Consortium("feed")
+    serial = 0
+    for _ in range(blocks):
+        listed = []
+        for _ in range(transactions):
+            serial += 1
+            listed.append(consortium.submit("erp", sample_record(serial)))
+        consortium.seal(*listed)
+    size = sum(len(consortium.ledger.block_bytes(height)) for height in range(1, blocks + 1))
+    spent = trio.run(_feed, consortium, size)
+    return {
+        "us_a_transaction": round(spent / serial * 1e6, 2),
+        "us_a_block": round(spent / blocks * 1e6),
+        "transactions_a_block": transactions,
+        "bytes_a_block": size // blocks,
+    }
+
+
+async def _feed(consortium: Consortium, size: int) -> float:
+    """Seconds of this process until the last byte is on its way; what it takes idle is not counted."""
+    places = addresses("a", "b")
+    network = Network(
+        member="a", key_seed=seed("a"), listen=f"127.0.0.1:{places['a'].port}", peers=places, log=MemoryLog()
+    )
+    feeder = Feeder(consortium.ledger, lambda member, frame: network.send(member, "bulk", frame), lambda _member: [])
+    here = (places["a"].host, places["a"].port)
+    process = PeerProcess("b", f"127.0.0.1:{places['b'].port}", {"a": here})
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(network.run)
+            nursery.start_soon(feeder.run)
+            while "b" not in network.connected():
+                await trio.sleep(0.05)
+            await trio.sleep(0.5)
+            idle = await _spent(0.5) / 0.5
+            began, at = time.process_time(), time.monotonic()
+            sent = network.stats().peers["b"].bytes_out
+            feeder.follow("b", Follow(1, 2 * size, anew=True))
+            while network.stats().peers["b"].bytes_out - sent < size:
+                await trio.sleep(0.05)
+            spent = time.process_time() - began - idle * (time.monotonic() - at)
+            nursery.cancel_scope.cancel()
+    finally:
+        process.stop()
+    return spent
+
+
+async def _spent(seconds: float) -> float:
+    """What this process takes while nothing is sent."""
+    began = time.process_time()
+    await trio.sleep(seconds)
+    return time.process_time() - began
+
+
 def _stand_back(observer: LocalNodes) -> None:
     """nice 19: each of its threads (what they start later inherits it), and its group where sessions are groups."""
     process = observer.nodes[OBSERVER].process
@@ -171,7 +237,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0, help="length of a turn")
     parser.add_argument("--rounds", type=int, default=3, help="pairs of turns a load")
     parser.add_argument("--share", type=float, default=0.5, help="of the saturated rate, for the second load")
+    parser.add_argument("--feed", action="store_true", help="only the cost of sending, in one process")
     given = parser.parse_args()
+    if given.feed:
+        print(json.dumps(feed_cost()))
+        return
     with tempfile.TemporaryDirectory(prefix="tally-observer-") as folder:
         turns = measure(Path(folder), given.seconds, given.rounds, given.share, partial(print, flush=True))
     for cost in costs(turns):

@@ -34,7 +34,7 @@ from multiaddr import Multiaddr
 from node.framing import HEADER, Kind
 from node.links import NetworkLimits, PeerAddress
 from node.network import PROTOCOLS, Network, peer_id_of
-from node.queues import PeerDown, PeerUp
+from node.queues import Patient, PeerDown, PeerUp
 from node.sockets import MAX_BACKLOG, NetworkError, PortInUseError
 from tests.network_harness import QUICK, Crowd, MemoryLog, Node, crowd, free_ports, public, seed, until
 
@@ -172,24 +172,28 @@ def test_a_full_outbound_queue_refuses_and_counts_and_the_link_lives_on() -> Non
     trio.run(main)
 
 
-def test_votes_pass_while_bulk_is_not_read_and_bulk_goes_on_afterwards() -> None:
+@pytest.mark.parametrize(("channel", "other"), [("bulk", "custody"), ("custody", "bulk")])
+def test_votes_and_the_other_channel_pass_while_one_is_not_read(channel: Patient, other: Patient) -> None:
     async def main() -> None:
         async with crowd("a", "b", start=False) as group:
-            a = await group.start("a")
-            b = await group.start("b", collect=False, bulk_queue_bytes=2 * MIB)
+            a = await group.start("a", custody_queue_bytes=16 * MIB)
+            b = await group.start("b", collect=False, bulk_queue_bytes=2 * MIB, custody_queue_bytes=2 * MIB)
             await group.meshed()
             body = bytes(MIB)
-            assert all(a.network.send("b", "bulk", body) for _ in range(12))
+            assert all(a.network.send("b", channel, body) for _ in range(12))
             await trio.sleep(0.5)
             assert a.network.send("b", "votes", b"vote")
+            assert a.network.send("b", other, b"other")
             await trio.sleep(0.3)
             waiting = b.network.inbound
-            items = [waiting.receive_nowait(), waiting.receive_nowait()]
+            items = [waiting.receive_nowait() for _ in range(4)]
             assert items[0] == PeerUp("a")
             assert getattr(items[1], "frame", None) == b"vote"
+            assert b"other" in [getattr(item, "frame", None) for item in items[2:]], "in turn with what is not read"
             assert b.network.stats().peers["a"].frames_in < 8, "the reader stops reading"
             group.nursery.start_soon(b.collect)
-            await until(lambda: len(b.frames("a", "bulk")) == 12, "all bulk")
+            held = sum(getattr(item, "channel", None) == channel for item in items)
+            await until(lambda: held + len(b.frames("a", channel)) == 12, "all of it")
             assert a.network.stats().peers["b"].dropped_out == 0
 
     trio.run(main)
