@@ -55,7 +55,7 @@ class Joining:
 
 @dataclass(frozen=True)
 class Found:
-    """What the asked node and the folder's own keys say."""
+    """What the asked node says: the sealed file, its document, and the members' peers."""
 
     sealed: bytes
     document: Mapping[str, Any]
