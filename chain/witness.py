@@ -88,6 +88,8 @@ class WitnessReader:
     def __init__(self, root: bytes, known: Mapping[bytes, bytes | None]) -> None:
         self._root = root
         self._known = known
+        self._guessed: dict[bytes, bytes | None] = {}
+        """What runs had where nothing was proven: ``known`` goes on meanwhile, with other chains' proofs."""
         self._shared: dict[bytes, Any] = {}
         self.proven: dict[bytes, bytes | None] = {}
         self.read: dict[bytes, None] = {}
@@ -98,7 +100,11 @@ class WitnessReader:
     def get(self, key: bytes) -> bytes | None:
         """Encoded value: proven, or guessed."""
         self.read[key] = None
-        return self.proven[key] if key in self.proven else self._known.get(key)
+        if key in self.proven:
+            return self.proven[key]
+        if key not in self._guessed:
+            self._guessed[key] = self._known.get(key)
+        return self._guessed[key]
 
     def shared(self, key: bytes) -> Any:
         """Decoded value, the same object each time."""
@@ -123,7 +129,7 @@ class WitnessReader:
         for key, given in zip(keys, values, strict=True):
             value = sent.get(key) if given is None and opened.value_hash(key) is not None else given
             opened.check(key, value)
-            self.changed |= self._known.get(key) != value
+            self.changed |= key in self._guessed and self._guessed[key] != value
             self.proven[key] = value
             self._shared.pop(key, None)
 

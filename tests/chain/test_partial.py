@@ -174,6 +174,28 @@ def test_many_new_consortium_values_take_few_questions(full: Consortium) -> None
     assert partial.tree("erp").root == full.ledger.tree("erp").root
 
 
+def test_two_chains_that_read_the_same_new_value_at_the_same_time(full: Consortium) -> None:
+    """While one waits for its proof the other may be done: what it learned is not what the first one's run had."""
+    partial = opened(full, ("erp", "guarantor"))
+    sync(full, partial)
+    full.seal(full.call("procurement", "registry.register_party", id="p", name="P", identifiers=["GB-COH:7"]))
+    batch = of_enterprise("GB-COH:7")
+    full.seal(full.submit("erp", batch), full.submit("guarantor", batch))
+    partial.take(part_of(full.ledger, height) for height in range(partial.height + 1, full.ledger.height + 1))
+    runs = []
+    for chain in partial.follow:
+        coming = partial.pending(chain)
+        assert coming is not None
+        run = partial.begin(chain, chain_block_of(full.ledger, chain, coming.head.height))
+        runs.append((run, run.wanted()))
+    for run, keys in runs:
+        answer(full, partial, run, keys)
+        finish(full, partial, run)
+        partial.commit(run)
+    for chain in partial.follow:
+        assert partial.tree(chain).root == full.ledger.tree(chain).root
+
+
 def test_validators_that_take_over_are_followed_and_provable(full: Consortium) -> None:
     members = ("erp", "guarantor", "lender")
     rows = [[member, full.key(member, "validator").public] for member in members]
