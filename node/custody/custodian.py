@@ -6,8 +6,10 @@ where they stand. For each deposit one question is asked again and again (`next_
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import trio
@@ -23,7 +25,12 @@ from node.driver import Log
 from node.vault import Copies
 
 LANES: Final = 2
-"""Deposits that are pulled at the same time."""
+"""Deposits of one chain that are pulled at the same time: each chain has lanes of its own, so that a member whose
+node answers slowly or not at all keeps nobody else's documents waiting."""
+MOST_LANES: Final = 8
+"""With so many at work, a further chain gets but one."""
+DUE_LOOKED_AT: Final = 64
+"""Jobs of a chain that are looked at for one that is due; those that failed stand at the end."""
 LOOK_S: Final = 0.25
 LOOKED_AT: Final = 256
 """Deposits looked at in one pass, so that no pass takes long."""
@@ -73,7 +80,12 @@ class _Job:
     tries: int = 0
     next_at: float = 0.0
     failing_since: float | None = None
-    running: bool = False
+    bytes_in: int = 0
+    """That its attempts have brought."""
+
+    def count(self, taken: int) -> None:
+        """Bytes arrived."""
+        self.bytes_in += taken
 
 
 class Custodian:
@@ -103,7 +115,11 @@ class Custodian:
         self._have: dict[Place, set[str]] = {}
         self._open: dict[Place, None] = {}
         """Deposits with something left to do, in the order in which they are looked at."""
-        self._jobs: dict[Place, _Job] = {}
+        self._jobs: dict[str, dict[int, _Job]] = {}
+        """By chain and deposit, in the order in which they are tried."""
+        self._running: set[Place] = set()
+        self._lanes: Counter[str] = Counter()
+        self._nursery: trio.Nursery | None = None
         self._scanned: dict[str, int] = {}
         self._custodians: dict[str, tuple[str, ...]] = {}
         self._paused_until = 0.0
@@ -119,8 +135,7 @@ class Custodian:
         """Do the duty until cancelled."""
         await self.load()
         async with trio.open_nursery() as nursery:
-            for _ in range(LANES):
-                nursery.start_soon(self._lane)
+            self._nursery = nursery
             nursery.start_soon(self._rescan)
             while True:
                 await self.survey()
@@ -152,10 +167,10 @@ class Custodian:
             del self._open[place]
             step = self._step(place)
             chain, number = place
-            if step.verb == "pull" and place not in self._jobs:
-                self._jobs[place] = _Job()
-            elif step.verb != "pull":
-                self._jobs.pop(place, None)
+            if step.verb == "pull":
+                self._jobs.setdefault(chain, {}).setdefault(number, _Job())
+            else:
+                self._drop_job(place)
             if step.verb == "hold" and self._submissions.free(("hold", chain, number)):
                 holds.setdefault((chain, step.holder), []).append(number)
             elif step.verb == "lost" and self._submissions.free(("lost", chain, number)):
@@ -166,6 +181,7 @@ class Custodian:
                 self._open[place] = None
         if not self._jobs:
             self.paused = self.problem = ""
+        self._open_lanes()
         for (chain, holder), numbers in holds.items():
             self._submit("hold", chain, numbers, {"of": holder})
         for chain, numbers in losses.items():
@@ -222,35 +238,52 @@ class Custodian:
 
     # -- pulling ----------------------------------------------------------------------------------------
 
-    async def _lane(self) -> None:
-        while True:
-            place = self._due()
-            if place is None:
-                await self._until_changed()
-                continue
-            job = self._jobs[place]
-            job.running = True
-            try:
-                await self._attempt(place, job)
-            finally:
-                job.running = False
+    def _open_lanes(self) -> None:
+        """Each chain with something to pull has its lanes."""
+        for chain, jobs in self._jobs.items():
+            wanted = min(len(jobs), LANES if self._lanes.total() < MOST_LANES else 1)
+            if self._nursery is not None and self._lanes[chain] < wanted:
+                self._lanes[chain] += 1
+                self._nursery.start_soon(self._lane, chain)
 
-    def _due(self) -> Place | None:
-        """The oldest job that may be tried now."""
+    async def _lane(self, chain: str) -> None:
+        """Pull a chain's deposits until none is left to pull."""
+        try:
+            while chain in self._jobs:
+                number = self._due(chain)
+                if number is None:
+                    await self._until_changed()
+                    continue
+                self._running.add((chain, number))
+                try:
+                    await self._attempt((chain, number), self._jobs[chain][number])
+                finally:
+                    self._running.discard((chain, number))
+        finally:
+            self._lanes[chain] -= 1
+
+    def _due(self, chain: str) -> int | None:
+        """The deposit whose job may be tried now and has waited longest."""
         now = trio.current_time()
         if now < self._paused_until:
             return None
-        for place, job in self._jobs.items():
-            if not job.running and job.next_at <= now:
-                return place
+        for number, job in islice(self._jobs[chain].items(), DUE_LOOKED_AT):
+            if job.next_at <= now and (chain, number) not in self._running:
+                return number
         return None
+
+    def _drop_job(self, place: Place) -> None:
+        jobs = self._jobs.get(place[0], {})
+        jobs.pop(place[1], None)
+        if not jobs:
+            self._jobs.pop(place[0], None)
 
     async def _attempt(self, place: Place, job: _Job) -> None:
         """Try the sources in turn; what has come stays, whichever of them breaks off."""
-        before = self._puller.bytes_in
+        before = job.bytes_in
         for source, copies in list(self._sources(place, job)):
             try:
-                await self._puller.pull(source, copies)
+                await self._puller.pull(source, copies, job.count)
             except CallError as error:
                 self._failed(place, job, error)
             except DocumentError as error:
@@ -260,10 +293,13 @@ class Custodian:
                 self._taken(place, copies.holder)
                 return
         now = trio.current_time()
-        if job.failing_since is None or self._puller.bytes_in > before:
+        if job.failing_since is None or job.bytes_in > before:
             job.failing_since = now
         job.next_at = now + min(LONGEST_RETRY_S, RETRY_S * 2**job.tries)
-        job.tries = 0 if self._puller.bytes_in > before else job.tries + 1
+        job.tries = 0 if job.bytes_in > before else job.tries + 1
+        jobs = self._jobs.get(place[0], {})
+        if jobs.pop(place[1], None) is not None:  # behind the others; gone where it is wanted no more
+            jobs[place[1]] = job
 
     def _sources(self, place: Place, job: _Job) -> Iterator[tuple[str, Wanted]]:
         """Whom to ask for which copies: the owner for the own ones; after a while, other custodians for theirs."""
@@ -286,7 +322,7 @@ class Custodian:
 
     def _taken(self, place: Place, holder: str) -> None:
         self._have.setdefault(place, set()).add(holder)
-        self._jobs.pop(place, None)
+        self._drop_job(place)
         self._open[place] = None
         self._shelf.forget(*place)
         self.paused = self.problem = ""
@@ -344,7 +380,7 @@ class Custodian:
             "substitutes": sum(
                 1 for place, have in self._have.items() if place[0] == chain and have and self._member not in have
             ),
-            "to_pull": sum(1 for place in self._jobs if place[0] == chain),
+            "to_pull": len(self._jobs.get(chain, ())),
             "said_on_chain": self._book.held_count(chain, self._member),
             "challenges": None if record is None else record._asdict(),
         }

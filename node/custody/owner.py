@@ -7,7 +7,7 @@ transaction got there before the node was killed is known by its roots on the ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import trio
@@ -22,7 +22,7 @@ from node.custody.server import InThread
 from node.custody.submissions import Submissions
 from node.documents import DocumentError
 from node.driver import Log
-from node.envelope import EnvelopeError, KeyList
+from node.envelope import DepositSecret, EnvelopeError, KeyList
 from node.vault import Deposit, Vault
 
 LOOK_S: Final = 0.25
@@ -31,6 +31,10 @@ AT_ONCE: Final = 4
 RETRY_S: Final = 2.0
 COPIES_A_PASS: Final = 8
 """Older deposits that get copies for new custodians in one transaction."""
+
+PUT_OFF_S: Final = 10.0
+"""How long a deposit is left alone that has a document which cannot be read."""
+UNREADABLE: Final = ("DOCUMENT_MISSING", "DOCUMENT_DAMAGED")
 
 FAILURES: Final = (DocumentError, EnvelopeError, CustodyError)
 """What keeps a step from being done now; a later pass tries again."""
@@ -66,11 +70,15 @@ class Owner:
         """Own deposits on the chain that are not in the vault, nor waiting in it for their number."""
         self._broken: set[int] = set()
         """Of these, those that are in the vault, but damaged."""
+        self._put_off: dict[bytes, float] = {}
+        """Until when a deposit is left alone, by its local id."""
         self._looked = 0
         self._reading: list[int] | None = None
         """Deposits whose documents are still to be read again, None where nobody asked for that."""
         self._topped_up: tuple[tuple[str, ...], int] = ((), 0)
         """For which custodians older deposits have roots, below which number."""
+        self._top_up_at = 0.0
+        """Not before then: what was skipped is not looked for at every pass."""
         self.changed = trio.Event()
         self.waiting = 0
         """Closed deposits that have no number yet."""
@@ -108,8 +116,7 @@ class Owner:
             else:
                 await self._number(deposit, number)
         self.waiting = len(waiting)
-        for deposit in waiting[:AT_ONCE]:
-            await self._deposit(deposit)
+        await self._deposit_some(waiting)
         await self._look_for_missing(count)
         await self._read_again()
         await self._top_up()
@@ -122,6 +129,19 @@ class Owner:
         await self._keying.key(number)
         self._missing.pop(number, None)
         self.problem = ""
+
+    async def _deposit_some(self, waiting: Sequence[Deposit]) -> None:
+        """Submit deposits; one with a document that cannot be read now does not keep the others waiting."""
+        now = trio.current_time()
+        self._put_off = {identity: until for identity, until in self._put_off.items() if until > now}
+        for deposit in [each for each in waiting if each.id not in self._put_off][:AT_ONCE]:
+            try:
+                await self._deposit(deposit)
+            except DocumentError as error:
+                if error.code not in UNREADABLE:
+                    raise
+                self._put_off[deposit.id] = now + PUT_OFF_S
+                self._say(error)
 
     async def _deposit(self, deposit: Deposit) -> None:
         """Submit a deposit, with the roots of its copies; they are kept before it is sent."""
@@ -145,17 +165,20 @@ class Owner:
         custodians = self._book.custodians(self._member)
         known, below = self._topped_up
         start = below if known == custodians else 0
-        if self._missing or not self._submissions.free(("add_copies",)):
-            return  # what is not here is restored first
+        if trio.current_time() < self._top_up_at or not self._submissions.free(("add_copies",)):
+            return
         rows: list[list[Any]] = []
+        skipped = False
         for number in range(start, self._book.count(self._member)):
             row = self._book.deposit(self._member, number)
             lacking = [] if row is None else [custodian for custodian in custodians if custodian not in row.roots]
-            deposit = await self._in_thread(self._vault.deposit, number) if row is not None and lacking else None
-            if row is not None and deposit is not None:
-                made = await self._in_thread(self._vault.roots, deposit.id, sorted({*row.roots, *lacking}))
-                rows.append([number, {custodian: (made.roots or {})[custodian] for custodian in lacking}])
-            if not rows:
+            if row is not None and lacking:
+                added = await self._further_roots(number, [*row.roots, *lacking])
+                if added is None:
+                    skipped = True
+                else:
+                    rows.append([number, {custodian: added[custodian] for custodian in lacking}])
+            if not rows and not skipped:
                 self._topped_up = (custodians, number + 1)  # the next pass begins at the first that lacked something
             if len(rows) == COPIES_A_PASS:
                 break
@@ -163,6 +186,24 @@ class Owner:
                 await trio.lowlevel.checkpoint()
         if rows:
             self._submissions.send("add_copies", {"copies": rows}, [("add_copies",)])
+        elif skipped:
+            self._top_up_at = trio.current_time() + PUT_OFF_S
+
+    async def _further_roots(self, number: int, custodians: Iterable[str]) -> Mapping[str, bytes] | None:
+        """Roots of an older deposit's copies, None where it is not here whole: then it is restored first."""
+        if number in self._missing:
+            return None
+        deposit = await self._in_thread(self._vault.deposit, number)
+        if deposit is None:
+            return None
+        try:
+            return (await self._in_thread(self._vault.roots, deposit.id, sorted(set(custodians)))).roots
+        except DocumentError as error:
+            if error.code not in UNREADABLE:
+                raise
+            self._missing[number] = None
+            self._broken.add(number)
+            return None
 
     # -- coming back from nothing -----------------------------------------------------------------------
 
@@ -170,9 +211,9 @@ class Owner:
         """Find own deposits that the vault does not have, of the first ``count``: each that it has is numbered."""
         if self._looked >= count:
             return
-        known = {deposit.number for deposit in await self._in_thread(lambda: list(self._vault.deposits()))}
-        for number in range(self._looked, count):
-            if number not in known and not await self._recognised(number):
+        wanted = range(self._looked, count)
+        for number in await self._in_thread(_unknown, self._vault, wanted):
+            if not await self._recognised(number):
                 self._missing[number] = None
         self._looked = count
         if self._missing:
@@ -225,8 +266,7 @@ class Owner:
         if self._reading is None:
             return
         if not self._reading:
-            deposits = await self._in_thread(lambda: list(self._vault.deposits()))
-            self._reading = [deposit.number for deposit in deposits if deposit.number is not None]
+            self._reading = await self._in_thread(self._vault.numbers)
         for number in self._reading[:AT_ONCE]:
             if await self._in_thread(is_damaged, self._vault, number):
                 self._missing[number] = None
@@ -258,32 +298,50 @@ class Owner:
             return True
         if number not in self._broken and await self._in_thread(self._vault.deposit, number) is not None:
             return True
+        refusal: Exception | None = None
         for custodian in sorted(row.held):
             holder = row.held_as(custodian)
             if custodian not in self._connected() or holder is None:
                 continue
             try:
+                await self._puller.pull_keys(custodian, self._member, number)
+                await self._in_thread(self._secret, number)  # before any copy is moved: one list may be too old
                 manifest = await self._puller.pull(custodian, wanted_of(self._member, row, holder))
-            except CallError as error:
+                await self._in_thread(self._recover, row, manifest.holder)
+            except (CallError, CustodyError, EnvelopeError) as error:
+                self._say(error)
+                refusal = error if isinstance(error, CustodyError) else refusal
+                continue
+            except DocumentError as error:
+                if error.code not in UNREADABLE and error.code != "WRONG_HASH":
+                    raise  # it is this node's store
                 self._say(error)
                 continue
-            await self._in_thread(self._recover, row, manifest.holder)
             self._broken.discard(number)
             await self._keying.key(number)
             self.problem = ""
             self._log.info("deposit restored", deposit=number, documents=row.objects, custodian=custodian)
             return True
+        if refusal is not None:
+            raise refusal
         return False
+
+    def _secret(self, number: int) -> DepositSecret:
+        """In a thread: what opens a deposit, from the newest key list that came. Raises CustodyError NO_KEY."""
+        data = self._vault.copies.keys(self._member, number)
+        secret = None if data is None else KeyList.decode(data).secret(self._keys)
+        if secret is None:
+            raise CustodyError(
+                "NO_KEY", f"none of this node's encryption keys opens deposit {number}: add the one it was keyed to"
+            )
+        return secret
 
     def _recover(self, row: DepositRow, holder: str) -> None:
         """In a thread: open the copies and keep the documents again."""
         copies, chain, number = self._vault.copies, self._member, row.number
-        manifest, data = copies.manifest(chain, number, holder), copies.keys(chain, number)
-        secret = None if data is None else KeyList.decode(data).secret(self._keys)
-        if manifest is None or secret is None:
-            raise CustodyError(
-                "NO_KEY", f"none of this node's encryption keys opens deposit {number}: add the one it was keyed to"
-            )
+        manifest, secret = copies.manifest(chain, number, holder), self._secret(number)
+        if manifest is None:
+            raise CustodyError("NOT_HELD", f"the copies of deposit {number} went again: they are taken once more")
 
         def copy(index: int) -> bytes:
             return copies.read(chain, number, holder, index, 0, manifest.entries[index].size)
@@ -301,6 +359,11 @@ class Owner:
         with trio.move_on_after(LOOK_S):
             await self.changed.wait()
         await trio.lowlevel.checkpoint()
+
+
+def _unknown(vault: Vault, numbers: Iterable[int]) -> list[int]:
+    """Those that the vault has no deposit of."""
+    return [number for number in numbers if vault.deposit(number) is None]
 
 
 def is_damaged(vault: Vault, number: int) -> bool:

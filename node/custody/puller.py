@@ -43,6 +43,11 @@ class Ask(Protocol):
 Pace: TypeAlias = Callable[[int], Awaitable[None]]
 """Waits until so many bytes more may be moved: agreement comes first."""
 KeysArrived: TypeAlias = Callable[[str, int, KeyList], Awaitable[None]]
+Count: TypeAlias = Callable[[int], None]
+
+
+def _uncounted(_bytes: int) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +91,15 @@ class Puller:
         self.bytes_in = 0
         """Bytes of copies taken since the start."""
 
-    async def pull(self, source: str, wanted: Wanted) -> Manifest:
-        """Take a deposit whole; durable when this returns, its key list too.
+    async def pull(self, source: str, wanted: Wanted, count: Count = _uncounted) -> Manifest:
+        """Take a deposit whole; durable when this returns, its key list too. count: told of bytes that were stored.
 
         Raises CallError (the source: none, refused, lied), DocumentError (the store here: STORE_FULL, STORE_FAILED).
         """
         manifest = await self._manifest(source, wanted)
         await self.pull_keys(source, wanted.chain, wanted.number)
         incoming = await self._in_thread(self._copies.incoming, manifest)
-        await self._take(source, wanted, incoming)
+        await self._take(source, wanted, incoming, count)
         await self._in_thread(incoming.finish)
         return manifest
 
@@ -126,7 +131,7 @@ class Puller:
             )
         return manifest
 
-    async def _take(self, source: str, wanted: Wanted, incoming: Incoming) -> None:
+    async def _take(self, source: str, wanted: Wanted, incoming: Incoming, count: Count) -> None:
         """Keep up to WINDOW pieces under way; store them in order."""
         entries = incoming.manifest.entries
         plan = ranges(entries, *incoming.position)
@@ -144,6 +149,8 @@ class Puller:
                 slot = under_way.popleft()
                 await slot.arrived.wait()
                 failure = slot.error or await self._store(source, incoming, entries, slot)
+                if failure is None:
+                    count(slot.length)
             nursery.cancel_scope.cancel()
         if failure is not None:
             raise failure

@@ -178,6 +178,10 @@ class Vault:
         for _, identity in self._index.numbers():
             yield self._known(identity)
 
+    def numbers(self) -> list[int]:
+        """Numbers of all that have one, ascending."""
+        return [number for number, _ in self._index.numbers()]
+
     def place(self, name: bytes) -> tuple[int, int] | None:
         """(deposit number, index) of a document, None while it has none."""
         place = self._index.place(name)
