@@ -98,16 +98,14 @@ def turn(
     if observed:
         observer.start()
         observer.wait_ready()
-        _stand_back(observer)
         _level(validators, observer)
+        _stand_back(observer)
     before, began = _observer_cpu(observer), time.monotonic()
     name = "saturated" if rate is None else f"{rate:.0f} tx/s"
     phase: Phase = trio.run(partial(load._phase, name, seconds, 1, rate))
     spent = (_observer_cpu(observer) - before) / (time.monotonic() - began)
     heads = [_height(validators, "erp"), _height(observer, OBSERVER) if observed else 0]
-    if observed:
-        _level(validators, observer)
-        observer.stop()
+    observer.stop()
     return Turn(
         load=name,
         observed=observed,
