@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 from chain.block import Header
 from chain.certificate import Certificate, CertificateError, ValidatorSet
-from chain.codec import CodecError, decode, encode, is_tagged, load, pack
+from chain.codec import CodecError, decode, encode, is_tagged, pack
 from chain.crypto import HASH_SIZE, sha256
 from chain.identity import IdentityError, check_statement
 from chain.verification import VerificationError
@@ -217,19 +217,20 @@ class HeaderChain:
             raise VerificationError(
                 f"the header chain ends at block {self.height}, the proof is of block {height}: `tally headers sync`"
             )
-        mark = self._marks[bisect_right(self._marks, height, key=lambda mark: mark.start) - 1]
+        number = bisect_right(self._marks, height, key=lambda mark: mark.start)
+        mark = self._marks[number - 1]
+        last = self._marks[number].parent if number < len(self._marks) else self.digest
         with self.path.open("rb") as file:
             raw = _record(file, mark.place, os.fstat(file.fileno()).st_size)
-        if raw is None:
-            raise HeadersError("DAMAGED", f"{self.path} was changed while it was read: run this again")
-        stretch = Stretch.from_value(load(raw))
-        for header, digest in _headers(stretch, mark.start, mark.parent, mark.validators, self.network_id):
-            if header[3] == height:
-                found = Header.from_value(header)
-                if found.digest != digest:
-                    raise HeadersError("DAMAGED", f"{self.path} was changed while it was read: run this again")
-                return found
-        raise HeadersError("DAMAGED", f"{self.path} was changed while it was read: run this again")
+        damaged = HeadersError("DAMAGED", f"{self.path} was changed while it was read: run this again")
+        try:
+            stretch = Stretch.from_value(decode(raw or b"", max_size=MAX_RECORD))
+        except (HeadersError, CodecError):
+            raise damaged from None
+        headers = list(_headers(stretch, mark.start, mark.parent, mark.validators, self.network_id))
+        if headers[-1][1] != last or height - mark.start >= len(headers):  # each digest is made of those before
+            raise damaged
+        return Header.from_value(headers[height - mark.start][0])
 
     # -- inside -------------------------------------------------------------------------------------------
 

@@ -239,6 +239,23 @@ def test_an_altered_file_is_damaged_or_ends_earlier_but_never_lies(network: Cons
     assert {"DAMAGED", "shorter"} <= outcomes
 
 
+def test_a_file_that_is_changed_under_an_open_chain_never_lies(network: Consortium, tmp_path: Path) -> None:
+    path = tmp_path / "headers"
+    chain = synced(network, path, 3)
+    whole = path.read_bytes()
+    wanted = chain.header(2)
+    path.write_bytes(whole.replace(wanted.state_root, bytes(32)))
+    for height in (1, 2):
+        with pytest.raises(HeadersError, match="was changed while it was read") as refused:
+            chain.header(height)
+        assert refused.value.code == "DAMAGED"
+    path.write_bytes(whole[:-1])
+    with pytest.raises(HeadersError, match="was changed while it was read"):
+        chain.header(chain.height)
+    path.write_bytes(whole)
+    assert chain.header(2) == wanted
+
+
 def test_another_networks_file_is_refused(network: Consortium, tmp_path: Path) -> None:
     synced(network, tmp_path / "h")
     with pytest.raises(HeadersError) as refusal:
