@@ -30,10 +30,9 @@ from node.sockets import NetworkError
 from node.threads import FATAL
 from node.webhooks import WebhookError
 
-SWITCH_S: Final = 0.0005
-"""How long a thread may keep the interpreter from another. Measured with a loop that executes blocks without a pause
-beside the API's thread: with 5 ms (Python's own) a read's p99 is three times as long, with less than this no shorter,
-and a block's CPU time is the same (docs/queries.md)."""
+SWITCH_S: Final = 0.002
+"""How long a thread may keep the interpreter from another. Less makes reads quicker beside a loop that executes blocks,
+and each switch costs the loop (figures: docs/queries.md); Python's own is 5 ms."""
 EXIT_STOPPED: Final = 0
 EXIT_USAGE: Final = 2
 EXIT_FATAL: Final = 1
