@@ -31,8 +31,8 @@ from node.threads import FATAL
 from node.webhooks import WebhookError
 
 SWITCH_S: Final = 0.002
-"""How long a thread may keep the interpreter from another. Less makes reads quicker beside a loop that executes blocks,
-and each switch costs the loop (figures: docs/queries.md); Python's own is 5 ms."""
+"""How long a thread may keep the interpreter from another. Less makes reads quicker beside a loop that executes, and
+each switch costs that loop (figures: docs/queries.md); Python's own is 5 ms."""
 EXIT_STOPPED: Final = 0
 EXIT_USAGE: Final = 2
 EXIT_FATAL: Final = 1
