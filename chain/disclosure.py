@@ -13,7 +13,7 @@ hash, which the verifier brings.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -27,6 +27,7 @@ VERSION: Final = 1
 KIND: Final = "disclosure"
 """Of its verdict."""
 MAX_DISCLOSURE: Final = 2 * MAX_PROOF_SIZE
+NATURAL_KEY: Final = slice(2, 5)
 SOURCE, SEALED_ROOT = 11, 13
 """Places in the record array (contracts/record.py)."""
 RAW_HASH: Final = 3
@@ -99,7 +100,7 @@ def verify_disclosure(data: bytes, check: Callable[[bytes], Verdict], file: byte
     if verdict.kind != "record":
         raise VerificationError(f"the disclosure carries the proof of a {verdict.kind}, not of a record")
     record = verdict.subject["record"]
-    opened = _opened(found, record[SEALED_ROOT], verdict)
+    opened = _opened(found, record, verdict)
     if file is not None:
         _check_file(found, record[SOURCE][RAW_HASH], file, verdict)
     verdict.kind = KIND
@@ -111,15 +112,17 @@ def verify_disclosure(data: bytes, check: Callable[[bytes], Verdict], file: byte
     return verdict
 
 
-def _opened(found: Disclosure, sealed_root: bytes | None, verdict: Verdict) -> dict[str, FieldValue]:
+def _opened(found: Disclosure, record: Sequence[Any], verdict: Verdict) -> dict[str, FieldValue]:
     """The opened values, each held against the record's root."""
+    kind, issuer, number = record[NATURAL_KEY]
+    sealed_root: bytes | None = record[SEALED_ROOT]
     if not found.openings:
         if found.names is not None:
             raise VerificationError("the disclosure names sealed fields and opens none")
         return {}
     if sealed_root is None:
         raise VerificationError("the record has no sealed fields: what the disclosure opens is not of it")
-    if found.names is None or not found.names.verify(sealed_root):
+    if found.names is None or not found.names.verify(sealed_root, (kind, issuer, number)):
         raise VerificationError("the list of sealed fields does not lead to the record's sealed root")
     opened: dict[str, FieldValue] = {}
     for opening in found.openings:

@@ -3,7 +3,7 @@
 Fields::
 
     salt   = HMAC-SHA256(member secret, canonical ["tally/salt", 1, kind, issuer, number, field])
-    leaf 0 = canonical ["tally/sealed_names", 1, [field …]]       all names, each once, sorted
+    leaf 0 = canonical ["tally/sealed_names", 1, kind, issuer, number, [field …]]   all names, each once, sorted
     leaf i = canonical ["tally/sealed_field", 1, field, salt, value]    of the i-th name, from 1
     root   = RFC 6962 root over the leaves: the record's ``sealed_root``
     body   = canonical ["tally/sealed_body", 1, kind, issuer, number, [[field, salt, value] …], zeros]
@@ -14,7 +14,8 @@ The raw file a record was read from::
     raw  = canonical ["tally/raw_document", 1, salt, file];  the record's ``raw_hash`` = sha256(raw)
 
 A field is opened by showing its leaf with its audit path; the others stay hidden behind salts of 256 bits. Leaf 0 is
-shown with it, so that nobody can seal a field twice and open whichever value suits. Zeros fill a body up to a
+shown with it, so that nobody can seal a field twice and open whichever value suits, nor put another record's root
+into one's own and open that record's values as one's own later. Zeros fill a body up to a
 multiple of 256 bytes, because those who keep it, encrypted, see its size. The file's hash is salted because a file
 whose every other byte can be guessed would give its sealed values away to whoever tries them all. Salts depend on
 nothing but the secret and the content's name, so that the same document taken in twice is the same record (DESIGN.md,
@@ -74,13 +75,13 @@ class SealedNames:
     names: tuple[str, ...]
     path: tuple[bytes, ...]
 
-    def verify(self, sealed_root: bytes) -> bool:
-        """Whether exactly these fields were sealed, each once."""
+    def verify(self, sealed_root: bytes, natural_key: NaturalKey) -> bool:
+        """Whether exactly these fields were sealed, each once, for the record of this natural key."""
         if not self.names or any(type(name) is not str for name in self.names):
             return False
         if list(self.names) != sorted(set(self.names)):
             return False
-        return merkle.verify(sealed_root, _names_leaf(self.names), 0, len(self.names) + 1, self.path)
+        return merkle.verify(sealed_root, _names_leaf(natural_key, self.names), 0, len(self.names) + 1, self.path)
 
     def admits(self, opening: Opening) -> bool:
         """Whether an opening is at the one place that its name has."""
@@ -124,7 +125,8 @@ class SealedBody:
         return Opening(*self.fields[index], index + 1, len(leaves), tuple(merkle.prove(leaves, index + 1)))
 
     def _leaves(self) -> list[bytes]:
-        return [_names_leaf(name for name, _, _ in self.fields), *(_leaf(*field) for field in self.fields)]
+        names = _names_leaf(self.natural_key, (name for name, _, _ in self.fields))
+        return [names, *(_leaf(*field) for field in self.fields)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +164,15 @@ def seal_file(file: bytes, secret: bytes) -> RawDocument:
 def decode_body(data: bytes, sealed_root: bytes) -> SealedBody:
     """The body that a sealed root of the chain stands for. Raises SealingError NO_SEALED_BODY, WRONG_BODY."""
     try:
-        tag, version, kind, issuer, number, fields, _zeros = decode(data)
+        tag, version, kind, issuer, number, fields, _ = decode(data)
         if (tag, version) != ("tally/sealed_body", 1):
             raise ValueError("another structure")
         body = SealedBody((kind, issuer, number), tuple((name, salt, value) for name, salt, value in fields))
         names = [name for name, _, _ in body.fields]
         if not names or names != sorted(set(names)):
             raise ValueError("names that are not sorted, each once")
+        if body.encode() != data:  # one form of each body: it is sealed under keys made for one message
+            raise ValueError("other zeros")
         matches = hmac.compare_digest(body.root, sealed_root)
     except (CodecError, TypeError, ValueError):
         said = "this is no sealed body: get it from the record's owner, or restore a backup of the documents"
@@ -207,5 +211,5 @@ def _leaf(name: str, salt: bytes, value: FieldValue) -> bytes:
     return encode(["tally/sealed_field", 1, name, salt, value])
 
 
-def _names_leaf(names: Iterable[str]) -> bytes:
-    return encode(["tally/sealed_names", 1, list(names)])
+def _names_leaf(natural_key: NaturalKey, names: Iterable[str]) -> bytes:
+    return encode(["tally/sealed_names", 1, *natural_key, list(names)])

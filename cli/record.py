@@ -41,6 +41,7 @@ OWN_KEY: Final = click.option(
 @click.pass_obj
 def show_record(settings: Settings, record_id: str, key_files: tuple[Path, ...]) -> None:
     """Show a record with its sealed fields, where the node asked (or --key) may read them, else why it may not."""
+    from chain.sealed import SealingError
     from tallystick.client import ClientError
     from tallystick.disclosure import body_of
 
@@ -57,7 +58,7 @@ def show_record(settings: Settings, record_id: str, key_files: tuple[Path, ...])
             try:
                 read = _reading(session, settings, key_files)
                 sealed = body_of(session.client, entry["chain"], array, read).values
-            except ClientError as error:
+            except (ClientError, SealingError) as error:
                 why = {"code": error.code, "message": str(error)}
     lines = records.describe(entry)
     if sealed is not None:

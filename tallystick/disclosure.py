@@ -22,7 +22,7 @@ import nacl.utils
 
 from chain.codec import CodecError, decode, encode, is_tagged
 from chain.crypto import SigningKey
-from chain.disclosure import MAX_DISCLOSURE, RAW_HASH, SEALED_ROOT, SOURCE, Disclosure
+from chain.disclosure import MAX_DISCLOSURE, NATURAL_KEY, RAW_HASH, SEALED_ROOT, SOURCE, Disclosure
 from chain.sealed import RawDocument, SealedBody, SealingError, decode_body, decode_raw
 from chain.sealed_box import SealedBoxError, seal_to, unseal
 from chain.verification import MAX_PROOF_SIZE
@@ -85,7 +85,11 @@ def body_of(client: Client, chain: str, record: Sequence[Any], read: Read | None
     root = record[SEALED_ROOT]
     if root is None:
         raise DisclosureError("NO_SEALED_FIELDS", "the record has no sealed fields: everything in it is open")
-    return decode_body(client.body(root, chain) if read is None else read(chain, root), root)
+    body = decode_body(client.body(root, chain) if read is None else read(chain, root), root)
+    if list(body.natural_key) != list(record[NATURAL_KEY]):
+        said = "the sealed root in this record was made for another record: nothing is sealed in this one"
+        raise SealingError("WRONG_BODY", said)
+    return body
 
 
 def raw_of(client: Client, chain: str, record: Sequence[Any], read: Read | None = None) -> RawDocument:

@@ -40,6 +40,8 @@ class World(NamedTuple):
     consortium: Consortium
     first: Sealed
     second: Sealed
+    copied: bytes
+    """Proof of a record that carries the sealed root of the first."""
     open: bytes
 
     def verify(self, disclosure: Disclosure | bytes, file: bytes | None = None) -> Verdict:
@@ -61,13 +63,14 @@ def record_of(number: str, root: bytes | None) -> bytes:
 def world() -> World:
     consortium = Consortium("disclosure")
     bodies = [seal(SEALED, ("delivery", "GB-COH:1", number), SECRET) for number in ("D1", "D2")]
-    records = [record_of("D1", bodies[0].root), record_of("D2", bodies[1].root), record_of("D3", None)]
+    roots = {"D1": bodies[0].root, "D2": bodies[1].root, "D3": None, "D4": bodies[0].root}
+    records = [record_of(number, root) for number, root in roots.items()]
     consortium.seal(consortium.submit("erp", *records))
     proofs = [prove_record_by_id(consortium.ledger, sha256(record)) for record in records]
     sealed = [
         Sealed(body, proof, sha256(record)) for body, proof, record in zip(bodies, proofs, records, strict=False)
     ]
-    return World(consortium, sealed[0], sealed[1], proofs[2])
+    return World(consortium, sealed[0], sealed[1], proofs[3], proofs[2])
 
 
 def disclosure(sealed: Sealed, *names: str, salt: bytes | None = None) -> Disclosure:
@@ -132,13 +135,14 @@ def wrong(world: World) -> list[tuple[str, Disclosure]]:
         *((NOT_SEALED, replace(made, openings=row)) for row in openings),
         *((NO_LIST, replace(made, names=row)) for row in lists),
         (NO_LIST, replace(made, proof=world.second.proof)),
+        (NO_LIST, replace(made, proof=world.copied)),
         ("the record has no sealed fields", replace(made, proof=world.open)),
         ("field 'account' is opened twice", replace(made, openings=(account, account))),
         ("names sealed fields and opens none", replace(made, openings=())),
     ]
 
 
-@pytest.mark.parametrize("index", range(16))
+@pytest.mark.parametrize("index", range(17))
 def test_an_opening_that_is_not_of_the_record_is_refused(world: World, index: int) -> None:
     said, made = wrong(world)[index]
     with pytest.raises(VerificationError, match=said) as caught:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from chain import merkle
-from chain.codec import encode
+from chain.codec import decode, encode
 from chain.sealed import (
     PADDED,
     RAW_OVERHEAD,
@@ -47,7 +47,7 @@ def test_several_sealed_fields_open_one_by_one_and_rows_too() -> None:
     body = seal({"c": [["1", "x"]], "a": "1", "b": "2"}, KEY, SECRET)
     names = body.names()
     assert names.names == ("a", "b", "c")
-    assert names.verify(body.root)
+    assert names.verify(body.root, KEY)
     for name in "abc":
         opening = body.open(name)
         assert opening.verify(body.root)
@@ -77,16 +77,16 @@ def test_a_field_that_was_sealed_twice_opens_to_neither_value() -> None:
     """Whoever makes the leaves by hand can commit to two values; the list of names admits no name twice."""
     twice = SealedBody(KEY, (("a", SECRET, "1"), ("a", SECRET, "2")))
     first, second = (replace(twice.open("a"), index=i, value=str(i)) for i in (1, 2))
-    leaves = [encode(["tally/sealed_names", 1, ["a", "a"]])]
+    leaves = [encode(["tally/sealed_names", 1, *KEY, ["a", "a"]])]
     leaves += [encode(["tally/sealed_field", 1, "a", SECRET, value]) for value in "12"]
     first, second = (
         replace(found, path=tuple(merkle.prove(leaves, found.index)), count=3) for found in (first, second)
     )
     assert first.verify(twice.root)
     assert second.verify(twice.root)
-    assert not twice.names().verify(twice.root)
+    assert not twice.names().verify(twice.root, KEY)
     honest = SealedNames(("a",), twice.names().path)
-    assert not honest.verify(twice.root)
+    assert not honest.verify(twice.root, KEY)
     assert not (honest.admits(first) and honest.admits(second))
 
 
@@ -100,7 +100,7 @@ def test_the_list_of_names_stands_alone_under_its_root() -> None:
         replace(names, names=()),
         replace(names, path=()),
     ):
-        assert not wrong.verify(body.root)
+        assert not wrong.verify(body.root, KEY)
 
 
 def test_a_body_comes_back_only_for_its_own_root() -> None:
@@ -113,6 +113,8 @@ def test_a_body_comes_back_only_for_its_own_root() -> None:
         (body.encode()[:-1], "NO_SEALED_BODY"),
         (encode(["tally/sealed_body", 1, *KEY, [["a", SECRET, "1"], ["a", SECRET, "2"]], b""]), "NO_SEALED_BODY"),
         (encode(["tally/sealed_body", 1, *KEY, [], b""]), "NO_SEALED_BODY"),
+        (encode([*decode(body.encode())[:-1], b"not the zeros"]), "NO_SEALED_BODY"),
+        (SealedBody(("invoice", "other", "9"), body.fields).encode(), "WRONG_BODY"),
         (encode(["tally/sealed_body", 2, *KEY, [["a", SECRET, "1"]], b""]), "NO_SEALED_BODY"),
     ):
         with pytest.raises(SealingError, match="sealed body") as caught:

@@ -11,9 +11,10 @@ import pytest
 from chain.codec import decode, encode
 from chain.crypto import SigningKey
 from chain.disclosure import Disclosure
-from chain.sealed import seal
+from chain.sealed import SealingError, seal
 from chain.sealed_box import SealedBoxError, seal_to, unseal
-from tallystick.disclosure import DisclosureError, Recipient, seal_disclosure, unseal_disclosure
+from tallystick.client import Client
+from tallystick.disclosure import DisclosureError, Recipient, body_of, seal_disclosure, unseal_disclosure
 
 LENDER, OFFLINE, AUDITOR, STRANGER = (SigningKey.from_seed(bytes([number]) * 32) for number in range(1, 5))
 NO_POINT = b"\xff" * 32
@@ -91,3 +92,14 @@ def test_the_light_install_makes_opens_and_verifies_them() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_record_that_carries_anothers_sealed_root_shows_none_of_its_values() -> None:
+    def record(number: str) -> list[Any]:
+        return ["tally/record", 1, "invoice", "GB-COH:2", number, *[None] * 8, BODY.root, None]
+
+    with Client("http://127.0.0.1:9") as client:
+        assert body_of(client, "erp", record("I1"), lambda _chain, _name: BODY.encode()) == BODY
+        with pytest.raises(SealingError, match="made for another record") as caught:
+            body_of(client, "erp", record("I2"), lambda _chain, _name: BODY.encode())
+    assert caught.value.code == "WRONG_BODY"
