@@ -183,10 +183,8 @@ class Follower:
                 continue
             if isinstance(answer, PartRefused):
                 self.refused[chain] = answer.code
-                refusals.add(member)
             await self._pass_on(turn, answer)
-            if refusals >= set(self._up):
-                refusals.clear()
+            if self._all_refuse(refusals, member, answer):
                 await trio.sleep(self._again_s)
 
     async def _take_blocks(self, member: str, chain: str, answer: Chain, sent: Mapping[bytes, bytes | None]) -> None:
@@ -207,7 +205,7 @@ class Follower:
     async def _prove(self, member: str, run: Run, keys: list[bytes]) -> str:
         """Ask for proofs of values that a run read: who sent the block, else the others. Gives who had them."""
         sent = self._sent(tuple(keys))
-        turn = self._turns[run.chain]
+        turn, refusals = self._turns[run.chain], set[str]()
         question = partial(GetWitness, height=run.header.height - 1, wanted=_wanted(sent))
         while True:
             answer = await self._ask(member, question)
@@ -218,21 +216,31 @@ class Follower:
                 except PartError as error:
                     self._blame(turn, member, error)
                 else:
+                    self.refused.pop(run.chain, None)
                     return member
             else:
                 await self._pass_on(turn, answer)
+                if self._all_refuse(refusals, member, answer):  # pruned everywhere: until a node that keeps all is up
+                    self.refused[run.chain] = "NOT_KEPT"
+                    await trio.sleep(self._again_s)
             member = await self._next_member(turn)
 
     async def values(self, keys: Sequence[bytes]) -> dict[bytes, bytes | None]:
-        """Consortium values, proven under the newest header here."""
+        """Consortium values, proven under the newest header here; where no node keeps that height's any more, under
+        the one that is newest by then."""
         reader = WitnessReader(self.ledger.head.state_root, self.ledger.known)
         height, wanted, turn = self.ledger.height, list(keys), self._turns[""]
+        refusals: set[str] = set()
         while wanted:
             sent = self._sent(tuple(wanted[:MAX_KEYS]))
             member = await self._next_member(turn)
             answer = await self._ask(member, partial(GetWitness, height=height, wanted=_wanted(sent)))
             if not isinstance(answer, Witness) or not answer.values.values:
                 await self._pass_on(turn, answer)
+                if self._all_refuse(refusals, member, answer):
+                    await trio.sleep(PAUSE_S)
+                    reader = WitnessReader(self.ledger.head.state_root, self.ledger.known)
+                    height, wanted = self.ledger.height, list(keys)
                 continue
             given = answer.values
             try:
@@ -283,6 +291,15 @@ class Follower:
         """An answer that brings nothing: the next one is asked; not at once, where that one said no."""
         turn.number += 1
         await trio.sleep(PAUSE_S if answer is None or len(self._up) < 2 else 0.05)
+
+    def _all_refuse(self, refusals: set[str], member: str, answer: Answer | None) -> bool:
+        """Note a refusal; whether all that are connected have refused by now, and then begin to count anew."""
+        if isinstance(answer, PartRefused):
+            refusals.add(member)
+        if not refusals or not refusals >= set(self._up):
+            return False
+        refusals.clear()
+        return True
 
     def _blame(self, turn: _Turn, member: str, error: PartError) -> None:
         """What this member sent does not stand. The log has the 1st, 2nd, 4th, 8th … time."""

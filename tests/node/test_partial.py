@@ -395,6 +395,63 @@ def test_a_chain_that_is_not_opened_is_refused_and_the_rest_goes_on(full: Consor
     assert net.ledger.tree("guarantor").root == full.ledger.tree("guarantor").root
 
 
+class Pruned:
+    """What nodes that have pruned do: they give witnesses from a height on."""
+
+    def __init__(self, kept_from: int) -> None:
+        self.kept_from = kept_from
+        self.net: Net | None = None
+
+    def __call__(self, answer: Answer) -> Answer:
+        assert self.net is not None
+        asked = next(question for _, question in self.net.questions if question.number == answer.number)
+        if isinstance(asked, GetWitness) and asked.height < self.kept_from:
+            return PartRefused(answer.number, "NOT_KEPT", "pruned")
+        return answer
+
+
+def test_what_no_node_keeps_any_more_is_said_and_taken_once_one_does(full: Consortium) -> None:
+    pruned = Pruned(99)
+    net = pruned.net = Net(full, {"lender": pruned, "guarantor": pruned})
+
+    async def scenario() -> None:
+        async with net.running():
+            with trio.fail_after(10):
+                while net.follower.refused != {"erp": "NOT_KEPT"}:
+                    await trio.sleep(0.01)
+            before = len(net.questions)
+            await trio.sleep(1)
+            witnesses = [question for _, question in net.questions[before:] if isinstance(question, GetWitness)]
+            assert len(witnesses) < 10, "not again and again"
+            pruned.kept_from = 0
+            await net.caught_up()
+
+    run(scenario)
+    assert not net.follower.refused
+
+
+def test_the_registry_is_read_at_a_newer_block_where_the_older_is_pruned(full: Consortium) -> None:
+    pruned = Pruned(full.ledger.height + 1)
+    net = pruned.net = Net(full, {"lender": pruned})
+    registry = Registry(net.ledger, net.follower)
+    old, new = full.key("guarantor", "network").public, full.key("guarantor", "next").public
+
+    async def scenario() -> None:
+        async with net.running(), trio.open_nursery() as nursery:
+            with trio.fail_after(5):
+                while net.ledger.height < full.ledger.height:
+                    await trio.sleep(0.01)
+            nursery.start_soon(registry.run)
+            await trio.sleep(0.2)
+            net.seal(full.call("guarantor", "registry.rotate_key", old=old, new=new))
+            with trio.fail_after(5):
+                while registry.shared(encode(["registry", "key", new])) is None:
+                    await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+
+    run(scenario)
+
+
 def asked(net: Net, *questions: Any, busy: bool = False) -> list[Answer]:
     """What one serving node answers a member."""
     answers: list[Any] = []
