@@ -166,8 +166,10 @@ def hold(ctx: Context, args: Args) -> Value:
     """A custodian's word that it holds deposits whole and verified: {chain, deposits: [n]}, optional {of}. Gives
     {held: how many}.
 
-    of: the custodian whose copy it is (default: its own); a substitute for as long as the owner is away. Naming
-    another one than before exchanges what is held. From the next round on it is challenged for them.
+    of: the custodian whose copy it is (default: its own); a substitute for as long as the owner is away, which its
+    own replaces later. What is held is not exchanged for another's copy without a word: a custodian that keeps
+    nothing would take one whenever it is challenged. It reports the loss first. From the next round on it is
+    challenged.
     """
     arguments.expect(args, "chain", "deposits", optional=("of",))
     actor = access.authorise(ctx, "custody.hold")
@@ -296,6 +298,10 @@ def _check_may_hold(entry: dict[str, Value], number: int, custodian: str, source
         )
     if custodian in entry["held"] and entry["of"].get(custodian, custodian) == source:
         raise ContractError("ALREADY_HELD", f"{custodian} holds that copy of deposit {number}: leave it out")
+    if custodian in entry["held"] and source != custodian:
+        raise ContractError(
+            "NOT_LOST", f"{custodian} says it holds deposit {number}: report that lost before {source}'s copy is held"
+        )
 
 
 def _readers(value: Value) -> list[str]:

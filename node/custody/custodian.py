@@ -66,6 +66,8 @@ def next_step(row: DepositRow, member: str, have: Set[str], custodians: tuple[st
         return Step("wait")
     if best is None:
         return Step("lost") if says is not None else Step("pull", member)
+    if says is not None and says != best and best != member:
+        return Step("lost")  # what is held is exchanged for one's own copy only
     if says != best:
         return Step("hold", best)
     if best != member:

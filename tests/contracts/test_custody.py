@@ -325,8 +325,8 @@ def test_a_substitute_is_another_custodians_copy_and_is_exchanged_later(desk: De
     assert desk.hold("lender", "erp", number, of="office").ok
     assert desk.read("deposit", "erp", number)["of"] == {"lender": "office"}
     assert desk.hold("lender", "erp", number, of="office").code == "ALREADY_HELD"
-    assert desk.hold("lender", "erp", number, of="guarantor").ok
-    assert desk.read("deposit", "erp", number)["of"] == {"lender": "guarantor"}
+    assert desk.hold("lender", "erp", number, of="guarantor").code == "NOT_LOST"
+    assert desk.read("deposit", "erp", number)["of"] == {"lender": "office"}
     done = desk.hold("lender", "erp", number)
     assert (done.result, done.events) == ({"held": 1}, [])
     assert desk.read("deposit", "erp", number)["of"] == {}
@@ -474,6 +474,19 @@ def test_a_substitute_is_proved_from_the_copy_it_is(desk: Desk) -> None:
     assert desk.answer("erp", "lender", desk.proofs("erp", "lender", "guarantor")).code == "ANOTHERS_COPY"
     assert desk.answer("erp", "lender").code == "ANOTHERS_COPY", "its own copy is not the one it says to hold"
     assert desk.answer("erp", "lender", desk.proofs("erp", "lender", "office")).ok
+
+
+def test_who_keeps_nothing_cannot_take_anothers_copy_for_the_time_of_a_challenge(desk: Desk) -> None:
+    """Unless it says that it has lost what it was to have, which its owner is told and its record counts."""
+    number = desk.deposit("erp")
+    assert desk.hold("lender", "erp", number).ok
+    desk.round()
+    assert desk.hold("lender", "erp", number, of="office").code == "NOT_LOST"
+    assert desk.answer("erp", "lender", desk.proofs("erp", "lender", "office")).code == "ANOTHERS_COPY"
+    assert desk.call("lender", "lost", chain="erp", deposits=[number]).names() == ["custody_lost"]
+    assert desk.hold("lender", "erp", number, of="office").ok
+    assert desk.answer("erp", "lender", desk.proofs("erp", "lender", "office")).ok
+    assert desk.read("record", "erp", "lender")["lost"] == 1
 
 
 def wrong_proofs(desk: Desk) -> dict[str, list[Any]]:

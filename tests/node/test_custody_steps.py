@@ -32,7 +32,7 @@ def row(held: dict[str, str], roots: tuple[str, ...] = BOTH) -> DepositRow:
         ({ME: OTHER}, {OTHER}, Step("pull", ME)),
         ({ME: OTHER}, {ME, OTHER}, Step("hold", ME)),
         ({ME: ME}, {ME, OTHER}, Step("delete")),
-        ({ME: ME}, {OTHER}, Step("hold", OTHER)),
+        ({ME: ME}, {OTHER}, Step("lost")),
         ({ME: ME}, {"stranger"}, Step("lost")),
     ],
 )
