@@ -127,6 +127,8 @@ class Server:
     async def _locate(self, member: str, chain: str, name: bytes) -> Reply:
         if chain not in self._book.members():
             raise CustodyError("UNKNOWN_CHAIN", f"there is no chain {chain!r}: see `tally query chains`")
+        if not (member == chain or member in self._book.custodians(chain)):
+            self._need_named(member, chain)  # before anything is searched for a stranger
         refusal: CustodyError | None = None
         for number, index, holder in await self._in_thread(lambda: list(self._shelf.locate(chain, name))):
             row = self._row(chain, number)
@@ -140,8 +142,6 @@ class Server:
             entry = manifest.entries[index]
             path = await self._in_thread(merkle.prove, [entry.leaf for entry in manifest.entries], index)
             return Place(number, holder, index, entry.size, entry.root, tuple(path))
-        if refusal is None and not (member == chain or member in self._book.custodians(chain)):
-            self._need_named(member, chain)
         raise refusal or CustodyError("NOT_HELD", f"this node holds no copy of {name.hex()[:16]}…: ask another")
 
     # -- who may ----------------------------------------------------------------------------------------
@@ -159,7 +159,8 @@ class Server:
 
     def _need_named(self, member: str, chain: str) -> None:
         if not self._book.rules(chain).names(member):
-            raise self._no_reader(member, chain)
+            was = any((reader, of) == (member, chain) for reader, of, _ in self._served)
+            raise self._revoked(member, chain) if was else self._no_reader(member, chain)
 
     def _need_reader(self, member: str, chain: str, keys: KeyList, name: bytes | None = None) -> None:
         """name: of the one object asked for; None: anything in the deposit."""
@@ -172,9 +173,13 @@ class Server:
             if len(self._served) > REMEMBERED:
                 self._served.popitem(last=False)
         elif whole or place in self._served:
-            raise CustodyError("READER_REVOKED", f"{member} may not read documents of {chain} any more: ask {chain}")
+            raise self._revoked(member, chain)
         else:
             raise self._no_reader(member, chain)
+
+    @staticmethod
+    def _revoked(member: str, chain: str) -> CustodyError:
+        return CustodyError("READER_REVOKED", f"{member} may not read documents of {chain} any more: ask {chain}")
 
     @staticmethod
     def _no_reader(member: str, chain: str) -> CustodyError:

@@ -19,7 +19,9 @@ from node.envelope import KeyList, Manifest
 from node.vault import Vault
 
 CACHE_BYTES: Final = 32 * 1024 * 1024
-"""Of copies that were made; the newest one stays whatever its size."""
+"""Of copies that were made; the newest ones stay whatever their size, or as many custodians that pull one large
+document at once would have it sealed anew for every piece."""
+KEPT_COPIES: Final = 3
 KEPT_MANIFESTS: Final = 64
 ROW_OVERHEAD: Final = 64
 
@@ -152,6 +154,6 @@ class Shelf:
             if key not in self._made:
                 self._made[key] = made
                 self._bytes += len(made)
-            while self._bytes > CACHE_BYTES and len(self._made) > 1:
+            while self._bytes > CACHE_BYTES and len(self._made) > KEPT_COPIES:
                 self._bytes -= len(self._made.popitem(last=False)[1])
         return made

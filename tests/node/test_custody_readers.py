@@ -218,6 +218,9 @@ def test_who_may_ask_a_custodian_for_what(tmp_path: Path) -> None:
         assert await ask("erp", GetPiece("erp", 0, "lender", 0, LARGE + 16, 100)) == "WRONG_PLACE"
         assert await ask("erp", Prove("erp", 0, "lender", 1, bytes(32))) == "WRONG_PLACE"
         assert await ask("erp", PutKeys("erp", 0, held)) == Done.__name__
+        await world.call("erp", "custody.name_readers", rules={"invoice": ["guarantor"]})
+        searched = [await ask(member, Locate("erp", name)) for member in ("procurement", "office", "lender")]
+        assert searched == ["READER_REVOKED", "NOT_A_READER", "Place"]
 
     play(tmp_path, story)
 
