@@ -40,6 +40,11 @@ class StateView:
         """The network the node says it serves."""
         return self._client.network_id
 
+    @property
+    def parent_hash(self) -> bytes:
+        """Hash of the consortium block before the height; b"" for genesis."""
+        return bytes.fromhex(self._client.block(self.height - 1)["digest"]) if self.height else b""
+
     def get(self, *key: str | int | bytes) -> Any:
         """Value under a key of the contract's own namespace, or None."""
         return self._read(CONSORTIUM, self._contract, key)
@@ -68,6 +73,18 @@ class StateView:
         from chain.codec import encode
 
         return encode(value)
+
+    def decode(self, data: bytes) -> Any:
+        """The value of a canonical encoding."""
+        from chain.codec import decode
+
+        return decode(data)
+
+    def verify_path(self, root: bytes, leaf: bytes, index: int, count: int, path: list[bytes]) -> bool:
+        """Whether a leaf stands under an RFC 6962 root."""
+        from chain.merkle import verify
+
+        return verify(root, leaf, index, count, path)
 
     def charge(self, units: int) -> None:
         """Looking is not metered."""
