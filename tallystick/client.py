@@ -25,6 +25,8 @@ WAIT_ONCE_S: Final = 20.0
 SUBMIT_BYTES: Final = 4 * 1024 * 1024
 SUBMIT_COUNT: Final = 1000
 STATES_COUNT: Final = 500
+HEADERS_BYTES: Final = 2 * 1024 * 1024
+"""Of one answer with headers: a light client asks nodes that it does not trust."""
 
 
 class ClientError(RuntimeError):
@@ -168,9 +170,7 @@ class Client:
         """The receipt a transaction would get on the head now."""
         return self._object("POST", "/v1/simulate", content=transaction.wire)
 
-    def put_document(
-        self, data: bytes, kinds: Sequence[str] = ("*",), *, sealed_root: bytes | None = None
-    ) -> bytes:
+    def put_document(self, data: bytes, kinds: Sequence[str] = ("*",), *, sealed_root: bytes | None = None) -> bytes:
         """Have the node keep a document (see `Document`); its name."""
         params = {"kinds": ",".join(kinds)}
         if sealed_root is None:
@@ -313,7 +313,7 @@ class Client:
         return found
 
     def document(self, digest: bytes, chain: str | None = None) -> bytes:
-        """A raw document by its SHA-256, the node's own or, with ``chain``, one of that chain which its member reads."""
+        """A raw document by its SHA-256, the node's own or, with ``chain``, one of that chain that it may read."""
         params = {} if chain is None else {"chain": chain}
         return self._request("GET", f"/v1/documents/{digest.hex()}", params=params).content
 
@@ -387,7 +387,7 @@ class Client:
 
     def headers(self, after: int) -> bytes:
         """The next headers above a height, as ``tallystick.headers.Answer`` reads them."""
-        return self._request("GET", "/v1/headers", params={"after": after}).content
+        return self._request("GET", "/v1/headers", most=HEADERS_BYTES, params={"after": after}).content
 
     # -- inside -----------------------------------------------------------------------------------------
 
@@ -404,9 +404,13 @@ class Client:
         except ValueError:
             raise ClientError("BAD_ANSWER", f"{self.url}{path} did not answer in JSON: is it a tally node?") from None
 
-    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def _request(self, method: str, path: str, *, most: int | None = None, **options: Any) -> httpx.Response:
+        """``most``: bytes of an answer from a node that is not trusted; what is longer is not read on."""
         try:
-            response = self._http.request(method, path, **options)
+            if most is None:
+                response = self._http.request(method, path, **options)
+            else:
+                response = self._bounded(most, method, path, **options)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
             raise NodeUnreachableError(
                 "UNREACHABLE", f"no node answers at {self.url} ({error}): start it, or correct --node"
@@ -418,6 +422,17 @@ class Client:
         if response.is_success:
             return response
         raise _answered(response)
+
+    def _bounded(self, most: int, method: str, path: str, **options: Any) -> httpx.Response:
+        with self._http.stream(method, path, **options) as response:
+            body = bytearray()
+            for piece in response.iter_bytes():
+                body += piece
+                if len(body) > most:
+                    raise ClientError(
+                        "BAD_ANSWER", f"{self.url}{path} answers with more than {most} bytes: ask another node"
+                    )
+            return httpx.Response(response.status_code, content=bytes(body))
 
 
 def _answered(response: httpx.Response) -> ClientError:

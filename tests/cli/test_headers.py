@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from chain.crypto import sha256
 from chain.proof import prove_record_by_id, prove_state, prove_transaction
 from chain.verification import VerificationError, compact, verify_compact, verify_proof
 from node.headers_api import headers_after
-from tallystick.client import NodeUnreachableError
+from tallystick.client import HEADERS_BYTES, Client, ClientError, NodeUnreachableError
 from tallystick.headers import Answer, HeaderChain, HeadersError, Stretch, row_of, sync
 from tests.chain.chain_builder import VOTERS, Consortium, record, record_key, vote_in
 
@@ -254,6 +257,33 @@ def test_a_file_that_is_changed_under_an_open_chain_never_lies(network: Consorti
         chain.header(chain.height)
     path.write_bytes(whole)
     assert chain.header(2) == wanted
+
+
+def test_an_endless_answer_is_not_read_on() -> None:
+    """Nodes are not trusted: one must not fill a light client's memory."""
+    sent = 0
+
+    class Endless(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            nonlocal sent
+            self.send_response(200)
+            self.end_headers()
+            with suppress(ConnectionError):
+                while sent < 256 * HEADERS_BYTES:
+                    sent += self.wfile.write(bytes(65536))
+
+        def log_message(self, *_arguments: Any) -> None:
+            """Not to the tests' output."""
+
+    with HTTPServer(("127.0.0.1", 0), Endless) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with Client(url) as client, pytest.raises(ClientError, match="ask another node") as refused:
+            client.headers(0)
+        thread.join()
+    assert refused.value.code == "BAD_ANSWER"
+    assert sent < 16 * HEADERS_BYTES
 
 
 def test_another_networks_file_is_refused(network: Consortium, tmp_path: Path) -> None:
