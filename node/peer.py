@@ -135,6 +135,7 @@ class Peer:
             config.data / VAULT_FOLDER,
             node_keys.encryption,
             member=config.member,
+            reserve=2 * config.limits.min_free_disk_bytes,  # others' documents never fill the disk it votes from
         )
         self.network = Network(
             member=config.member,

@@ -117,6 +117,7 @@ class Incoming:
         return False, 0
 
     def _append(self, data: bytes) -> None:
+        self._copies.check_room()
         try:
             descriptor = os.open(self._path, os.O_WRONLY)
             try:
@@ -148,14 +149,15 @@ class Incoming:
 class Copies:
     """Deposits held for others, by (chain, number, holder): holder says whose copy it is. Safe from many threads."""
 
-    def __init__(self, files: Files, index: Index, staging: Path) -> None:
-        self._files, self._index, self._staging = files, index, staging
+    def __init__(self, files: Files, index: Index, staging: Path, reserve: int) -> None:
+        """reserve: bytes that others' documents leave free on the disk that the node votes from."""
+        self._files, self._index, self._staging, self._reserve = files, index, staging, reserve
         self._lock = threading.Lock()
         self._at_hand: OrderedDict[bytes, _Known] = OrderedDict()
 
     def incoming(self, manifest: Manifest) -> Incoming:
         """Begin to take, or go on taking, a deposit; the caller has checked manifest.root against the chain."""
-        self._index.check_room()
+        self.check_room()
         self._index.write([(b"i" + _key(manifest.chain, manifest.number, manifest.holder), manifest.encode())])
         return Incoming(manifest, self._staging / _file_name(manifest), self)
 
@@ -235,6 +237,10 @@ class Copies:
         return None if row is None else row[8:]
 
     # -- for Incoming -----------------------------------------------------------------------------------
+
+    def check_room(self) -> None:
+        """Raises DocumentError STORE_FULL while there is less room than is to be left free."""
+        self._index.check_room(self._reserve)
 
     def keep(self, manifest: Manifest, path: Path) -> None:
         """The finished file becomes one of the store."""

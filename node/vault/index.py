@@ -109,9 +109,10 @@ class Index:
             said = f"index of documents {self._folder} cannot be written: free disk space, then start the node again"
             raise DocumentError("STORE_FAILED", said) from None
 
-    def check_room(self) -> None:
-        """Raises DocumentError STORE_FULL before anything is written that could not be noted down."""
-        if shutil.disk_usage(self._folder).free < RESERVE:
+    def check_room(self, reserve: int = RESERVE) -> None:
+        """Raises DocumentError STORE_FULL before anything is written that could not be noted down, or where fewer
+        than ``reserve`` bytes are free beside the index: the node's own ledger is there too."""
+        if shutil.disk_usage(self._folder).free < max(reserve, RESERVE):
             said = f"no space left beside {self._folder}: free some, then take the documents in again"
             raise DocumentError("STORE_FULL", said)
 

@@ -23,7 +23,7 @@ from node.envelope import (
 )
 from node.vault.copies import Copies
 from node.vault.files import Files
-from node.vault.index import ID_SIZE, Deposit, Index, roots_rows
+from node.vault.index import ID_SIZE, RESERVE, Deposit, Index, roots_rows
 from node.vault.keyring import KEY_FILE, MAX_KEY_FILE, VaultKey, sealed_for
 from node.vault.own import Item, Own, Sealed
 from node.vault.segments import MAX_SEGMENT, folder_name
@@ -48,13 +48,14 @@ class Vault:
         staging: Path,
         key: VaultKey | None,
         clock: Callable[[], float],
+        reserve: int,
     ) -> None:
         """Use `open`."""
         self._member = member
         self._files, self._index, self._key = files, index, key
         self._own = None if key is None else Own(files, index, key, clock)
         self._configured: tuple[bytes, ...] = ()
-        self.copies = Copies(files, index, staging)
+        self.copies = Copies(files, index, staging, reserve)
 
     @classmethod
     def open(
@@ -65,10 +66,12 @@ class Vault:
         *,
         member: str,
         clock: Callable[[], float] = time.monotonic,
+        reserve: int = RESERVE,
         **options: Any,
     ) -> Vault:
         """``member``: whose vault; ``keys``: its encryption keys, newest first; without any, documents are refused
-        (NO_ENCRYPTION_KEY) while copies for others are held all the same. clock: seconds. options go to fsspec. An
+        (NO_ENCRYPTION_KEY) while copies for others are held all the same. clock: seconds. reserve: bytes beside the
+        index that others' copies leave free. options go to fsspec. An
         index that was lost is made again out of the store. A store that is away (a node must be able to vote without
         its documents) is an error at the very first start only; later on, of each call that needs it.
 
@@ -82,7 +85,7 @@ class Vault:
             key = None
             if keys:
                 key = _open_key(files, index, keys) if there else VaultKey.open(index.get(b"k") or b"", keys)
-            vault = cls(member, files, index, local / STAGING_FOLDER, key, clock)
+            vault = cls(member, files, index, local / STAGING_FOLDER, key, clock, reserve)
             if there:
                 vault._adopt()
         except BaseException:

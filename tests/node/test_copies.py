@@ -25,7 +25,7 @@ OWNER, HOLDER = "erp", "lender"
 class Pair:
     """An owner with one deposit, and a holder of its copies."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **options: Any) -> None:
         home = Home(folder / "owner")
         self.owner = home.open()
         self.owner.put_many(items([*documents(3, 500), random.Random(1).randbytes(3 * CHUNK), b""]))
@@ -34,7 +34,7 @@ class Pair:
         self.owner.roots(deposit.id, CUSTODIANS)
         self.owner.numbered(deposit.id, 0)
         self.manifest = self.owner.manifest(0, HOLDER)
-        self.home = Home(folder / "holder")
+        self.home = Home(folder / "holder", **options)
         self.vault = self.home.open()
 
     def copy(self, index: int) -> bytes:
@@ -219,6 +219,22 @@ def test_nothing_is_begun_that_could_not_be_noted_down(pair: Pair, monkeypatch: 
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 99, 1))
     assert code_of(lambda: pair.vault.copies.incoming(pair.manifest)) == "STORE_FULL"
     assert code_of(lambda: pair.vault.copies.put_keys(OWNER, 0, 1, b"x")) == "STORE_FULL"
+
+
+def test_others_documents_leave_room_for_what_the_node_votes_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger lies on the same disk: a member that floods its custodians with documents must not stop them."""
+    pair = Pair(tmp_path, reserve=10**9)
+    incoming = pair.vault.copies.incoming(pair.manifest)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 0, 10**9 - 1))
+    assert code_of(lambda: receive(incoming, pair.copy)) == "STORE_FULL"
+    assert code_of(lambda: pair.vault.copies.incoming(pair.manifest)) == "STORE_FULL"
+    assert pair.vault.copies.put_keys(OWNER, 0, 1, b"a list is small")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 0, 10**9))
+    receive(incoming, pair.copy)
+    incoming.finish()
+    assert list(pair.vault.copies.list()) == [(OWNER, 0, HOLDER)]
 
 
 def test_a_sample_is_proven_under_the_root_on_the_chain(pair: Pair) -> None:
