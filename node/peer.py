@@ -62,6 +62,8 @@ ADMIT_AT_ONCE: Final = 16
 """Transactions admitted between two chances for votes and timers (about 1 ms)."""
 MOST_GOSSIP: Final = GOSSIP_BYTES + MAX_WIRE_SIZE
 """Bytes of transactions in one message; honest ones end with the transaction that passes GOSSIP_BYTES."""
+MOST_UNVOTED: Final = 64 * 1024
+"""Bytes of a message on the channel of votes from one that has none."""
 DISK_CHECK_MS: Final = 2_000
 FAREWELL_S: Final = 3.0
 """Whose membership or key has ended keeps its link for so long, so that it learns why."""
@@ -340,8 +342,11 @@ class Peer:
                 self.follower.forget(member)
                 self.custody.peer_down(member)
             case Inbound(member, _, frame):
-                # One without a vote has votes of before, or asks for blocks: not for those it may not read.
-                if not self.membership.closed_to(member):
+                # One without a vote has votes of before, or asks for blocks: not for those it may not read. What it
+                # proposes is of no use, and reading a block takes as long as ten votes of others.
+                if len(frame) > MOST_UNVOTED and not self.network.has_vote(member):
+                    self.driver.note_malformed(member, exchange.ExchangeError("a proposal of one without a vote"))
+                elif not self.membership.closed_to(member):
                     self.driver.receive(member, frame)
 
     async def _admit(self, member: str, wires: Sequence[bytes]) -> None:

@@ -12,8 +12,9 @@ from node import config as configuration
 from node import logs
 from node.exchange import GetBlocks, Transactions, pack
 from node.mempool import Admission
-from node.peer import ADMIT_AT_ONCE, MOST_GOSSIP, Peer, load_keys
+from node.peer import ADMIT_AT_ONCE, MOST_GOSSIP, MOST_UNVOTED, Peer, load_keys
 from node.processes import free_ports
+from node.queues import Inbound
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +78,14 @@ def test_one_without_a_vote_gets_old_blocks_at_a_pace(node: Peer, monkeypatch: p
     trio.run(ask)
     assert sent.count("office") == 1
     assert sent.count(node.member) == 50, "one with a vote that was away gets what it asks for"
+
+
+def test_a_proposal_of_one_without_a_vote_is_not_read(node: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(node.driver, "receive", lambda member, _frame: read.append(member))
+    before = node.driver.malformed
+    for member in ("office", node.member):
+        for size in (MOST_UNVOTED, MOST_UNVOTED + 1):
+            node._take_urgent(Inbound(member, "votes", bytes(size)))
+    assert read == ["office", node.member, node.member]
+    assert node.driver.malformed == before + 1
