@@ -165,7 +165,7 @@ class Custodian:
                 self._extend(chain)
         holds: dict[tuple[str, str], list[int]] = {}
         losses: dict[str, list[int]] = {}
-        for place in list(self._open)[:LOOKED_AT]:
+        for place in list(islice(self._open, LOOKED_AT)):
             del self._open[place]
             step = self._step(place)
             chain, number = place
@@ -230,6 +230,10 @@ class Custodian:
     def held(self) -> list[tuple[str, int, str]]:
         """(chain, deposit, holder) of all copies that lie here whole, sorted."""
         return sorted((*place, holder) for place, have in self._have.items() for holder in have)
+
+    def holds(self, place: Place, holder: str) -> bool:
+        """Whether these copies lie here whole."""
+        return holder in self._have.get(place, ())
 
     async def drop(self, place: Place, holder: str, reason: str) -> None:
         """Copies turned out damaged or missing: say so on the chain, and take them again."""
@@ -365,23 +369,26 @@ class Custodian:
     def status(self) -> dict[str, Any]:
         """What it holds and still takes, chain by chain, and what keeps it from it."""
         member = self._member
-        chains = {place[0] for place in self._have} | {
+        here: Counter[str] = Counter()
+        substitutes: Counter[str] = Counter()
+        for (chain, _), have in self._have.items():
+            here[chain] += bool(have)
+            substitutes[chain] += bool(have) and member not in have
+        chains = here.keys() | {
             chain for chain in self._book.members() if chain != member and member in self._book.custodians(chain)
         }
         return {
             "paused": self.paused,
             "problem": self.problem or self._submissions.problem,
-            "chains": {chain: self._chain_status(chain) for chain in sorted(chains)},
+            "chains": {chain: self._chain_status(chain, here[chain], substitutes[chain]) for chain in sorted(chains)},
         }
 
-    def _chain_status(self, chain: str) -> dict[str, Any]:
+    def _chain_status(self, chain: str, here: int, substitutes: int) -> dict[str, Any]:
         record = self._book.record(chain, self._member)
         return {
             "deposits": self._book.count(chain),
-            "here": sum(1 for place, have in self._have.items() if place[0] == chain and have),
-            "substitutes": sum(
-                1 for place, have in self._have.items() if place[0] == chain and have and self._member not in have
-            ),
+            "here": here,
+            "substitutes": substitutes,
             "to_pull": len(self._jobs.get(chain, ())),
             "said_on_chain": self._book.held_count(chain, self._member),
             "challenges": None if record is None else record._asdict(),

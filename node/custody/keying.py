@@ -27,6 +27,8 @@ from node.vault import Copies, Deposit, Vault
 LOOK_S: Final = 0.5
 ASK_AGAIN_S: Final = 300.0
 """A custodian is asked for its versions after this, whatever is believed of it."""
+BETWEEN_S: Final = 10.0
+"""And meanwhile, where a change of readers or keys makes very many lists anew, after this."""
 RETRY_S: Final = 2.0
 FAILURES: Final = (DocumentError, EnvelopeError)
 """Why a list cannot be made or read now."""
@@ -61,6 +63,7 @@ class Keying:
         self._due: dict[int, None] = {}
         """Deposits whose lists may not be as they should be."""
         self._one = trio.Lock()
+        self._renewing = False
         self._asking: set[str] = set()
         self._brought: dict[str, tuple[float, int]] = {}
         """Custodian: until when it is left alone, and the count of remade lists it was brought up to."""
@@ -102,11 +105,13 @@ class Keying:
             self._due.update(dict.fromkeys(numbers))
             self._rules = now
         failure: DocumentError | EnvelopeError | None = None
+        self._renewing = bool(self._due)
         for number in list(self._due):
             try:
                 await self.key(number)
             except FAILURES as error:
                 failure = failure or error
+        self._renewing = False
         if failure is not None:
             raise failure
 
@@ -176,7 +181,7 @@ class Keying:
         """Ask which versions a custodian has, and send it the lists that are newer here."""
         try:
             until, remade = self._brought.get(custodian, (0.0, -1))
-            if trio.current_time() < until and remade == self._remade:
+            if trio.current_time() < until and (remade == self._remade or self._renewing):
                 return
             begun = self._remade
             try:
@@ -185,7 +190,8 @@ class Keying:
                 self._say(f"{error.code} {error}")
                 self._brought[custodian] = (trio.current_time() + RETRY_S, self._remade)
                 return
-            self._brought[custodian] = (trio.current_time() + ASK_AGAIN_S, begun)
+            pause = BETWEEN_S if self._renewing else ASK_AGAIN_S
+            self._brought[custodian] = (trio.current_time() + pause, begun)
             if not self._due:
                 self.problem = ""
         finally:

@@ -70,8 +70,8 @@ class Owner:
         """Own deposits on the chain that are not in the vault, nor waiting in it for their number."""
         self._broken: set[int] = set()
         """Of these, those that are in the vault, but damaged."""
-        self._put_off: dict[bytes, float] = {}
-        """Until when a deposit is left alone, by its local id."""
+        self._put_off: dict[bytes, tuple[float, str]] = {}
+        """Until when a deposit is left alone, and why, by its local id."""
         self._looked = 0
         self._reading: list[int] | None = None
         """Deposits whose documents are still to be read again, None where nobody asked for that."""
@@ -133,14 +133,14 @@ class Owner:
     async def _deposit_some(self, waiting: Sequence[Deposit]) -> None:
         """Submit deposits; one with a document that cannot be read now does not keep the others waiting."""
         now = trio.current_time()
-        self._put_off = {identity: until for identity, until in self._put_off.items() if until > now}
+        self._put_off = {identity: row for identity, row in self._put_off.items() if row[0] > now}
         for deposit in [each for each in waiting if each.id not in self._put_off][:AT_ONCE]:
             try:
                 await self._deposit(deposit)
             except DocumentError as error:
                 if error.code not in UNREADABLE:
                     raise
-                self._put_off[deposit.id] = now + PUT_OFF_S
+                self._put_off[deposit.id] = (now + PUT_OFF_S, f"{error.code} {error}")
                 self._say(error)
 
     async def _deposit(self, deposit: Deposit) -> None:
@@ -245,8 +245,12 @@ class Owner:
             "restored": self.restored,
             "custodians": {custodian: self._custodian_status(custodian) for custodian in custodians},
             "readers": {kind: list(ids) for kind, ids in self._book.rules(self._member).readers.items()},
-            "problem": self.problem or self._submissions.problem or self._keying.problem,
+            "problem": self.problem or self._unreadable or self._submissions.problem or self._keying.problem,
         }
+
+    @property
+    def _unreadable(self) -> str:
+        return next((reason for _, reason in self._put_off.values()), "")
 
     def _custodian_status(self, custodian: str) -> dict[str, Any]:
         record = self._book.record(self._member, custodian)

@@ -87,15 +87,18 @@ class Prover:
 
     async def _scrub(self) -> None:
         """Read one deposit's copies again, whole, then the next one's."""
-        last: tuple[str, int, str] = ("", -1, "")
+        left: list[tuple[str, int, str]] = []
         while True:
             await trio.sleep(SCRUB_S)
-            held = self._custodian.held()
-            chain, number, holder = last = next((each for each in held if each > last), held[0] if held else last)
-            row = self._book.deposit(chain, number) if held else None
+            if not left:  # listed once for all of them, not at each: there may be very many
+                left = self._custodian.held()[::-1]
+            if not left:
+                continue
+            chain, number, holder = left.pop()
+            row = self._book.deposit(chain, number) if self._custodian.holds((chain, number), holder) else None
             if row is not None and holder in row.roots:
                 problem = await self._in_thread(scrub, self._copies, chain, row, holder)
-                if problem and (chain, number, holder) in self._custodian.held():
+                if problem and self._custodian.holds((chain, number), holder):
                     await self._custodian.drop((chain, number), holder, problem)
 
 

@@ -91,7 +91,7 @@ def test_a_document_that_cannot_be_read_keeps_no_other_from_custody(tmp_path: Pa
         owner = world.members["erp"].custody.owner
         assert owner is not None
         assert owner.waiting == 6
-        assert owner.problem.startswith("DOCUMENT_MISSING")
+        assert owner.status()["problem"].startswith("DOCUMENT_MISSING")
 
     play(tmp_path, story)
 
