@@ -245,8 +245,10 @@ class Copies:
     def keep(self, manifest: Manifest, path: Path) -> None:
         """The finished file becomes one of the store."""
         self._index.check_room()
-        if path.exists():  # else a kill came between the two steps
+        if path.exists():
             self._files.take(_name(manifest), path)
+        elif not self._files.exists(_name(manifest)):  # it is there where a kill came between the two steps
+            raise DocumentError("STORE_FAILED", f"{path} is gone: nothing else may delete there; it is taken again")
         self._note(manifest)
 
     def forget(self, manifest: Manifest, path: Path) -> None:

@@ -221,6 +221,17 @@ def test_nothing_is_begun_that_could_not_be_noted_down(pair: Pair, monkeypatch: 
     assert code_of(lambda: pair.vault.copies.put_keys(OWNER, 0, 1, b"x")) == "STORE_FULL"
 
 
+def test_what_was_deleted_on_its_way_is_not_said_to_be_held(pair: Pair) -> None:
+    incoming = pair.vault.copies.incoming(pair.manifest)
+    receive(incoming, pair.copy)
+    [staged] = [path for path in (pair.home.folder / "local/incoming").rglob("*") if path.is_file()]
+    staged.unlink()
+    assert code_of(incoming.finish) == "STORE_FAILED"
+    assert list(pair.vault.copies.list()) == []
+    pair.hold()
+    assert list(pair.vault.copies.list()) == [(OWNER, 0, HOLDER)]
+
+
 def test_others_documents_leave_room_for_what_the_node_votes_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
