@@ -30,6 +30,8 @@ VERSION: Final = 1
 NONCE_SIZE: Final = 16
 MAX_WIRE_SIZE: Final = 512 * 1024
 """Bytes of one transaction with its records."""
+MAX_ITEMS: Final = 2**16
+"""Values in its body, and around it: half a megabyte of empty arrays would cost every member half a second."""
 MAX_SIGNERS: Final = 16
 MAX_RECORDS: Final = 1000
 MAX_NAME: Final = 64
@@ -110,12 +112,12 @@ def parse(wire: bytes) -> Transaction:
     if len(wire) > MAX_WIRE_SIZE:
         raise TransactionError("TOO_LARGE", f"the transaction has {len(wire)} bytes; {MAX_WIRE_SIZE} are allowed")
     try:
-        outer = decode(wire, max_depth=3)
+        outer = decode(wire, max_depth=3, max_items=MAX_ITEMS)
         if not is_tagged(outer, TAG_WIRE, VERSION, 5):
             raise TransactionError("MALFORMED", f"not a {TAG_WIRE} version {VERSION}")
         _, _, body, signatures, records = outer
         _require(type(body) is bytes, "the body is not a byte string")
-        inner = decode(body)
+        inner = decode(body, max_items=MAX_ITEMS)
     except CodecError as error:
         raise TransactionError("NOT_CANONICAL", f"the transaction is not canonical: {error}") from None
     if not is_tagged(inner, TAG_BODY, VERSION, 10):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -317,3 +318,15 @@ def test_every_change_of_a_byte_is_another_transaction_or_refused(data: st.DataO
         assert wire != transaction.wire
     else:
         assert wire == transaction.wire
+
+
+def test_half_a_megabyte_of_empty_arrays_is_refused_unread() -> None:
+    for wire in (
+        wire_of(body_with(6, {"a": [[]] * 450_000})),
+        encode(["tally/wire_tx", 1, encode(BODY), [], [[]] * 450_000]),
+    ):
+        began = time.perf_counter()
+        with pytest.raises(TransactionError, match="values in one message") as caught:
+            parse(wire)
+        assert time.perf_counter() - began < 0.1
+        assert caught.value.code == "NOT_CANONICAL"
