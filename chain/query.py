@@ -26,6 +26,8 @@ MOST_PLACES: Final = 1_000
 """Transactions looked through for one page of records."""
 MOST_BLOCKS: Final = 400
 """Blocks looked through for one page of transactions."""
+MOST_BYTES: Final = 8 * 1024 * 1024
+"""Of transactions in the blocks looked through for one page: the block that passes this is the last."""
 MOST_PARSED: Final = 1_000
 _CURSOR: Final = "tally/cursor"
 _CHECK: Final = 8  # bytes of the hash of a list's filters
@@ -136,13 +138,15 @@ def transactions(ledger: Reads, filters: Filters, limit: int, after: str | None 
     height, skip = (span.high if span.newest_first else span.low, 0) if place is None else (place[0], place[1])
     step = -1 if span.newest_first else 1
     rows: list[FoundTransaction] = []
-    parsed = 0
-    for _ in range(MOST_BLOCKS):
+    parsed = looked = read = 0
+    while looked < MOST_BLOCKS and read < MOST_BYTES:
         if not span.low <= height <= span.high:
             return Page(rows, began, None)
+        wires = ledger.wires(height)
+        looked, read = looked + 1, read + sum(len(wire) for group in wires.values() for wire in group)
         found = [
             (chain, number, wire)
-            for chain, group in ledger.wires(height).items()
+            for chain, group in wires.items()
             if filters.chains is None or chain in filters.chains
             for number, wire in enumerate(group)
         ]

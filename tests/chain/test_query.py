@@ -225,6 +225,14 @@ def test_a_cursor_is_of_one_list_and_of_a_height_that_is_here(busy: Consortium) 
         query.records(ledger, Filters(chains=("nobody",)), 2)
 
 
+def test_a_page_reads_so_many_bytes_of_blocks_and_no_more(busy: Consortium, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query, "MOST_BYTES", 1)
+    filters = Filters(chains=("consortium",))
+    pages = all_pages(partial(query.transactions, busy.ledger, filters, 10))
+    assert len(pages) == 8, "one block with transactions a page, whoever's they are"
+    assert [row.place.height for page in pages for row in page.rows] == [9, 5]
+
+
 @pytest.mark.parametrize("newest", [True, False])
 def test_a_cursor_with_a_place_that_no_list_has_breaks_nothing(busy: Consortium, newest: bool) -> None:
     """Cursors are not signed: anybody may make one up."""
