@@ -25,6 +25,8 @@ MANIFESTS_AT_HAND: Final = 64
 FLUSHED: Final = 4 * 1024 * 1024
 """Bytes after which what came is flushed: a vote's own flush never waits behind gigabytes of it."""
 HEADER_READ: Final = 64 * 1024
+SMALL_LIST: Final = 16 * 1024
+"""Bytes of a key list that is taken while room is short: a reader that was removed must be."""
 
 _MAGIC: Final = b"tally/copies/1\n\0"
 
@@ -224,6 +226,8 @@ class Copies:
     def put_keys(self, chain: str, number: int, version: int, key_list: bytes) -> bool:
         """Keep a checked key list unless a newer one is here; whether it was kept. The owner's own lie here too."""
         key = b"y" + _chain_key(chain, number)
+        if len(key_list) > SMALL_LIST:
+            self.check_room()
         with self._lock:
             row = self._index.get(key)
             if row is not None and int.from_bytes(row[:8], "big") > version:

@@ -242,6 +242,7 @@ def test_others_documents_leave_room_for_what_the_node_votes_from(
     assert code_of(lambda: receive(incoming, pair.copy)) == "STORE_FULL"
     assert code_of(lambda: pair.vault.copies.incoming(pair.manifest)) == "STORE_FULL"
     assert pair.vault.copies.put_keys(OWNER, 0, 1, b"a list is small")
+    assert code_of(lambda: pair.vault.copies.put_keys(OWNER, 0, 2, bytes(4 * 2**20))) == "STORE_FULL"
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 0, 10**9))
     receive(incoming, pair.copy)
     incoming.finish()
