@@ -358,6 +358,15 @@ class Custodian:
         while True:
             await trio.sleep(RESCAN_S)
             self._custodians.clear()
+            await self._abandon()
+
+    async def _abandon(self) -> None:
+        """Forget what had begun to come of deposits that are not to be pulled any more."""
+        for manifest in await self._in_thread(self._copies.unfinished):
+            chain, number = manifest.chain, manifest.number
+            wanted = number in self._jobs.get(chain, ()) or (chain, number) in self._open
+            if chain != self._member and not wanted and (chain, number) not in self._running:
+                await self._in_thread(self._copies.abandon, manifest)
 
     async def _until_changed(self) -> None:
         with trio.move_on_after(LOOK_S):

@@ -167,6 +167,10 @@ class Copies:
         """Manifests of what is on its way here."""
         return [Manifest.decode(row) for _, row in self._index.scan(b"i")]
 
+    def abandon(self, manifest: Manifest) -> None:
+        """What is on its way here is wanted no more: forget what has come of it."""
+        self.forget(manifest, self._staging / _file_name(manifest))
+
     def list(self, chain: str | None = None) -> Iterator[tuple[str, int, str]]:
         """(chain, number, holder) of all that are held whole."""
         prefix = b"" if chain is None else chain.encode() + b"\0"

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import trio
 
-from node.custody.messages import PutKeys, unpack
+from node.custody import custodian
+from node.custody.messages import GetPiece, PutKeys, unpack
 from node.documents import DocumentError
 from node.envelope import KeyList
 from node.vault import Copies
@@ -26,9 +27,9 @@ async def ready(world: World) -> bytes:
     return name
 
 
-def readers(world: World, custodian: str, number: int = 0) -> list[str]:
+def readers(world: World, keeper: str, number: int = 0) -> list[str]:
     """Whom the key list that a custodian has of a deposit names."""
-    held = world.members[custodian].vault.copies.keys("erp", number)
+    held = world.members[keeper].vault.copies.keys("erp", number)
     return [] if held is None else [row.id for row in KeyList.decode(held).rows]
 
 
@@ -115,11 +116,38 @@ def test_a_custodian_that_does_not_answer_keeps_no_other_from_new_lists(tmp_path
     async def story(world: World) -> None:
         await ready(world)
         world.tap = tap
-        for custodian in ("guarantor", "lender"):
-            world.members["erp"].custody.peer_down(custodian)  # asked again now, the one in vain
+        for keeper in ("guarantor", "lender"):
+            world.members["erp"].custody.peer_down(keeper)  # asked again now, the one in vain
         await trio.sleep(1)
         await world.call("erp", "custody.name_readers", rules={"invoice": ["office"]})
         await world.until(lambda: readers(world, "lender") == ["erp", "office"], "the list at the other", 3)
+
+    play(tmp_path, story)
+
+
+@pytest.mark.slow
+def test_what_had_begun_to_come_goes_when_others_are_appointed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(custodian, "RESCAN_S", 10.0)
+
+    def tap(source: str, target: str, frame: bytes) -> bytes | None:
+        request = unpack(frame)[1]
+        late = isinstance(request, GetPiece) and (request.index, request.offset) > (0, 0)
+        return None if late and (source, target) == ("lender", "erp") else frame
+
+    async def story(world: World) -> None:
+        world.tap = tap
+        await world.start()
+        await world.call("erp", "custody.appoint", custodians=["lender"])
+        world.members["erp"].vault.put(os.urandom(500_000))
+        copies = world.members["lender"].vault.copies
+        staging = tmp_path / "lender" / "vault" / "incoming"
+        await world.until(lambda: any(file.stat().st_size > 100_000 for file in staging.rglob("*.lender")), "begun")
+        await world.call("erp", "custody.appoint", custodians=["office"])
+        await world.until(lambda: world.complete("erp"), "at the other")
+        await world.until(lambda: not copies.unfinished(), "forgotten", 60)
+        assert not list(staging.rglob("*.lender"))
 
     play(tmp_path, story)
 
