@@ -25,12 +25,12 @@ from chain.transaction import Transaction, batch_args, make_body, sign
 from cli.main import main
 from genesis import ceremony
 from genesis.dev import DevNetwork, Party, make_dev
-from node.processes import LocalNodes
+from node.processes import LocalNodes, free_ports
 
 PASSPHRASE = "correct horse"
 KESTREL = Party("kestrel", "Kestrel Pumps & Valves", ("GB-COH:99900217",))
 MARLOW = Party("marlow", "Marlow Vale Water", ("GB-COH:99900101",))
-BASE_PORT = 33_100
+BASE_PORT = 33_000
 EXAMPLE = Path(__file__).resolve().parents[2] / "genesis/example/documents"
 
 
@@ -70,7 +70,7 @@ def tally() -> Tally:
 def dev(tmp_path_factory: pytest.TempPathFactory) -> DevNetwork:
     """A development folder that is read only: its nodes are never started."""
     folder = tmp_path_factory.mktemp("dev") / "net"
-    return make_dev(folder, parties=(KESTREL, MARLOW), base_port=BASE_PORT - 100, passphrase=PASSPHRASE)
+    return make_dev(folder, parties=(KESTREL, MARLOW), base_port=BASE_PORT, passphrase=PASSPHRASE)
 
 
 class Sealed:
@@ -211,7 +211,8 @@ class Network:
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """A network for the whole test run; each test uses names of its own."""
     home = tmp_path_factory.mktemp("network") / "net"
-    made = make_dev(home, parties=(KESTREL, MARLOW), base_port=BASE_PORT, passphrase=PASSPHRASE)
+    ports = free_ports(2 * 5)  # four with a vote and the auditor; another run of these tests may be on
+    made = make_dev(home, parties=(KESTREL, MARLOW), base_port=ports, passphrase=PASSPHRASE)
     with LocalNodes(home) as nodes:
         nodes.start()
         nodes.wait_ready(timeout_s=120)
