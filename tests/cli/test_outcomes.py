@@ -307,20 +307,20 @@ def test_encryption_keys(network: Any, tmp_path: Path) -> None:
         }
         return {key for key, row in entries.items() if row["purpose"] == "encryption" and row["until"] is None}
 
-    first = keys.inspect(network.home / "lender/keys/encryption.json").public.hex()
-    assert valid("member", "lender") == {first}
+    first = keys.inspect(network.home / "guarantor/keys/encryption.json").public.hex()
+    assert valid("member", "guarantor") == {first}
     offline, second, party = (tmp_path / f"{name}.json" for name in ("offline", "second", "party"))
     for path in (offline, party):
         keys.create(path, "correct horse", "encryption", cost=keys.INTERACTIVE)
-    added = network.done("lender", "keys", "add", offline)
-    assert (added["purpose"], valid("member", "lender")) == ("encryption", {first, added["key"]})
-    assert "KEY_TAKEN" in network.tally("lender", "keys", "add", offline).err
-    old = network.home / "lender/keys/encryption.json"
-    rotated = network.done("lender", "keys", "rotate", old, "--new", second, "--development")
+    added = network.done("guarantor", "keys", "add", offline)
+    assert (added["purpose"], valid("member", "guarantor")) == ("encryption", {first, added["key"]})
+    assert "KEY_TAKEN" in network.tally("guarantor", "keys", "add", offline).err
+    old = network.home / "guarantor/keys/encryption.json"
+    rotated = network.done("guarantor", "keys", "rotate", old, "--new", second, "--development")
     assert rotated["old"] == first
     assert keys.inspect(second).purpose == "encryption"
-    assert network.done("lender", "keys", "revoke", offline)["key"] == added["key"]
-    assert valid("member", "lender") == {rotated["new"]}
+    assert network.done("guarantor", "keys", "revoke", offline)["key"] == added["key"]
+    assert valid("member", "guarantor") == {rotated["new"]}
     assert "NOT_YOUR_KEY" in network.tally("erp", "keys", "revoke", rotated["new"]).err
 
     command = ("party", "register", "reader", "--name", "A Reader", "--encryption")

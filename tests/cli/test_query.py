@@ -13,7 +13,7 @@ from chain.crypto import sha256
 from cli.errors import CliError
 from cli.listing import time_ms
 
-ENTERPRISE = "GB-COH:99900217"
+ENTERPRISE = "GB-COH:77700217"  # nobody else's: the network serves other tests too
 
 
 def invoice(number: str, total: str = "120.00", corrects: bytes | None = None) -> bytes:
@@ -185,8 +185,8 @@ def test_the_past_is_as_it_was(sealed: Sealed) -> None:
         (("state", "erp", "records", "record", "invoice", ENTERPRISE, "Q-0", "--history"), 3, "was in force"),
         (("state", "consortium", "gov", "parameters", "--at", "{0}"), 1, "had this entry"),
         (("record", "{id}", "--chain", "erp", "--at", "{last}"), 1, "stood on the chain of erp"),
-        (("chains",), 5, "The chain of erp stood at this block"),
-        (("chains", "--at", "{0}"), 5, "The chain of auditor stood at this block"),
+        (("chains",), 0, "The chain of erp stood at this block"),
+        (("chains", "--at", "{0}"), 0, "The chain of auditor stood at this block"),
         (("members",), 6, "had this entry registry member auditor"),
         (("block", "{0}"), 1, "The chain of consortium stood at this block"),
         (("tx", "{tx}"), 1, "records.submit"),
@@ -202,7 +202,8 @@ def test_every_proof_stands_without_a_node(
     assert done.code == 0, done.err
     checked = tally("verify", proof, "--genesis", sealed.network.genesis, "--json")
     assert checked.code == 0, checked.err
-    assert len(checked.json["proofs"]) == proofs
+    chains = len(sealed.network.done("auditor", "query", *filled)) if filled[0] == "chains" else proofs
+    assert len(checked.json["proofs"]) == chains
     assert said in tally("verify", proof, "--genesis", sealed.network.genesis).out
     assert tally("verify", proof, "--genesis", "00" * 32).code == 6
 

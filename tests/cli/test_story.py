@@ -55,13 +55,15 @@ def test_taking_them_in_again_changes_nothing(story: Story) -> None:
 
 
 def test_raw_files_lie_in_the_members_document_store(story: Story) -> None:
+    from chain.sealed import decode_raw
     from tallystick import Client
 
     found = story.network.done("auditor", "query", "record", "invoice", "KPV-0811")
     digest = bytes.fromhex(found[0]["record"][11][3])
     node = story.network.nodes.nodes["erp"]
     with Client(node.api) as client:
-        assert client.document(digest) == (EXAMPLE / "invoice-KPV-0811.xml").read_bytes()
+        kept = decode_raw(client.document(digest))
+    assert kept.file == (EXAMPLE / "invoice-KPV-0811.xml").read_bytes()
 
 
 def test_the_assessment_in_words(story: Story) -> None:
