@@ -249,7 +249,7 @@ def test_other_peoples_documents(tmp_path: Path) -> None:
     counts = {name: int(count) for count, name in re.findall(r"(\d+) (\w+)", run.table()["documents"])}
     files = [path.name for path in papers.iterdir()]
     assert (sum(counts.values()), counts["sealed"] >= 11) == (len(files), True)
-    section = run.out[run.out.index("4. The documents go in") : run.out.index("5. Credit")]
+    section = run.out[run.out.index("4. The documents go in") : run.out.index("5. Kept by several")]
     told = " ".join(section.split())
     for name in files:
         assert re.search(rf"^ +(?:sealed|known) .* {re.escape(name)}$", section, re.M) or f"- {name}, " in told, name
