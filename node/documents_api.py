@@ -56,6 +56,7 @@ def add_documents(app: FastAPI, peer: Peer) -> None:
         _check_disk(peer)
         named = None if sealed_root is None else _hash(sealed_root)
         wanted = None if sha256 is None else _hash(sha256)
+        await _after_votes(peer, request)
         data = await read_body(request, peer.config.limits.document_bytes)
         item = Item(data, _kinds(kinds.split(",")), named)
         name = await trio.to_thread.run_sync(_keep, peer, item, wanted)
@@ -67,6 +68,7 @@ def add_documents(app: FastAPI, peer: Peer) -> None:
         ``[name | nil, [kind …], bytes]``: its sealed root, nil for a raw one, and its own kinds."""
         _check_disk(peer)
         shared = _kinds(kinds.split(","))
+        await _after_votes(peer, request)
         items = _items(await read_body(request, peer.config.api.max_request_bytes), shared)
         names = await trio.to_thread.run_sync(peer.documents.put_many, items)
         return [name.hex() for name in names]
@@ -118,6 +120,14 @@ def _kinds(given: Sequence[Any]) -> tuple[str, ...]:
 
 def _is_kind(kind: Any) -> bool:
     return type(kind) is str and 0 < len(kind) <= MAX_NAME and kind.isprintable() and "," not in kind
+
+
+async def _after_votes(peer: Peer, request: Request) -> None:
+    """Before a body is read: every document costs agreement time, four times over until it is in custody."""
+    length = request.headers.get("content-length", "0")
+    if length.isdecimal():
+        most = max(peer.config.limits.document_bytes, peer.config.api.max_request_bytes)
+        await peer.in_loop(peer.custody.pace.take_in, min(int(length), most))
 
 
 def _check_disk(peer: Peer) -> None:

@@ -14,6 +14,8 @@ from typing import Final, NamedTuple, TypeAlias
 
 import trio
 
+from node.custody.messages import MAX_PIECE
+
 LOOK_S: Final = 0.05
 SLOW_BLOCKS: Final = 3
 """A transaction that is in none of so many blocks: agreement has more to do than it can."""
@@ -21,6 +23,8 @@ SLOW_S: Final = 5.0
 """Likewise, in seconds, where no block comes at all."""
 PAUSE_S: Final = 0.15
 """Then each piece waits so long: about 2.4 MB/s a custodian, a tenth of a two-core machine with four nodes."""
+MOST_PAUSES: Final = 64
+"""Before one request's documents are taken in, so that nobody gives up waiting: 10 s."""
 CALM_S: Final = 0.01
 """Lateness of the loop up to here is nothing to wait for."""
 BREATH_S: Final = 0.02
@@ -71,6 +75,14 @@ class Pace:
         elif self.late_s > CALM_S:
             await trio.sleep(BREATH_S)
         await trio.lowlevel.checkpoint()
+
+    async def take_in(self, size: int) -> None:
+        """Return when documents of ``size`` bytes may be taken in: while transactions wait too long, as slowly as they
+        would be handed on."""
+        pauses = min(MOST_PAUSES, -(-size // MAX_PIECE))
+        while pauses > 0 and self.slow:
+            await trio.sleep(PAUSE_S)
+            pauses -= 1
 
     def _look(self) -> None:
         mark = self._mark

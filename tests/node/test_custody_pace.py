@@ -8,7 +8,8 @@ import pytest
 import trio
 import trio.testing
 
-from node.custody.pace import PAUSE_S, SLOW_BLOCKS, SLOW_S, Pace
+from node.custody.messages import MAX_PIECE
+from node.custody.pace import MOST_PAUSES, PAUSE_S, SLOW_BLOCKS, SLOW_S, Pace
 
 BLOCK_S = 0.3
 
@@ -96,5 +97,22 @@ def test_one_that_agrees_on_nothing_holds_pieces_back() -> None:
         pool.add(1)
         await trio.sleep(SLOW_S + 1)
         assert await took(pace) == pytest.approx(PAUSE_S)
+
+    play(story)
+
+
+def test_documents_are_taken_in_as_slowly_as_they_are_handed_on_but_nobody_waits_for_ever() -> None:
+    async def taken(pace: Pace, size: int) -> float:
+        began = trio.current_time()
+        await pace.take_in(size)
+        return trio.current_time() - began
+
+    async def story(pace: Pace, pool: Pool) -> None:
+        assert await taken(pace, 100 * MAX_PIECE) == 0
+        pool.add(1)
+        await trio.sleep(SLOW_S + 1)
+        assert await taken(pace, 1) == pytest.approx(PAUSE_S)
+        assert await taken(pace, 3 * MAX_PIECE) == pytest.approx(3 * PAUSE_S)
+        assert await taken(pace, 1000 * MAX_PIECE) == pytest.approx(MOST_PAUSES * PAUSE_S)
 
     play(story)
