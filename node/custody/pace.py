@@ -77,7 +77,7 @@ class Pace:
         await trio.lowlevel.checkpoint()
 
     async def take_in(self, size: int) -> None:
-        """Return when ``size`` bytes of documents may be taken in: while transactions wait too long, as slowly as they
+        """Return when ``size`` bytes may be taken in: while transactions wait too long, as slowly as they
         would be handed on."""
         pauses = min(MOST_PAUSES, -(-size // MAX_PIECE))
         while pauses > 0 and self.slow:
