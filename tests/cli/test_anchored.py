@@ -15,7 +15,7 @@ from node.processes import LocalNodes
 
 pytestmark = pytest.mark.slow
 
-PORT = 33_500
+PORT = 19_500
 QUICK = {"max_idle_ms": 500}
 
 

@@ -20,7 +20,7 @@ from genesis.dev import make_dev
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-PORT = 33_300
+PORT = 19_300
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def test_a_node_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 33_901))
         taken.listen()
         home = tmp_path / "net"
-        make_dev(home, members=1, observers=(), base_port=33_900)
+        make_dev(home, members=1, observers=(), base_port=19_900)
         with LocalNodes(home) as nodes:
             nodes.start()
             with pytest.raises(ProcessError, match=r"the node of procurement ended: .*33901"):
