@@ -30,7 +30,7 @@ from node.processes import LocalNodes, free_ports
 PASSPHRASE = "correct horse"
 KESTREL = Party("kestrel", "Kestrel Pumps & Valves", ("GB-COH:99900217",))
 MARLOW = Party("marlow", "Marlow Vale Water", ("GB-COH:99900101",))
-BASE_PORT = 33_000
+BASE_PORT = 19_000
 EXAMPLE = Path(__file__).resolve().parents[2] / "genesis/example/documents"
 
 
