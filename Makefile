@@ -5,6 +5,7 @@ MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 FOLDERS := contracts chain consensus genesis node cli tallystick
 SEEDS ?= 200
+COMPUTING := tests/sim tests/fakes tests/exact tests/matching tests/test_pythons.py
 
 .PHONY: help env env-dev demo test check lint types imports fast slow sim bench clean
 
@@ -39,8 +40,9 @@ types:
 fast:
 	@$(PY) -m pytest -q -n 2 -m "not slow"
 
-slow: env-dev ## the tests that need processes or minutes
-	@$(PY) -m pytest -q -m slow
+slow: env-dev ## the tests that need processes or minutes; those that only compute go side by side
+	@$(PY) -m pytest -q -n 2 -m slow $(COMPUTING)
+	@$(PY) -m pytest -q -m slow $(COMPUTING:%=--ignore=%)
 
 sim: env-dev ## the agreement under faults: SEEDS=n runs (default 200)
 	@$(PY) -m tests.sim --seeds $(SEEDS) --nodes 4-7 --jobs $$(nproc)
