@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 FOLDERS := contracts chain consensus genesis node cli tallystick
 SEEDS ?= 200
-COMPUTING := tests/sim tests/fakes tests/exact tests/matching tests/test_pythons.py
+COMPUTING := tests/sim tests/fakes tests/test_pythons.py
 
 .PHONY: help env env-dev demo test check lint types imports fast slow sim bench clean
 
