@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,7 +43,21 @@ class Server:
         config = SimpleNamespace(
             limits=SimpleNamespace(document_bytes=LIMIT), api=SimpleNamespace(max_request_bytes=LIMIT)
         )
-        peer = SimpleNamespace(documents=self.vault, config=config, disk_is_low=lambda: self.low)
+        self.paced: list[int] = []
+
+        async def take_in(size: int) -> None:
+            self.paced.append(size)
+
+        async def in_loop(function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+            return await function(*args)
+
+        peer = SimpleNamespace(
+            documents=self.vault,
+            config=config,
+            disk_is_low=lambda: self.low,
+            custody=SimpleNamespace(pace=SimpleNamespace(take_in=take_in)),
+            in_loop=in_loop,
+        )
         self.app = FastAPI()
         add_errors(self.app)
         add_documents(self.app, cast(Peer, peer))
@@ -108,6 +122,7 @@ def test_bare_bytes_are_taken_too(server: Server) -> None:
     assert answer.json() == [sha256(b"b").hexdigest(), sha256(b"c").hexdigest()]
     assert kinds_of(server.vault, sha256(b"b").digest()) == ("invoice", "loan")
     assert kinds_of(server.vault, sha256(b"c").digest()) == ("order",)
+    assert server.paced == [1, len(rows)], "what agreement leaves decides how fast documents are taken in"
 
 
 def test_bad_requests(server: Server) -> None:
