@@ -28,13 +28,13 @@ def test_a_member_without_a_node(dev: Any, tally: Any) -> None:
 def test_a_node_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.0.0.1", 33_901))
+        taken.bind(("127.0.0.1", 19_901))
         taken.listen()
         home = tmp_path / "net"
         make_dev(home, members=1, observers=(), base_port=19_900)
         with LocalNodes(home) as nodes:
             nodes.start()
-            with pytest.raises(ProcessError, match=r"the node of procurement ended: .*33901"):
+            with pytest.raises(ProcessError, match=r"the node of procurement ended: .*19901"):
                 nodes.wait_ready(timeout_s=60)
             assert [node.member for node in nodes.ended()] == ["procurement"]
 
