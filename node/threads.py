@@ -113,9 +113,11 @@ class OwnLoop:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 task_status.started()
-                await trio.sleep_forever()
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    self._stopped = True  # in the pass that cancels the calls, so before any caller asks again
         finally:
-            self._stopped = True
             for call in tuple(self._calls):
                 self._answer(call, None, _stopping())
 
