@@ -69,7 +69,10 @@ class NodeProcess:
             return None
 
     def last_words(self) -> str:
-        """The last line of its log: why it ended."""
+        """Why it ended: the signal that killed it, else what it said itself, else the last line of its log."""
+        ended = None if self.process is None else self.process.poll()
+        if ended is not None and ended < 0:
+            return f"killed by {signal.Signals(-ended).name}"
         try:
             lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         except OSError:

@@ -39,6 +39,21 @@ def test_a_node_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
             assert [node.member for node in nodes.ended()] == ["procurement"]
 
 
+@pytest.mark.slow
+def test_a_node_that_is_killed_is_told_with_the_signal(tmp_path: Path) -> None:
+    """Whatever its log says last: a line of an earlier run is not why this one ended."""
+    home = tmp_path / "net"
+    make_dev(home, members=1, observers=(), base_port=19_910)
+    with LocalNodes(home) as nodes:
+        node = nodes.nodes["procurement"]
+        node.log.write_text("tally: 127.0.0.1:19911 is taken\n")
+        nodes.start()
+        assert node.process is not None
+        node.process.kill()
+        with pytest.raises(ProcessError, match="the node of procurement ended: killed by SIGKILL"):
+            nodes.wait_ready(timeout_s=60)
+
+
 def test_addresses_of_this_machine() -> None:
     from node.config import Address
 

@@ -390,6 +390,6 @@ def test_a_node_that_is_lost_ends_it_in_one_line(tmp_path: Path) -> None:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-    assert err.read_text().startswith("tally: the node of erp ended: ")
-    assert err.read_text().count("\n") == 1
+    # Which of the two is reaped first is the kernel's choice.
+    assert re.match(r"tally: the node of (erp|guarantor) ended: killed by SIGKILL \(see .*\)\n\Z", err.read_text())
     assert gone([pids[0], *pids[3:]], 0)
