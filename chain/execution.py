@@ -28,6 +28,8 @@ CHARGE_BYTES: Final = 64
 CHARGE_RECORD: Final = 10
 MAX_EVENTS: Final = 1024
 MAX_RESULT_SIZE: Final = 128 * 1024
+MAX_RECORD_VALUES: Final = 65_536
+"""Values in one record: names, fields and cells together. A thousand lines have 8,000."""
 HOOK_TX_ID: Final = bytes(32)
 """The receipt of a block's begin_block hooks carries this id: no transaction has it."""
 
@@ -369,7 +371,10 @@ def _run(
 
 def _records(transaction: Transaction) -> tuple[tuple[bytes, list[Any]], ...]:
     try:
-        return tuple((sha256(record), decode(record, max_depth=6)) for record in transaction.records)
+        return tuple(
+            (sha256(record), decode(record, max_depth=6, max_items=MAX_RECORD_VALUES))
+            for record in transaction.records
+        )
     except CodecError as error:
         raise ContractError("MALFORMED_RECORD", f"a record is not canonical: {error}") from None
 

@@ -30,7 +30,7 @@ from node.sockets import NetworkError
 from node.threads import FATAL
 from node.webhooks import WebhookError
 
-SWITCH_S: Final = 0.002
+SWITCH_S: Final = 0.0005
 """How long a thread may keep the interpreter from another. Less makes reads quicker beside a loop that executes, and
 each switch costs that loop (figures: docs/queries.md); Python's own is 5 ms."""
 EXIT_STOPPED: Final = 0

@@ -43,6 +43,8 @@ CORRECTED: Final = 5
 """Such records a chain."""
 ENTERPRISES: Final = 2_000
 LOAD_EVERY_S: Final = 0.04
+WARM_S: Final = 20.0
+"""Of load before the first question: right after it was filled or started a node reads its trees from disk."""
 HALF_RATE: Final = 700
 """Transactions a second of the load, unless given: half of what docs/benchmarks.md gives for this machine."""
 ISSUER: Final = "BENCH:buyer"
@@ -73,6 +75,7 @@ class Filled:
         self.each = count // len(MEMBERS) // BATCH * BATCH
         self.transactions: list[bytes] = []
         self.corrected: dict[str, list[int]] = {}
+        self.corrections: list[bytes] = []
         self.versions = versions
         self._say = say
         self._lock = threading.Lock()
@@ -144,6 +147,8 @@ class Filled:
                 transaction = sample_transaction(self.network_id, member, key, batch)
                 client.submit(transaction)
                 client.wait(transaction.id, timeout_s=120)
+                with self._lock:
+                    self.corrections.append(transaction.id)
 
 
 class Questions:
@@ -166,7 +171,8 @@ class Questions:
             "state of a key": lambda: client.state(*self._key()),
             "record by natural key": lambda: client.records(KIND, self._some()[1], issuer=ISSUER),
             "record by id": lambda: client.record_places(sha256(filled.record(self._serial()[1]))),
-            "transaction": lambda: client.transaction(self._chance.choice(filled.transactions)),
+            "transaction of 500 records": lambda: client.transaction(self._chance.choice(filled.transactions)),
+            "transaction of 5 records": lambda: client.transaction(self._chance.choice(filled.corrections)),
             f"history {page}": lambda: client.record_history(*self._changed()),
             f"state history {page}": lambda: client.state_history(*self._as_state(self._changed())),
             "enterprise page, 100 records": lambda: client.page("records", enterprise=self._enterprise()),
@@ -233,14 +239,21 @@ class Questions:
 
 
 def measure(
-    count: int, rate: int, turns: int, folder: Path, *, versions: int = VERSIONS, say: Callable[[str], None] = print
+    count: int,
+    rate: int,
+    turns: int,
+    folder: Path,
+    *,
+    versions: int = VERSIONS,
+    warm_s: float = WARM_S,
+    say: Callable[[str], None] = print,
 ) -> Report:
-    """Fill, load, ask each question ``turns`` times, and check some of the proofs."""
+    """Fill, load for ``warm_s``, ask each question ``turns`` times, and check some of the proofs."""
     with Filled(folder, count, versions, say) as filled, Client(filled.nodes.nodes["erp"].api) as client:
         before = client.status()["height"]
         load = _start_load(filled, rate)
         try:
-            time.sleep(2)
+            time.sleep(warm_s)
             questions = Questions(filled, client)
             listed = questions.all()
             for ask in listed.values():

@@ -313,6 +313,16 @@ def test_a_record_that_is_not_canonical_fails_its_transaction(probe: Probe) -> N
     assert consortium.ledger.member_block("erp", 1).tx_count == 1
 
 
+def test_a_record_of_very_many_values_is_refused_before_it_is_read(probe: Probe) -> None:
+    """Half a megabyte of empty arrays would hold every replica up for 0.4 s; the longest paper has some thousands."""
+    consortium = probe.consortium
+    bad = encode([[] for _ in range(execution.MAX_RECORD_VALUES + 1)])
+    wire = consortium.make("erp", "records.submit", batch_args([bad]), [consortium.signer("erp")], [bad])
+    (receipt,) = probe.seal(wire)
+    assert (receipt.status, receipt.code) == (1, "MALFORMED_RECORD")
+    assert str(execution.MAX_RECORD_VALUES) in receipt.message
+
+
 def test_a_new_version_of_a_contract_runs_from_its_height_on(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
     """Old blocks replay under the version of their time, in a ledger that executes them afresh."""
     two: dict[str, Any] = {"run": lambda ctx, _args: ctx.put("a", value="version 2")}
