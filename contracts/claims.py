@@ -6,7 +6,8 @@ lines as they are shown. Days count as lenders do (算头不算尾): what is due
 late, the first of them D + 1, the last P.
 
     PRINCIPAL, INTEREST   what of an instalment that is past its day is not paid
-    PENALTY               overdue principal · penalty_bp · days // (B · day_count), for each stretch of equal principal
+    PENALTY               overdue principal · penalty_bp · days // (B · day_count), for each stretch of days in which
+                          the same principal was overdue
     COMPOUND              overdue ordinary interest · compound_bp · days // (B · day_count); none on penalty interest
     ACCELERATED, ACCRUED  principal called in on a day, and the interest of its instalment earned until that day:
                           interest · days since the instalment before // days between the two
@@ -343,9 +344,7 @@ def _stretches(amount: int, paid: Sequence[tuple[int, int]], start: int, end: in
         yield start, end, amount
 
 
-def _line(
-    rule: str, row: _Owed, first: str, last: str, base: int, rate_bp: int, days: int, amount: int
-) -> Line:
+def _line(rule: str, row: _Owed, first: str, last: str, base: int, rate_bp: int, days: int, amount: int) -> Line:
     return Line(rule, row.instalment.disbursement, row.instalment.due, first, last, base, rate_bp, days, amount)
 
 
@@ -374,7 +373,9 @@ def _call_day(agreed: Terms, text: str, today: int, zone: int) -> int:
     if not agreed.acceleration:
         raise ContractError("NOT_ACCELERABLE", "the terms do not let the creditor call in what is not due yet")
     if called > today:
-        raise ContractError("NOT_ACCELERABLE", f"what is not due is called in on {text}: compute as of that day or later")
+        raise ContractError(
+            "NOT_ACCELERABLE", f"what is not due is called in on {text}: compute as of that day or later"
+        )
     return called
 
 
