@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from chain import merkle
 from chain.block import CONSORTIUM, Head, Receipt
 from chain.codec import CodecError, decode, encode, encode_key, known_key, load, pack
-from chain.crypto import hash_value, sha256
+from chain.crypto import hash_value, sha256, verify
 from chain.state import StateError
 from chain.store import StoreError
 from chain.transaction import Transaction
@@ -236,6 +236,10 @@ class TransactionContext:
     def verify_path(self, root: bytes, leaf: bytes, index: int, count: int, path: list[bytes]) -> bool:
         """RFC 6962 audit path."""
         return merkle.verify(root, leaf, index, count, path)
+
+    def verify_signature(self, key: bytes, message: bytes, signature: bytes) -> bool:
+        """Suite 1, strictly as a transaction's."""
+        return verify(key, message, signature)
 
     def emit(self, name: str, data: dict[str, Any]) -> None:
         """Add an event to the receipt."""

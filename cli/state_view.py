@@ -86,6 +86,12 @@ class StateView:
 
         return verify(root, leaf, index, count, path)
 
+    def verify_signature(self, key: bytes, message: bytes, signature: bytes) -> bool:
+        """Whether an Ed25519 signature stands."""
+        from chain.crypto import verify
+
+        return verify(key, message, signature)
+
     def charge(self, units: int) -> None:
         """Looking is not metered."""
 

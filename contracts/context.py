@@ -110,6 +110,9 @@ class Context(Protocol):
     def verify_path(self, root: bytes, leaf: bytes, index: int, count: int, path: list[bytes]) -> bool:
         """Whether a leaf is number index of count leaves under an RFC 6962 root; the caller charges for it."""
 
+    def verify_signature(self, key: bytes, message: bytes, signature: bytes) -> bool:
+        """Whether an Ed25519 signature stands under ZIP215, as transactions' do; the caller charges for it."""
+
     def emit(self, name: str, data: dict[str, Value]) -> None:
         """Add an event to this transaction's receipt."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from chain import merkle
+from chain import crypto, merkle
 from chain.codec import CodecError, decode, encode, pack
 from chain.crypto import hash_value, sha256
 from contracts.context import Args, Context, KeyPart, Method, Value
@@ -114,6 +114,9 @@ class MemoryContext:
 
     def verify_path(self, root: bytes, leaf: bytes, index: int, count: int, path: list[bytes]) -> bool:
         return merkle.verify(root, leaf, index, count, path)
+
+    def verify_signature(self, key: bytes, message: bytes, signature: bytes) -> bool:
+        return crypto.verify(key, message, signature)
 
     def emit(self, name: str, data: dict[str, Value]) -> None:
         encode(data)
