@@ -1,20 +1,124 @@
-"""One finished anchor as a document: a checkpoint of the log and the proof that a public block carries it.
+"""Finished anchors offline: one entry for every kind, and an anchor as a document.
 
-Made by the node at finality, carried in evidence bundles, and checked by ``tally anchor verify`` offline.
-JSON at this edge, because courts and auditors read it; the bytes inside are hex.
+``verify_anchor`` is all a verifier calls: kind, checkpoint, proof, and what the caller trusts, which never comes out
+of the evidence. It answers *existed no later than*, raises ``UnanchoredError`` where nothing trusted decides it, and
+``VerificationError`` where the proof is wrong.
+
+The document is made by the node at finality and checked by ``tally anchor verify``. JSON at this edge, because courts
+and auditors read it; the bytes inside are hex.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from chain import merkle
 from chain.checkpoint import Checkpoint, CheckpointError, leaf
-from chain.evm import DEVELOPMENT_CHAINS, DEVELOPMENT_NOTE, EvmAnchor, EvmProof, VerificationError, verify
+from chain.evm import (
+    DEVELOPMENT_CHAINS,
+    DEVELOPMENT_NOTE,
+    EvmAnchor,
+    EvmProof,
+    UnanchoredError,
+    VerificationError,
+    decode_header,
+    verify,
+)
+
+__all__ = [
+    "DEVELOPMENT_NOTE",
+    "KINDS",
+    "Anchor",
+    "Existed",
+    "Trusted",
+    "UnanchoredError",
+    "VerificationError",
+    "verify_anchor",
+]
 
 FORMAT: Final = "tally/anchor/1"
+KINDS: Final = ("evm", "ots", "rfc3161", "witness")
+
+
+@dataclass(frozen=True)
+class Trusted:
+    """What a verifier brings along; nothing of it is ever taken from the evidence.
+
+    evm_blocks: {chain id: {block number: hash}}; evm_senders: 20-byte accounts whose anchors count;
+    bitcoin_blocks: {height: hash}, 32 bytes as SHA-256 gives them (the reverse of what explorers show); tsa_roots:
+    DER certificates of time-stamp authorities' roots; witnesses: {name: Ed25519 key, 32 bytes}; ca_roots: DER
+    certificates for signatures of persons and courts; development: whether a development chain may stand in for a
+    public one, which makes a result of no evidential value and says so.
+    """
+
+    evm_blocks: Mapping[int, Mapping[int, bytes]] = field(default_factory=dict)
+    evm_senders: frozenset[bytes] = frozenset()
+    bitcoin_blocks: Mapping[int, bytes] = field(default_factory=dict)
+    tsa_roots: tuple[bytes, ...] = ()
+    witnesses: Mapping[str, bytes] = field(default_factory=dict)
+    ca_roots: tuple[bytes, ...] = ()
+    development: bool = False
+
+
+@dataclass(frozen=True)
+class Existed:
+    """The result: the checkpoint existed no later than ``time`` (seconds since 1970).
+
+    where: the public chain (``evm:1``, ``bitcoin``), the authority's subject, or the witness's name; block: number in
+    it, None where there are none; development: the result has no evidential value, and ``note`` says so.
+    """
+
+    kind: str
+    where: str
+    time: int
+    block: int | None = None
+    note: str = ""
+    development: bool = False
+
+
+def verify_anchor(kind: str, checkpoint: Checkpoint, proof: bytes, trusted: Trusted) -> Existed:
+    """Check that ``proof`` shows the checkpoint outside, for any of ``KINDS``.
+
+    The checkpoint's network id is the caller's to compare. Each kind's module has
+    ``existed(checkpoint, proof, trusted) -> Existed``. Raises UnanchoredError where nothing trusted decides it,
+    VerificationError naming the failed step otherwise.
+    """
+    match kind:
+        case "evm":
+            return _evm(checkpoint, proof, trusted)
+        case "ots":
+            from chain import ots
+
+            return ots.existed(checkpoint, proof, trusted)
+        case "rfc3161":
+            from chain import rfc3161  # lazily: only tokens need an X.509 library
+
+            return rfc3161.existed(checkpoint, proof, trusted)
+        case "witness":
+            from chain import cosignature
+
+            return cosignature.existed(checkpoint, proof, trusted)
+    raise VerificationError(f"unknown kind of anchor {kind!r}: use a newer release of tally")
+
+
+def _evm(checkpoint: Checkpoint, proof: bytes, trusted: Trusted) -> Existed:
+    found = EvmProof.decode(proof)
+    development = found.chain_id in DEVELOPMENT_CHAINS
+    if development and not trusted.development:
+        raise VerificationError(
+            f"DEVELOPMENT_CHAIN: chain {found.chain_id} is somebody's own machine and proves nothing; only "
+            "--allow-development-chain lets it pass, for trying things out"
+        )
+    number = decode_header(found.header).number
+    anchor = verify(
+        found,
+        checkpoint.payload,
+        trusted_block_hash=trusted.evm_blocks.get(found.chain_id, {}).get(number),
+        senders=trusted.evm_senders,
+    )
+    return Existed("evm", f"evm:{found.chain_id}", anchor.time, number, anchor.note, development)
 
 
 @dataclass(frozen=True)
