@@ -5,7 +5,7 @@ second label is a second, forged consortium that tells the same story. Amounts a
 
     2026-01-01  the supplier is onboarded; contract, orders, despatches, receipts, bills and a guarantee are sealed
     2026-01-02  the application, the assessment, the decision over 30 000.00, the deed and its consents
-    2026-01-03  the payment out in three instalments; the pledge of bill I-1; bill I-2 is disputed, order O-2 corrected
+    2026-01-03  the payment out in three instalments; bill I-1 is pledged, bill I-2 disputed, order O-2 corrected
     2026-02-03  the first instalment is paid; 2026-03-05 half of the second; nothing after that
     2026-06-15  the default, on a chain whose validators changed meanwhile
 """
@@ -273,9 +273,11 @@ class CaseWorld(Consortium):
         if more:
             fields.pop("term_days")
         earlier = self.originals.get("loan L-1")
-        changes = {"corrects": None if earlier is None else earlier.id}
+        changes: dict[str, Any] = {"corrects": None if earlier is None else earlier.id}
         link = [("contract", BUYER, "C-1")]
-        made = self.paper("bank", "loan", "L-1", BANK, fields, link, counterparty="", occurred_at="2026-01-02", **changes)
+        made = self.paper(
+            "bank", "loan", "L-1", BANK, fields, link, counterparty="", occurred_at="2026-01-02", **changes
+        )
         self.tell(self.sealing(made))
 
     def _trade(self, number: str, quantity: str, price: str, amount: str, total: str) -> list[Original]:
@@ -300,9 +302,7 @@ class CaseWorld(Consortium):
             self.paper("erp", "invoice", f"I-{number}", SUPPLIER, billed, order, hidden, occurred_at="2025-12-12"),
         ]  # fmt: skip
 
-    def _order(
-        self, number: str, quantity: str, price: str, amount: str, delivery: str, **changes: Any
-    ) -> Original:
+    def _order(self, number: str, quantity: str, price: str, amount: str, delivery: str, **changes: Any) -> Original:
         fields = {
             "issue_date": "2025-12-01", "total": amount, "delivery_date": delivery, "buyer_name": "买方有限公司",
             "seller_name": "供应商有限公司", "lines": [trading.line(quantity, price, amount)], **CURRENCY,
