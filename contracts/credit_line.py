@@ -9,6 +9,8 @@ of them together stay within the limit. A line keeps the milestones and the mode
 State, on the consortium chain, in the credit contract's namespace (and that of collateral.py):
     ("line", application)      -> the line, see `opened`
     ("lines_of", enterprise)   -> applications of its lines that are not closed, oldest first
+    ("disbursement_of", application, n) -> id of the nth disbursement, from 0; the line says how many there are, and
+        in last_due the last day on which any instalment is due, paid or not
     ("line_count",), ("line_at", n) -> applications of all lines that are not closed, n from 0
     ("lent", kind, issuer party, number)     -> outstanding principal on a contract, over all its lines
     ("approved", kind, issuer party, number) -> approved on a contract less principal repaid, over all its lines
@@ -122,6 +124,9 @@ def opened(
         "drawn": 0,
         "repaid": 0,
         "outstanding": 0,
+        "disbursements": 0,
+        "repayments": 0,
+        "last_due": "",
         "state": OPEN,
         "silent": 0,
         "undecided": 0,

@@ -1,9 +1,11 @@
-"""Deadlines of credit lines: a binary heap in the state, so that a block finds what has fallen due in a few reads.
+"""Deadlines of credit lines and of deeds: a binary heap in the state, so that a block finds what has fallen due in a
+few reads.
 
-An entry is [deadline ms, application id]. Entries are never removed early: whoever takes one out looks at the line's
-schedule and puts the next deadline in, so a paid instalment costs one look at its time and nothing before.
+An entry is [deadline ms, id of an application or a deed]. Entries are never removed early: whoever takes one out looks
+at the line's schedule or the deed and puts the next deadline in, so a paid instalment costs one look at its time and
+nothing before.
 
-State, on the consortium chain, in the credit contract's namespace:
+State, on the consortium chain, in the namespace of whichever contract uses it (credit, notary):
     ("deadlines",) -> number of entries; ("deadline", n) -> entry n of the heap, from 0; smallest first
 """
 
@@ -16,11 +18,11 @@ from contracts.context import Context
 Entry: TypeAlias = list[int | bytes]
 
 
-def put(ctx: Context, time_ms: int, application: bytes) -> None:
+def put(ctx: Context, time_ms: int, identity: bytes) -> None:
     """Enter a deadline. O(log n)."""
     place: int = ctx.get("deadlines") or 0
     ctx.put("deadlines", value=place + 1)
-    entry: Entry = [time_ms, application]
+    entry: Entry = [time_ms, identity]
     while place > 0:
         above = (place - 1) // 2
         parent = ctx.get("deadline", above)
@@ -32,7 +34,7 @@ def put(ctx: Context, time_ms: int, application: bytes) -> None:
 
 
 def take_due(ctx: Context, now_ms: int) -> bytes | None:
-    """Take out the earliest entry whose deadline has come and give its application, or None. O(log n)."""
+    """Take out the earliest entry whose deadline has come and give its id, or None. O(log n)."""
     size: int = ctx.get("deadlines") or 0
     first = None if size == 0 else ctx.get("deadline", 0)
     if first is None or first[0] > now_ms:
@@ -45,8 +47,8 @@ def take_due(ctx: Context, now_ms: int) -> bytes | None:
     else:
         ctx.put("deadlines", value=size)
         _sink(ctx, last, size)
-    application: bytes = first[1]
-    return application
+    identity: bytes = first[1]
+    return identity
 
 
 def _sink(ctx: Context, entry: Entry, size: int) -> None:

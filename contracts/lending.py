@@ -143,7 +143,14 @@ def disburse(ctx: Context, args: Args) -> Value:
     ctx.put("disbursement", ctx.tx_id, value=entry)
     ctx.put("application", asked["id"], value={**asked, "state": DISBURSED, "disbursed": total})
     repayments.enter(ctx, line, rows, credit_line.model_of(ctx, line).grace_days)
-    line = {**line, "drawn": line["drawn"] + amount, "outstanding": line["outstanding"] + amount}
+    ctx.put("disbursement_of", asked["id"], line["disbursements"], value=ctx.tx_id)
+    line = {
+        **line,
+        "drawn": line["drawn"] + amount,
+        "outstanding": line["outstanding"] + amount,
+        "disbursements": line["disbursements"] + 1,
+        "last_due": max(line["last_due"], rows[-1].due),
+    }
     credit_line.save(ctx, line)
     credit_line.add_on(ctx, reader, "lent", line["contract"], amount)
     result = {"id": ctx.tx_id, "amount": amount, "disbursed": total, "outstanding": line["outstanding"]}

@@ -11,6 +11,7 @@ State, on the consortium chain, in the credit contract's namespace (and that of 
     ("repayment", id)          -> {id, application, amount, paid_on, record, allocated: [[due, disbursement,
         interest, principal]], ...}
     ("repayment_cited", lender, issuer, number) -> application
+    ("repayment_of", application, n) -> id of the nth repayment, from 0; the line says how many there are
 """
 
 from __future__ import annotations
@@ -226,9 +227,11 @@ def _settle(
         **line,
         "repaid": line["repaid"] + principal,
         "outstanding": line["outstanding"] - principal,
+        "repayments": line["repayments"] + 1,
         "state": OPEN if recovered else line["state"],
     }
     credit_line.save(ctx, line)
+    ctx.put("repayment_of", line["application"], line["repayments"] - 1, value=ctx.tx_id)
     for total in ("lent", "approved"):
         credit_line.add_on(ctx, reader, total, line["contract"], -principal)
     owed = sum(map(_open_amount, left))
