@@ -1,0 +1,96 @@
+"""A bundle opened: its files, and what they say once read; each part is read when a check first asks for it.
+
+Files of a bundle::
+
+    case.json                     what the bundle states; recomputed from the proofs and compared
+    states/NNNN.proof             state proofs on any chain, all as of the manifest's height, sorted by chain and key
+    transactions/NNNN.proof       transactions of the deed, the case and the loan, in their order on the chain
+    records/NNNN.proof            the sealed records
+    disclosures/NNNN.disclosure   opened sealed fields and raw salts, of the record with the same number
+    originals/NNNN.ext            the files that the records were read from, of the record with the same number
+    anchors/NN/checkpoint.txt     a checkpoint (C2SP text); beside it proof.evm, proof.ots, proof.tsr, proof.note
+    anchors/paths.json            [{anchor: "NN", height, path: [hex]}] inclusion; [{anchor, later, path}] consistency
+    documents/*.pdf, *.json       the papers of the route, and the data that each was set from
+    rules/*.txt, index.html, README.txt   for people: rendered from case.json and compared
+    manifest.json, manifest.sig, SHA256SUMS   see manifest.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from chain.verification import VerificationError
+from tallystick.evidence import manifest
+from tallystick.evidence.contents import Done, Sealed, State, open_proof
+
+if TYPE_CHECKING:
+    from chain.anchor import Trusted
+
+
+@dataclass
+class Case:
+    """What a check looks at. network_id and trusted come from outside; data is the file as given."""
+
+    data: bytes
+    files: Mapping[str, bytes]
+    network_id: bytes
+    trusted: Trusted
+    now: int | None = None
+    """Seconds since 1970, by the verifier's clock; None: not looked at."""
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """manifest.json, checked for form."""
+        return manifest.read(self.files)
+
+    @cached_property
+    def stated(self) -> dict[str, Any]:
+        """case.json: what the bundle says of itself."""
+        if "case.json" not in self.files:
+            raise VerificationError("the bundle has no case.json: it is not whole, ask for it again")
+        found: Any = manifest.from_json(self.files["case.json"], "case.json")
+        if not isinstance(found, dict):
+            raise VerificationError("case.json is no object: ask for the bundle again")
+        return found
+
+    def folder(self, name: str) -> dict[str, bytes]:
+        """The files under a folder, by name, sorted."""
+        return {file: self.files[file] for file in sorted(self.files) if file.startswith(f"{name}/")}
+
+    @cached_property
+    def states(self) -> dict[tuple[str, tuple[Any, ...]], State]:
+        """State entries by chain and key. Raises VerificationError where one stands twice."""
+        found: dict[tuple[str, tuple[Any, ...]], State] = {}
+        for name, data in self.folder("states").items():
+            entry = open_proof(data)
+            if not isinstance(entry, State):
+                raise VerificationError(f"{name} is no proof of a state")
+            if (entry.chain, entry.key) in found:
+                raise VerificationError(f"{name} proves an entry that another file proves already")
+            found[entry.chain, entry.key] = entry
+        return found
+
+    @cached_property
+    def transactions(self) -> dict[bytes, Done]:
+        """Transactions by id, in the bundle's order."""
+        found: dict[bytes, Done] = {}
+        for name, data in self.folder("transactions").items():
+            entry = open_proof(data)
+            if not isinstance(entry, Done) or entry.id in found:
+                raise VerificationError(f"{name} is no proof of a transaction, or one that is proved already")
+            found[entry.id] = entry
+        return found
+
+    @cached_property
+    def records(self) -> dict[str, Sealed]:
+        """Sealed records by the number in their file's name."""
+        found: dict[str, Sealed] = {}
+        for name, data in self.folder("records").items():
+            entry = open_proof(data)
+            if not isinstance(entry, Sealed):
+                raise VerificationError(f"{name} is no proof of a record")
+            found[name.removeprefix("records/").removesuffix(".proof")] = entry
+        return found
