@@ -4,29 +4,33 @@ An interval closes after anchor_interval_blocks blocks or anchor_interval_ms, wh
 heads of all member chains are written down; until the next one closes each member signs its own. A missing or
 differing signature is an alarm: somebody's node shows another history than the consortium agreed on.
 
-Anchors go to public chains outside (ANCHORING.md); the contract stores the confirmation and raises an alarm when none
-comes. Whether it is true, every operator's node checks against its own endpoint: a contract sees no public chain.
+Anchors go outside: to public chains, time-stamp authorities, witnesses (contracts/anchor_kinds.py). The contract
+keeps each confirmation with its proof, counts by the consortium's policy what is anchored, and raises an alarm for
+each class of places that is late. Whether a confirmation is true, every operator's node checks against its own
+endpoint and pinned roots: a contract sees nothing outside.
 
 State, on the consortium chain:
     ("interval",)                        -> {index, height, time, previous: height of the end before, heads}
     ("signed", index, member)            -> {height, hash, agrees, signers, transaction}
     ("alarm", n), ("alarm_count",)       -> {kind, interval, height, time, ...}
     ("anchor", n), ("anchor_count",)     -> the confirmation, with by and height
-    ("anchor_of", backend, chain_id, tx) -> n
-    ("anchored",)                        -> largest checkpoint size confirmed: consortium blocks 1..size
+    ("anchor_of", place, sha256 of proof) -> n
+    ("reached",)                         -> {place: [largest size confirmed, block time]}
+    ("anchored",), ("anchored_at",)      -> the size that the policy counts as anchored, and the block time it grew
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from typing import Final
 
 from contracts import access, arguments, gov
+from contracts import anchor_kinds as kinds
 from contracts.context import Args, Context, Method, Value
 from contracts.errors import ContractError
 
-MAX_PROOF: Final = 64 * 1024  # bytes; the EVM proofs tried have 1.6 kB
+MAX_PROOF: Final = 64 * 1024  # bytes; the EVM proofs tried have 1.6 kB, tokens with their certificates 6 kB
+MAX_PLACES: Final = 64
 DEFAULT_INTERVAL_BLOCKS: Final = 100
 DEFAULT_INTERVAL_MS: Final = 600_000
 
@@ -37,6 +41,8 @@ def genesis(ctx: Context, doc: dict[str, Value]) -> None:
     ctx.put("alarm_count", value=0)
     ctx.put("anchor_count", value=0)
     ctx.put("anchored", value=0)
+    ctx.put("anchored_at", value=0)
+    ctx.put("reached", value={})
 
 
 def begin_block(ctx: Context) -> None:
@@ -102,35 +108,34 @@ def sign_head(ctx: Context, args: Args) -> Value:
 
 
 def confirm(ctx: Context, args: Args) -> Value:
-    """A final anchor on a public chain, by a validator's member. Gives {number, known}.
+    """A final anchor outside, by a validator's member. Gives {number, known}.
 
-    Required: backend (e.g. "evm"), chain_id, tx_hash, block_number, block_hash, size, root. The checkpoint covers
-    consortium blocks 1..size under the RFC 6962 root. Optional: payload, which must be the checkpoint's; proof,
-    the backend's own encoding; sender; block_time in s.
+    backend: the kind; size and root: the checkpoint, which covers consortium blocks 1..size under the RFC 6962 root;
+    public_time: s since 1970, the outside's own; proof: at most MAX_PROOF bytes; and the kind's fields
+    (contracts/anchor_kinds.py).
     """
-    required = ("backend", "chain_id", "tx_hash", "block_number", "block_hash", "size", "root")
-    arguments.expect(args, *required, optional=("payload", "proof", "sender", "block_time"))
+    kind = kinds.kind_of(args)
+    arguments.expect(args, "backend", "size", "root", "public_time", "proof", *kinds.KINDS[kind].fields)
     actor = access.authorise(ctx, "anchor.confirm")
     validators = gov.validator_ids(ctx)
     if actor.id not in validators:
         raise ContractError(
             "NO_VOTE", f"{actor.id} is no validator: anchors are confirmed by {', '.join(validators)}"
         )
-    confirmation = _confirmation(ctx, args)
-    place = (confirmation["backend"], confirmation["chain_id"], confirmation["tx_hash"])
-    known = ctx.get("anchor_of", *place)
+    confirmation = _confirmation(ctx, args, kind)
+    place, mark = confirmation["place"], hashlib.sha256(confirmation["proof"]).digest()
+    known = ctx.get("anchor_of", place, mark)
     if known is not None:
         return {"number": known, "known": True}
     number = ctx.get("anchor_count")
     index = ctx.get("interval")["index"]
     covered = {"from": min(ctx.get("anchored"), confirmation["size"]) + 1, "to": confirmation["size"]}
     sealed = {"by": actor.id, "height": ctx.height, "time": ctx.time, "duty": duty(validators, index)}
+    _reach(ctx, place, confirmation["size"])
     ctx.put("anchor", number, value={**confirmation, **covered, **sealed})
-    ctx.put("anchor_of", *place, value=number)
+    ctx.put("anchor_of", place, mark, value=number)
     ctx.put("anchor_count", value=number + 1)
-    if confirmation["size"] > ctx.get("anchored"):
-        ctx.put("anchored", value=confirmation["size"])
-    ctx.emit("anchored", {"number": number, "size": confirmation["size"], "tx_hash": place[2], "by": actor.id})
+    ctx.emit("anchored", {"number": number, "size": confirmation["size"], "place": place, "by": actor.id})
     return {"number": number, "known": False}
 
 
@@ -142,44 +147,41 @@ def duty(validators: list[str], interval: int, takeover: int = 0) -> str:
     return validators[(interval + takeover) % len(validators)]
 
 
-def checkpoint_payload(network_id: bytes, size: int, root: bytes) -> bytes:
-    """What is anchored, 69 bytes: "TLY1", version 1, network id, sha256 of the C2SP checkpoint text.
-
-    chain.checkpoint makes the same; a test holds the two together.
-    """
-    body = f"tally/{network_id.hex()}\n{size}\n{base64.b64encode(root).decode()}\n".encode()
-    return b"TLY1\x01" + network_id + hashlib.sha256(body).digest()
-
-
-def _confirmation(ctx: Context, args: Args) -> dict[str, Value]:
-    """The checked arguments; the payload is filled in."""
+def _confirmation(ctx: Context, args: Args, kind: str) -> dict[str, Value]:
+    """The checked arguments, with the place that they count for."""
     size = arguments.integer(args["size"], "size", 1, 2**53)
     if size >= ctx.height:
         raise ContractError("NOT_SEALED_YET", f"a checkpoint of {size} blocks cannot stand at height {ctx.height}")
-    root = arguments.binary(args["root"], "root")
-    payload = checkpoint_payload(ctx.network_id, size, root)
-    if args.get("payload", payload) != payload:
-        raise ContractError("WRONG_PAYLOAD", "payload is not that of the checkpoint with this size and root")
-    confirmation: dict[str, Value] = {
-        "backend": arguments.text(args["backend"], "backend", 32),
-        "chain_id": arguments.integer(args["chain_id"], "chain_id", 0, 2**53),
-        "tx_hash": arguments.binary(args["tx_hash"], "tx_hash"),
-        "block_number": arguments.integer(args["block_number"], "block_number", 0, 2**53),
-        "block_hash": arguments.binary(args["block_hash"], "block_hash"),
+    proof = args["proof"]
+    if type(proof) is not bytes or not 0 < len(proof) <= MAX_PROOF:
+        raise ContractError("WRONG_ARGUMENT", f"proof must be 1 to {MAX_PROOF} bytes")
+    found = kinds.fields(args, kind)
+    return {
+        "backend": kind,
+        "place": kinds.place(kind, found),
         "size": size,
-        "root": root,
-        "payload": payload,
+        "root": arguments.binary(args["root"], "root"),
+        "public_time": arguments.integer(args["public_time"], "public_time", 0, 2**53),
+        "proof": proof,
+        **found,
     }
-    proof = args.get("proof")
-    if proof is not None:
-        if type(proof) is not bytes or len(proof) > MAX_PROOF:
-            raise ContractError("WRONG_ARGUMENT", f"proof must be at most {MAX_PROOF} bytes")
-        confirmation["proof"] = proof
-    if args.get("sender") is not None:
-        confirmation["sender"] = arguments.binary(args["sender"], "sender", 20)
-    if args.get("block_time") is not None:
-        confirmation["block_time"] = arguments.integer(args["block_time"], "block_time", 0, 2**53)
-    return confirmation
+
+
+def _reach(ctx: Context, place: str, size: int) -> None:
+    """Note how far a place has come, and with it what the policy counts as anchored, which never falls."""
+    reached = ctx.get("reached")
+    if place not in reached and len(reached) >= MAX_PLACES:
+        raise ContractError("TOO_MANY_PLACES", f"{MAX_PLACES} places are anchored to already: use one of them")
+    if size <= reached.get(place, [0])[0]:
+        return
+    reached = {**reached, place: [size, ctx.time]}
+    ctx.put("reached", value=reached)
+    # Where nothing is needed, whatever place is the furthest counts.
+    counted = kinds.covered(reached, gov.parameters(ctx)).values()
+    anchored = min([entry.size for entry in counted], default=max(entry[0] for entry in reached.values()))
+    if anchored > ctx.get("anchored"):
+        ctx.put("anchored", value=anchored)
+        ctx.put("anchored_at", value=ctx.time)
 
 
 def _check_signatures(ctx: Context, interval: dict[str, Value]) -> None:
@@ -191,16 +193,12 @@ def _check_signatures(ctx: Context, interval: dict[str, Value]) -> None:
 
 
 def _check_anchored(ctx: Context, interval: dict[str, Value]) -> None:
-    """Blocks up to the end before last have had a whole interval to be anchored in."""
-    anchored = ctx.get("anchored")
-    if anchored < interval["previous"]:
-        late = duty(gov.validator_ids(ctx), interval["index"])
-        _alarm(
-            ctx,
-            "anchor_overdue",
-            interval["index"],
-            {"anchored": anchored, "due": interval["previous"], "duty": late},
-        )
+    """Blocks up to the end before last have had a whole interval to be anchored in, for each class by itself."""
+    late = duty(gov.validator_ids(ctx), interval["index"])
+    for group, reached in kinds.covered(ctx.get("reached"), gov.parameters(ctx)).items():
+        if reached.size < interval["previous"]:
+            facts = {"class": group, "anchored": reached.size, "due": interval["previous"], "duty": late}
+            _alarm(ctx, "anchor_overdue", interval["index"], facts)
 
 
 def _alarm(ctx: Context, kind: str, interval: int, facts: dict[str, Value]) -> None:

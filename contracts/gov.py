@@ -42,6 +42,10 @@ PARAMETER_BOUNDS: Final[dict[str, tuple[int, int]]] = {
     "tx_window_ms": (10_000, 86_400_000),
     "anchor_interval_blocks": (1, 1_000_000),
     "anchor_interval_ms": (1_000, 86_400_000),
+    "anchor_chains": (0, 8),  # how many different public chains, authorities, witnesses must have each interval
+    "anchor_authorities": (0, 8),
+    "anchor_witnesses": (0, 8),
+    "anchor_development": (0, 1),  # 1: development chains count, in a consortium for trying things out
     "custody_copies": (1, 8),  # members that keep a chain's documents where its member names none
     "custody_challenge_ms": (1_000, 30 * 86_400_000),  # from one round of challenges to the next
     "custody_answer_ms": (1_000, 86_400_000),

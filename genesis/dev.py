@@ -113,7 +113,7 @@ def make_dev(
         time=time.time_ns() // 1_000_000 if time_ms is None else time_ms,
         templates=templates,
         models=library.models_of(templates),
-        parameters={**(parameters or {}), **period},
+        parameters={"anchor_development": 1, **(parameters or {}), **period},
     )
     _refuse_occupied(target)
     try:

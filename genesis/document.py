@@ -51,6 +51,10 @@ DEFAULTS: Final[Mapping[str, int]] = {
     "tx_window_ms": 3_600_000,  # how far ahead valid_until may lie
     "anchor_interval_blocks": 100,
     "anchor_interval_ms": 600_000,  # an anchor is due at whichever comes first
+    "anchor_chains": 1,  # different public chains that must have each interval's checkpoint
+    "anchor_authorities": 0,  # time-stamp authorities
+    "anchor_witnesses": 0,
+    "anchor_development": 0,  # 1: development chains count as public chains, for trying things out
     "custody_copies": 3,  # members that keep a chain's documents
     "custody_challenge_ms": 600_000,  # each custodian of each chain is challenged this often
     "custody_answer_ms": 120_000,  # and has so long to answer

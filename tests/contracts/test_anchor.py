@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from chain.checkpoint import Checkpoint
-from contracts.anchor import checkpoint_payload, duty
+from chain.anchor import KINDS
+from chain.evm import DEVELOPMENT_CHAINS
+from contracts import anchor_kinds
+from contracts.anchor import MAX_PLACES, duty
 from contracts.context import Args
-from tests.contracts.memory_context import CONSORTIUM, NETWORK_ID, Ledger, Receipt, key
+from tests.contracts.memory_context import CONSORTIUM, Ledger, Receipt, key
 from tests.contracts.small_consortium import DAY, consortium, record, submit
 
 INTERVAL = 5  # blocks, in the test document
@@ -50,18 +50,35 @@ def sign_head(ledger: Ledger, signer: str, **changes: Any) -> Receipt:
     return ledger.call(CONSORTIUM, "anchor.sign_head", args, [key(signer)])
 
 
-def confirm(ledger: Ledger, signer: str = "erp", **changes: Any) -> Receipt:
-    args: Args = {
-        "backend": "evm",
-        "chain_id": 31_337,
-        "tx_hash": b"t" * 32,
-        "block_number": 7,
-        "block_hash": b"b" * 32,
-        "size": 4,
-        "root": b"r" * 32,
-        **changes,
-    }
-    return ledger.call(CONSORTIUM, "anchor.confirm", args, [key(signer)])
+EVM: Args = {
+    "backend": "evm",
+    "size": 4,
+    "root": b"r" * 32,
+    "public_time": 1_767_225_600,
+    "proof": b"p",
+    "chain_id": 1,
+    "block_number": 7,
+    "block_hash": b"b" * 32,
+    "tx_hash": b"t" * 32,
+    "sender": b"s" * 20,
+}
+COMMON: Args = {name: EVM[name] for name in ("size", "root", "public_time", "proof")}
+OTS: Args = {**COMMON, "backend": "ots", "block_number": 900_000, "block_hash": b"b" * 22 + bytes(10)}
+TSA: Args = {**COMMON, "backend": "rfc3161", "authority": b"a" * 32}
+WITNESS: Args = {**COMMON, "backend": "witness", "witness": b"w" * 32}
+
+
+def confirm(ledger: Ledger, signer: str = "erp", base: Args = EVM, **changes: Any) -> Receipt:
+    return ledger.call(CONSORTIUM, "anchor.confirm", {**base, **changes}, [key(signer)])
+
+
+def policy(ledger: Ledger, **values: int) -> None:
+    parameters = ledger.read(CONSORTIUM, "gov", "parameters")
+    ledger.seed(CONSORTIUM, "gov", "parameters", value={**parameters, **values})
+
+
+def anchored(ledger: Ledger) -> int:
+    return int(ledger.read(CONSORTIUM, "anchor", "anchored"))
 
 
 # heads -----------------------------------------------------------------------------------------------------------
@@ -134,48 +151,126 @@ def test_heads_are_signed_by_members_for_the_last_interval(ledger: Ledger) -> No
 # public anchors --------------------------------------------------------------------------------------------------
 
 
-@given(st.binary(min_size=32, max_size=32), st.integers(0, 2**53), st.binary(min_size=32, max_size=32))
-def test_the_payload_is_the_chains_own(network_id: bytes, size: int, root: bytes) -> None:
-    assert checkpoint_payload(network_id, size, root) == Checkpoint(network_id, size, root).payload
+def test_kinds_and_development_chains_are_those_of_the_verifier() -> None:
+    assert tuple(anchor_kinds.KINDS) == KINDS
+    assert set(anchor_kinds.DEVELOPMENT_CHAINS) == DEVELOPMENT_CHAINS
 
 
-def test_a_confirmation_is_kept_with_what_it_covers(ledger: Ledger) -> None:
-    payload = checkpoint_payload(NETWORK_ID, 4, b"r" * 32)
-    receipt = confirm(ledger, payload=payload, proof=b"p" * 100, sender=b"s" * 20, block_time=1_767_225_600)
-    assert receipt.result == {"number": 0, "known": False}
+@pytest.mark.parametrize(
+    ("base", "place"),
+    [
+        (EVM, "evm:1"),
+        (OTS, "ots:bitcoin"),
+        ({**OTS, "block_hash": b"b" * 31 + bytes(1)}, "ots:development"),
+        (TSA, f"rfc3161:{(b'a' * 32).hex()}"),
+        (WITNESS, f"witness:{(b'w' * 32).hex()}"),
+    ],
+)
+def test_a_confirmation_is_kept_with_what_it_covers(ledger: Ledger, base: Args, place: str) -> None:
+    assert confirm(ledger, base=base).result == {"number": 0, "known": False}
     entry = ledger.read(CONSORTIUM, "anchor", "anchor", 0)
     assert (entry["from"], entry["to"], entry["by"], entry["height"]) == (1, 4, "erp", ledger.height)
-    assert (entry["payload"], entry["proof"], entry["block_number"]) == (payload, b"p" * 100, 7)
-    assert ledger.read(CONSORTIUM, "anchor", "anchored") == 4
+    assert entry["place"] == place
+    assert {name: entry[name] for name in base} == base
+    assert ledger.read(CONSORTIUM, "anchor", "reached") == {place: [4, entry["time"]]}
+    assert anchored(ledger) == (4 if place in ("evm:1", "ots:bitcoin") else 0)
 
 
 def test_a_confirmation_again_is_known_and_a_later_one_continues(ledger: Ledger) -> None:
     assert confirm(ledger).ok
-    assert confirm(ledger, "lender", block_number=8).result == {"number": 0, "known": True}
+    assert confirm(ledger, "lender").result == {"number": 0, "known": True}
     to_interval_end(ledger)
-    assert confirm(ledger, size=8, tx_hash=b"u" * 32).result == {"number": 1, "known": False}
+    assert confirm(ledger, size=8, proof=b"q").result == {"number": 1, "known": False}
     entry = ledger.read(CONSORTIUM, "anchor", "anchor", 1)
     assert (entry["from"], entry["to"]) == (5, 8)
-    assert confirm(ledger, size=2, tx_hash=b"v" * 32).ok  # an older checkpoint on another chain does no harm
-    assert ledger.read(CONSORTIUM, "anchor", "anchored") == 8
+    assert confirm(ledger, size=2, proof=b"r").ok  # an older checkpoint, come late, does no harm
+    assert anchored(ledger) == 8
+    assert ledger.read(CONSORTIUM, "anchor", "reached")["evm:1"][0] == 8
+
+
+def test_what_is_anchored_is_what_every_class_of_the_policy_has(ledger: Ledger) -> None:
+    policy(ledger, anchor_chains=2, anchor_authorities=1)
+    to_interval_end(ledger)
+    assert confirm(ledger, size=8).ok
+    assert confirm(ledger, size=7, proof=b"another transaction of the same chain").ok
+    assert confirm(ledger, base=TSA, size=6).ok
+    assert anchored(ledger) == 0  # one chain, however often
+    assert confirm(ledger, base=OTS, size=5).ok
+    assert anchored(ledger) == 5
+    assert confirm(ledger, chain_id=10, size=7).ok
+    assert anchored(ledger) == 6
+    assert confirm(ledger, base=WITNESS, size=9).ok  # none is needed, so it changes nothing
+    assert anchored(ledger) == 6
+
+
+def test_members_without_gas_money_have_enough_with_ots_and_an_authority(ledger: Ledger) -> None:
+    policy(ledger, anchor_authorities=1)
+    assert confirm(ledger, base=OTS).ok
+    assert anchored(ledger) == 0
+    assert confirm(ledger, base=TSA).ok
+    assert anchored(ledger) == 4
+
+
+def test_a_development_chain_counts_only_where_the_parameters_say_so(ledger: Ledger) -> None:
+    policy(ledger, anchor_development=0)
+    assert confirm(ledger, chain_id=31_337).ok
+    assert confirm(ledger, base=OTS, block_hash=b"b" * 32).ok
+    assert anchored(ledger) == 0
+    policy(ledger, anchor_development=1)
+    to_interval_end(ledger)
+    assert confirm(ledger, chain_id=31_337, size=6, proof=b"q").ok
+    assert anchored(ledger) == 6
+
+
+def test_without_a_policy_the_furthest_place_counts(ledger: Ledger) -> None:
+    policy(ledger, anchor_chains=0)
+    assert confirm(ledger, base=WITNESS).ok
+    assert anchored(ledger) == 4
+    for _ in range(3):
+        to_interval_end(ledger)
+    assert [kind for kind, _ in alarms(ledger) if kind == "anchor_overdue"] == []
+
+
+def test_what_is_anchored_never_falls(ledger: Ledger) -> None:
+    assert confirm(ledger).ok
+    policy(ledger, anchor_witnesses=1)
+    to_interval_end(ledger)
+    assert confirm(ledger, base=WITNESS, size=2).ok
+    assert anchored(ledger) == 4
+
+
+def test_the_number_of_places_is_bounded(ledger: Ledger) -> None:
+    for number in range(MAX_PLACES):
+        assert confirm(ledger, chain_id=number, proof=b"%d" % number).ok
+    assert confirm(ledger, base=OTS).code == "TOO_MANY_PLACES"
+    assert confirm(ledger, chain_id=3, size=1).ok
 
 
 @pytest.mark.parametrize(
-    ("changes", "code"),
+    ("base", "changes", "code"),
     [
-        ({"size": INTERVAL}, "NOT_SEALED_YET"),
-        ({"size": 0}, "WRONG_ARGUMENT"),
-        ({"payload": bytes(69)}, "WRONG_PAYLOAD"),
-        ({"root": b"short"}, "WRONG_ARGUMENT"),
-        ({"tx_hash": "0xabc"}, "WRONG_ARGUMENT"),
-        ({"block_number": -1}, "WRONG_ARGUMENT"),
-        ({"proof": bytes(70_000)}, "WRONG_ARGUMENT"),
-        ({"sender": bytes(32)}, "WRONG_ARGUMENT"),
-        ({"note": "x"}, "UNKNOWN_ARGUMENT"),
+        (EVM, {"backend": "ethereum"}, "UNKNOWN_BACKEND"),
+        (EVM, {"backend": 7}, "UNKNOWN_BACKEND"),
+        (EVM, {"backend": "ots"}, "UNKNOWN_ARGUMENT"),
+        (OTS, {"backend": "evm"}, "MISSING_ARGUMENT"),
+        (EVM, {"size": INTERVAL}, "NOT_SEALED_YET"),
+        (EVM, {"size": 0}, "WRONG_ARGUMENT"),
+        (EVM, {"root": b"short"}, "WRONG_ARGUMENT"),
+        (EVM, {"tx_hash": "0xabc"}, "WRONG_ARGUMENT"),
+        (EVM, {"block_number": -1}, "WRONG_ARGUMENT"),
+        (EVM, {"chain_id": True}, "WRONG_ARGUMENT"),
+        (EVM, {"public_time": "now"}, "WRONG_ARGUMENT"),
+        (EVM, {"proof": bytes(70_000)}, "WRONG_ARGUMENT"),
+        (EVM, {"proof": b""}, "WRONG_ARGUMENT"),
+        (EVM, {"sender": bytes(32)}, "WRONG_ARGUMENT"),
+        (EVM, {"note": "x"}, "UNKNOWN_ARGUMENT"),
+        (OTS, {"block_hash": bytes(31)}, "WRONG_ARGUMENT"),
+        (TSA, {"authority": "DigiCert"}, "WRONG_ARGUMENT"),
+        (WITNESS, {"witness": bytes(33)}, "WRONG_ARGUMENT"),
     ],
 )
-def test_confirmations_that_do_not_stand(ledger: Ledger, changes: dict[str, Any], code: str) -> None:
-    assert confirm(ledger, **changes).code == code
+def test_confirmations_that_do_not_stand(ledger: Ledger, base: Args, changes: dict[str, Any], code: str) -> None:
+    assert confirm(ledger, base=base, **changes).code == code
 
 
 def test_only_validators_confirm(ledger: Ledger) -> None:
@@ -196,8 +291,21 @@ def test_an_overdue_anchor_raises_the_alarm_until_it_comes(ledger: Ledger) -> No
     sign_head(ledger, "erp")
     to_interval_end(ledger)
     assert alarms(ledger) == [("anchor_overdue", None)]
-    assert ledger.read(CONSORTIUM, "anchor", "alarm", 0)["due"] == INTERVAL
+    late = ledger.read(CONSORTIUM, "anchor", "alarm", 0)
+    assert (late["due"], late["class"], late["anchored"]) == (INTERVAL, "chain", 0)
     sign_head(ledger, "erp")
     assert confirm(ledger, size=3 * INTERVAL - 1).ok
     to_interval_end(ledger)
     assert len(alarms(ledger)) == 1
+
+
+def test_each_class_that_is_late_is_named(ledger: Ledger) -> None:
+    policy(ledger, anchor_authorities=1, anchor_witnesses=1)
+    to_interval_end(ledger)
+    assert confirm(ledger, size=9).ok
+    assert confirm(ledger, base=WITNESS, size=3).ok
+    to_interval_end(ledger)
+    count = ledger.read(CONSORTIUM, "anchor", "alarm_count")
+    found = [ledger.read(CONSORTIUM, "anchor", "alarm", n) for n in range(count)]
+    late = [(row["class"], row["anchored"]) for row in found if row["kind"] == "anchor_overdue"]
+    assert late == [("authority", 0), ("witness", 3)]
