@@ -21,10 +21,11 @@ from binascii import Error as Base64Error
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from chain.anchor import DEVELOPMENT_NOTE, Existed, Trusted, UnanchoredError, VerificationError
 from chain.checkpoint import Checkpoint, CheckpointError
 from chain.crypto import PUBLIC_KEY_SIZE, SIGNATURE_SIZE, SigningKey, sha256, verify
-from chain.evm import UnanchoredError, VerificationError
 
+KIND: Final = "witness"
 TYPE_LOG: Final = 0x01
 TYPE_COSIGNATURE: Final = 0x04
 
@@ -212,6 +213,21 @@ def verify_cosigned(data: bytes, checkpoint: Checkpoint, witnesses: Mapping[str,
         raise UnanchoredError("no witness under the checkpoint is one you trust: name its key in your trust file")
     witness = min(times, key=lambda name: (times[name], name))
     return Cosigned(stated, times, times[witness], witness, all(map(is_reserved, times)))
+
+
+def existed(checkpoint: Checkpoint, proof: bytes, trusted: Trusted) -> Existed:
+    """The anchor of kind ``witness``: proof is a cosigned note of the checkpoint.
+
+    Raises UnanchoredError where no trusted witness decides it, VerificationError otherwise.
+    """
+    found = verify_cosigned(proof, checkpoint, trusted.witnesses)
+    if found.development and not trusted.development:
+        raise VerificationError(
+            f"DEVELOPMENT_WITNESS: {found.witness} has a name reserved for trials and proves nothing; only "
+            "--allow-development-chain lets it pass, for trying things out"
+        )
+    note = DEVELOPMENT_NOTE if found.development else ""
+    return Existed(KIND, found.witness, found.time, None, note, found.development)
 
 
 def is_reserved(name: str) -> bool:
