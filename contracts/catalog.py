@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-from contracts import anchor, credit, custody, custody_rounds, gov, market, match, notary, records, registry
+from contracts import anchor, court, credit, custody, custody_rounds, gov, market, match, notary, records, registry
 from contracts.context import BeginBlock, Genesis, Method
 
 Kind = Literal["member", "consortium"]
@@ -36,6 +36,7 @@ CONTRACTS: Final[dict[tuple[str, int], Contract]] = {
         Contract("credit", 1, "consortium", credit.METHODS, credit.begin_block, credit.genesis),
         Contract("custody", 1, "consortium", custody.METHODS, custody_rounds.begin_block, custody_rounds.genesis),
         Contract("notary", 1, "consortium", notary.METHODS),
+        Contract("court", 1, "consortium", court.METHODS),
         Contract("anchor", 1, "consortium", anchor.METHODS, anchor.begin_block, anchor.genesis),
         Contract("gov", 1, "consortium", gov.METHODS, gov.begin_block, gov.genesis),
     )

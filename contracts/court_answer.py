@@ -1,5 +1,138 @@
 """The answer of a court without a node: the text it signs, and its signature held against its registered key.
 
-The text is made from the answer's parts, so that what is signed is what the chain then says, and whoever gets the file
-can make it again with any editor and check it with openssl alone.
+The text is made from the answer's parts, so that what is signed is what the chain then says, and whoever gets the
+file can read it, make it again with any editor and check it with openssl alone. A court that is a member signs with
+its registered signer key, which the contract checks. Any other signs with a certificate; the chain keeps certificates
+and signature over the same bytes, and whoever relies on them checks them against roots of his own.
 """
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from contracts import access, arguments
+from contracts.access import CONSORTIUM, MEMBER
+from contracts.context import Args, Context, Value
+from contracts.court_case import ACCEPTED, ACKNOWLEDGED, ASKED, REJECTED, REJECTIONS
+from contracts.errors import ContractError
+from contracts.record import moment
+
+TITLE: Final = "Tallystick court acknowledgement, version 1"
+RECEIVED: Final = "received"
+ASKS: Final = "asks"
+ACCEPTS: Final = "accepts"
+REJECTS: Final = "rejects"
+STATE_AFTER: Final = {RECEIVED: ACKNOWLEDGED, ASKS: ASKED, ACCEPTS: ACCEPTED, REJECTS: REJECTED}
+
+MAX_NOTE: Final = 1_000
+MAX_CERTIFICATES: Final = 8
+MAX_CERTIFICATE: Final = 8_192  # bytes
+MAX_SIGNATURE: Final = 16_384  # bytes: a CMS structure holds certificates of its own
+SIGNATURE_CHARGE: Final = 64
+
+
+class Answer(NamedTuple):
+    """What a court says on paper. number: its docket number, code: why it rejects; "" where it says none."""
+
+    answer: str
+    number: str
+    code: str
+    text: str
+    day: str  # YYYY-MM-DD, as the paper says
+
+
+def read(args: Args) -> Answer:
+    """The answer's parts from a call's arguments. Raises ContractError WRONG_ARGUMENT, WRONG_DATE."""
+    kind = args["answer"]
+    if kind not in STATE_AFTER:
+        raise ContractError("WRONG_ARGUMENT", f"answer must be one of {', '.join(STATE_AFTER)}")
+    number, code, text = (_optional(args[part], part) for part in ("number", "code", "text"))
+    if kind == ACCEPTS and not number:
+        raise ContractError("WRONG_ARGUMENT", "number must be the court's docket number: who accepts gives one")
+    if kind in (ASKS, REJECTS) and not text:
+        raise ContractError("WRONG_ARGUMENT", f"text must say what the court {kind}: take it from the paper")
+    if (kind == REJECTS) != (code in REJECTIONS) or (code and kind != REJECTS):
+        raise ContractError(
+            "WRONG_ARGUMENT", f"code must be one of {', '.join(REJECTIONS)} where the court rejects, else empty"
+        )
+    day = arguments.text(args["day"], "day", 10)
+    moment(day)
+    return Answer(kind, number, code, text, day)
+
+
+def paper(network_id: bytes, case: dict[str, Any], filing: int, answer: Answer) -> str:
+    """The text that the court signs, UTF-8, each line ended; `case` as the chain holds it."""
+    filed = case["filings"][filing]
+    rows = [
+        ("network", network_id.hex()),
+        ("case", case["id"].hex()),
+        ("court", case["court"] or case["court_name"]),
+        ("filing", str(filing)),
+        ("bundle", filed["bundle"].hex()),
+        ("size", str(filed["size"])),
+        ("answer", answer.answer),
+        ("number", answer.number or "-"),
+        ("code", answer.code or "-"),
+        ("text", answer.text or "-"),
+        ("day", answer.day),
+    ]
+    return "".join(f"{line}\n" for line in [TITLE, *(f"{name}: {value}" for name, value in rows)])
+
+
+def signed(ctx: Context, case: dict[str, Any], args: Args, text: str) -> dict[str, Value]:
+    """The signature over the text, checked as far as a contract can: {key, signature, ca}.
+
+    Raises ContractError WRONG_KEY, KEY_NOT_VALID, WRONG_SIGNATURE, KEY_NEEDED, WRONG_ARGUMENT.
+    """
+    if ("key" in args) == ("ca" in args):
+        raise ContractError("WRONG_ARGUMENT", "give either key and signature, or ca: one of them signed the paper")
+    if "ca" in args:
+        if case["court"]:
+            raise ContractError(
+                "KEY_NEEDED", f"{case['court']} is a member and signs with its registered key: give key and signature"
+            )
+        return {"key": b"", **_ca(args["ca"])}
+    key = arguments.binary(args["key"], "key")
+    signature = arguments.binary(args["signature"], "signature", 64)
+    entry = ctx.read(CONSORTIUM, "registry", "key", key)
+    if entry is None or entry["owner"] != MEMBER or entry["id"] != case["court"] or entry["purpose"] != "signer":
+        court = case["court"] or f"{case['court_name']}, which is no member: it signs with a certificate (ca)"
+        raise ContractError("WRONG_KEY", f"key {key.hex()[:16]} is no signer key of {court}")
+    if not access.is_valid_at(entry, ctx.height):
+        raise ContractError("KEY_NOT_VALID", f"key {key.hex()[:16]} of {case['court']} has ended: it signs anew")
+    if not access.covers(entry["rights"], "court.acknowledge"):
+        raise ContractError("RIGHT_MISSING", f"key {key.hex()[:16]} has no right to court.acknowledge: use another")
+    ctx.charge(SIGNATURE_CHARGE)
+    if not ctx.verify_signature(key, text.encode(), signature):
+        raise ContractError(
+            "WRONG_SIGNATURE", "the signature is not over this answer to this filing: take the paper as it was signed"
+        )
+    return {"key": key, "signature": signature, "ca": None}
+
+
+def _ca(value: Value) -> dict[str, Value]:
+    slot = arguments.mapping(value, "ca")
+    arguments.expect(slot, "certificates", "signature", "algorithm")
+    certificates = [
+        _bytes(entry, "a certificate", MAX_CERTIFICATE)
+        for entry in arguments.sequence(slot["certificates"], "certificates", 1, MAX_CERTIFICATES)
+    ]
+    algorithm = arguments.text(slot["algorithm"], "algorithm", 64)
+    signature = _bytes(slot["signature"], "signature", MAX_SIGNATURE)
+    return {"signature": signature, "ca": {"certificates": certificates, "algorithm": algorithm}}
+
+
+def _bytes(value: Value, what: str, most: int) -> bytes:
+    if type(value) is not bytes or not 0 < len(value) <= most:
+        raise ContractError("WRONG_ARGUMENT", f"{what} must be 1 to {most} bytes")
+    return value
+
+
+def _optional(value: Value, what: str) -> str:
+    """Text of one line, or "": a line break would let a paper say one thing and its text another."""
+    if value == "":
+        return ""
+    found = arguments.text(value, what, MAX_NOTE)
+    if any(ord(sign) < 0x20 or ord(sign) in (0x7F, 0x85, 0x2028, 0x2029) for sign in found):
+        raise ContractError("WRONG_ARGUMENT", f"{what} must be one line without control characters")
+    return found

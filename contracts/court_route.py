@@ -3,8 +3,9 @@
     A  强制执行   application for enforcement, with the notary's execution certificate
     B  起诉       a suit over the debt: no enforceable deed, or the notary declined, or a court refused enforcement
 
-An enforceable deed whose certificate stands excludes the suit, so nobody chooses: the route follows from the state.
-Each reason is [code, text]; the first one decided.
+A notarized enforceable deed excludes the suit, so nobody chooses: the route follows from the state. While the notary
+has issued no certificate on such a deed, the way is A and cannot be gone yet. Past the limitation period of two years
+enforcement is not ordered any more; a suit is heard, where the debtor may plead it.
 """
 
 from __future__ import annotations
@@ -12,19 +13,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from contracts.access import CONSORTIUM
+from contracts import enforceable_deed as deeds
+from contracts.access import CONSORTIUM, MEMBER, PARTY
 from contracts.context import KeyPart, Value
+from contracts.errors import ContractError
 
 ENFORCEMENT: Final = "A"
 SUIT: Final = "B"
 LETTERS: Final = (ENFORCEMENT, SUIT)
 
-# Why. A:
+# Why. The first two go with A, the others with B.
 CERTIFICATE_STANDS: Final = "CERTIFICATE_STANDS"
-# B:
+CERTIFICATE_FIRST: Final = "CERTIFICATE_FIRST"
 NO_DEED: Final = "NO_DEED"
 DEED_NOT_ENFORCEABLE: Final = "DEED_NOT_ENFORCEABLE"
-NO_CERTIFICATE: Final = "NO_CERTIFICATE"
 CERTIFICATE_REFUSED: Final = "CERTIFICATE_REFUSED"
 DEED_REVOKED: Final = "DEED_REVOKED"
 DEED_EXECUTED: Final = "DEED_EXECUTED"
@@ -47,7 +49,7 @@ class View(Protocol):
 class Route(NamedTuple):
     """The way a claim goes. deed and certificate are ids, b"" where there is none.
 
-    respondents: sorted ids (parties or members) whom this way reaches.
+    reasons: (code, text), the first decided. respondents: sorted ids of the parties and members it is brought against.
     """
 
     letter: str
@@ -56,10 +58,43 @@ class Route(NamedTuple):
     certificate: bytes
     respondents: tuple[str, ...]
 
+    @property
+    def open_now(self) -> bool:
+        """Whether it can be gone now: enforcement needs the certificate."""
+        return self.letter == SUIT or self.certificate != b""
+
 
 def route(view: View, application: bytes, respondents: Sequence[str] | None = None) -> Route:
-    """The route of an application's claim against these respondents; None: all whom the deed or the loan binds.
+    """The route of an application's claim against these respondents; None: all whom certificate, deed or loan binds.
 
-    Raises ContractError UNKNOWN_APPLICATION.
+    Raises ContractError UNKNOWN_APPLICATION, UNKNOWN_RESPONDENT.
     """
-    raise ValueError(application)
+    asked = view.read(CONSORTIUM, "credit", "application", application)
+    if asked is None:
+        raise ContractError("UNKNOWN_APPLICATION", f"no application {application.hex()}: use one credit.apply gave")
+    for respondent in respondents or ():
+        if all(view.read(CONSORTIUM, "registry", owner, respondent) is None for owner in (PARTY, MEMBER)):
+            raise ContractError(
+                "UNKNOWN_RESPONDENT", f"{respondent[:40]!r} is neither a party nor a member: name one that is"
+            )
+    ids = view.read(CONSORTIUM, "notary", "deeds_of", application) or []
+    if not ids:
+        return _suit(asked, None, respondents, NO_DEED, "there is no notarized deed over this debt")
+    deed = view.read(CONSORTIUM, "notary", "deed", ids[-1])  # of several the last: a draft needs the others ended
+    state = deed["state"]
+    if state in (deeds.NOTARIZED, deeds.CLAIMED, deeds.VERIFIED):
+        text = f"deed {deed['number']} is enforceable: no suit is heard, and the notary has issued no certificate yet"
+        bound = tuple(sorted(respondents or (obligor.id for obligor in deeds.obligors(deed))))
+        return Route(ENFORCEMENT, ((CERTIFICATE_FIRST, text),), deed["id"], b"", bound)
+    if state != deeds.CERTIFIED:
+        return _suit(asked, deed, respondents, *_WHY_NOT[state])
+    return _of_certificate(view, asked, deed, respondents)
+
+
+_WHY_NOT: Final = {
+    deeds.DRAFT: (DEED_NOT_ENFORCEABLE, "the deed is a draft: not all have consented to it"),
+    deeds.CONSENTED: (DEED_NOT_ENFORCEABLE, "no notary has countersigned the deed"),
+    deeds.REFUSED: (CERTIFICATE_REFUSED, "the notary declined to issue an execution certificate"),
+    deeds.EXECUTED: (DEED_EXECUTED, "the deed has been executed: what is still owed is outside it"),
+    deeds.REVOKED: (DEED_REVOKED, "the deed was revoked"),
+}

@@ -39,7 +39,7 @@ class Document(NamedTuple):
     sealed_at: int  # UTC seconds of the sealing block
     period: int  # number of the period it was sealed in
     record: Record
-    category: str  # contract | process | bill | guarantee | qualification | loan
+    category: str  # contract | process | bill | guarantee | qualification | loan | case
     kind_spec: dict[str, Any]  # template["kinds"][kind]
     template: dict[str, Any]
     occurred: Moment  # first and last possible second of the event, in the template's time zone

@@ -25,7 +25,7 @@ PAPER_KINDS: Final = frozenset(
 )  # fmt: skip
 """Kinds of the papers of a trade: followed unless a template says otherwise, as every bill is."""
 
-CATEGORIES: Final = ("contract", "process", "bill", "guarantee", "qualification", "loan")
+CATEGORIES: Final = ("contract", "process", "bill", "guarantee", "qualification", "loan", "case")
 MAX_KINDS: Final = 64
 MAX_WEIGHT: Final = 1_000
 MAX_SCALE: Final = 12
