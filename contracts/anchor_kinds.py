@@ -5,13 +5,14 @@ kind         class      fields of its own, beside backend, size, root, public_ti
 ===========  =========  ==========================================================================================
 evm          chain      chain_id (EIP-155), block_number, block_hash, tx_hash (32 bytes each), sender (20 bytes)
 ots          chain      block_number, block_hash: the Bitcoin block's, 32 bytes as SHA-256 gives them
-rfc3161      authority  authority: SHA-256 of the DER root certificate that the token leads to
-witness      witness    witness: its Ed25519 key, 32 bytes
+rfc3161      authority  authority: SHA-256 of the DER root certificate that the token leads to; development: whether the
+                        token itself says that it is for trying things out (chain.rfc3161)
+witness      witness    witness: its Ed25519 key, 32 bytes; development: whether its name is one for trials
 ===========  =========  ==========================================================================================
 
 A *place* is one of them that counts by itself: one public chain, one authority, one witness. The policy says how many
-different places of each class must have a checkpoint before it counts as anchored. Development chains are places, but
-count only where the consortium's parameters say so, because they prove nothing to anybody outside.
+different places of each class must have a checkpoint before it counts as anchored. Development chains, authorities and
+witnesses are places, but count only where the consortium's parameters say so: they prove nothing to anybody outside.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ class Reached(NamedTuple):
 KINDS: Final[dict[str, Kind]] = {
     "evm": Kind(CHAIN, ("chain_id", "block_number", "block_hash", "tx_hash", "sender")),
     "ots": Kind(CHAIN, ("block_number", "block_hash")),
-    "rfc3161": Kind(AUTHORITY, ("authority",)),
-    "witness": Kind(WITNESS, ("witness",)),
+    "rfc3161": Kind(AUTHORITY, ("authority", "development")),
+    "witness": Kind(WITNESS, ("witness", "development")),
 }
 
 
@@ -71,12 +72,12 @@ def fields(args: Args, kind: str) -> dict[str, Value]:
     """The kind's own fields, checked for form. Raises ContractError."""
     found: dict[str, Value] = {}
     for name in KINDS[kind].fields:
-        size = _SIZES.get(name)
-        found[name] = (
-            arguments.integer(args[name], name, 0, _MOST)
-            if size is None
-            else arguments.binary(args[name], name, size)
-        )
+        if name == "development":
+            found[name] = arguments.boolean(args[name], name)
+        elif name in _SIZES:
+            found[name] = arguments.binary(args[name], name, _SIZES[name])
+        else:
+            found[name] = arguments.integer(args[name], name, 0, _MOST)
     return found
 
 
@@ -97,12 +98,13 @@ def place(kind: str, found: Mapping[str, Value]) -> str:
             real = not any(found["block_hash"][-WORK_BYTES:])
             return "ots:bitcoin" if real else "ots:development"
         case _:
-            return f"{kind}:{found[KINDS[kind].fields[0]].hex()}"
+            trial = "development:" if found["development"] else ""
+            return f"{kind}:{trial}{found[KINDS[kind].fields[0]].hex()}"
 
 
 def is_development(where: str) -> bool:
-    """Whether a place is a development chain."""
-    return where == "ots:development" or where in [f"evm:{chain}" for chain in DEVELOPMENT_CHAINS]
+    """Whether a place is somebody's own, for trying things out."""
+    return where.split(":")[1] == "development" or where in [f"evm:{chain}" for chain in DEVELOPMENT_CHAINS]
 
 
 def group_of(where: str) -> str:

@@ -64,8 +64,8 @@ EVM: Args = {
 }
 COMMON: Args = {name: EVM[name] for name in ("size", "root", "public_time", "proof")}
 OTS: Args = {**COMMON, "backend": "ots", "block_number": 900_000, "block_hash": b"b" * 22 + bytes(10)}
-TSA: Args = {**COMMON, "backend": "rfc3161", "authority": b"a" * 32}
-WITNESS: Args = {**COMMON, "backend": "witness", "witness": b"w" * 32}
+TSA: Args = {**COMMON, "backend": "rfc3161", "authority": b"a" * 32, "development": False}
+WITNESS: Args = {**COMMON, "backend": "witness", "witness": b"w" * 32, "development": False}
 
 
 def confirm(ledger: Ledger, signer: str = "erp", base: Args = EVM, **changes: Any) -> Receipt:
@@ -163,6 +163,7 @@ def test_kinds_and_development_chains_are_those_of_the_verifier() -> None:
         (OTS, "ots:bitcoin"),
         ({**OTS, "block_hash": b"b" * 31 + bytes(1)}, "ots:development"),
         (TSA, f"rfc3161:{(b'a' * 32).hex()}"),
+        ({**TSA, "development": True}, f"rfc3161:development:{(b'a' * 32).hex()}"),
         (WITNESS, f"witness:{(b'w' * 32).hex()}"),
     ],
 )
@@ -212,14 +213,20 @@ def test_members_without_gas_money_have_enough_with_ots_and_an_authority(ledger:
 
 
 def test_a_development_chain_counts_only_where_the_parameters_say_so(ledger: Ledger) -> None:
-    policy(ledger, anchor_development=0)
+    policy(ledger, anchor_development=0, anchor_authorities=1)
+    assert confirm(ledger, base=TSA).ok
     assert confirm(ledger, chain_id=31_337).ok
     assert confirm(ledger, base=OTS, block_hash=b"b" * 32).ok
     assert anchored(ledger) == 0
-    policy(ledger, anchor_development=1)
+    assert confirm(ledger).ok
+    assert anchored(ledger) == 4
     to_interval_end(ledger)
-    assert confirm(ledger, chain_id=31_337, size=6, proof=b"q").ok
-    assert anchored(ledger) == 6
+    assert confirm(ledger, size=7, proof=b"real").ok
+    assert confirm(ledger, base=TSA, development=True, size=7, proof=b"trial").ok
+    assert anchored(ledger) == 4
+    policy(ledger, anchor_development=1)
+    assert confirm(ledger, chain_id=31_337, size=5, proof=b"q").ok
+    assert anchored(ledger) == 7
 
 
 def test_without_a_policy_the_furthest_place_counts(ledger: Ledger) -> None:
@@ -267,6 +274,7 @@ def test_the_number_of_places_is_bounded(ledger: Ledger) -> None:
         (OTS, {"block_hash": bytes(31)}, "WRONG_ARGUMENT"),
         (TSA, {"authority": "DigiCert"}, "WRONG_ARGUMENT"),
         (WITNESS, {"witness": bytes(33)}, "WRONG_ARGUMENT"),
+        (WITNESS, {"development": 0}, "WRONG_ARGUMENT"),
     ],
 )
 def test_confirmations_that_do_not_stand(ledger: Ledger, base: Args, changes: dict[str, Any], code: str) -> None:
