@@ -35,7 +35,7 @@ CONTRACTS: Final[dict[tuple[str, int], Contract]] = {
         Contract("registry", 1, "consortium", registry.METHODS, genesis=registry.genesis),
         Contract("credit", 1, "consortium", credit.METHODS, credit.begin_block, credit.genesis),
         Contract("custody", 1, "consortium", custody.METHODS, custody_rounds.begin_block, custody_rounds.genesis),
-        Contract("notary", 1, "consortium", notary.METHODS),
+        Contract("notary", 1, "consortium", notary.METHODS, notary.begin_block),
         Contract("court", 1, "consortium", court.METHODS),
         Contract("anchor", 1, "consortium", anchor.METHODS, anchor.begin_block, anchor.genesis),
         Contract("gov", 1, "consortium", gov.METHODS, gov.begin_block, gov.genesis),
