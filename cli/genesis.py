@@ -150,7 +150,7 @@ def show_genesis(settings: Settings, path: Path) -> None:
 @command.command("dev", example="tally genesis dev net && tally up net")
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--members", type=int, default=4, show_default=True, help="validators: 1 to 16")
-@click.option("--observer", "observers", multiple=True, help="member without a vote; default one, auditor; repeat")
+@click.option("--observer", "observers", multiple=True, help="ID or ID=ROLE without a vote; default auditor; repeat")
 @click.option("--base-port", type=int, default=27_100, show_default=True, help="node i takes this + 2i and the next")
 @click.option("--name", default="Development consortium", show_default=True, help="the consortium's name")
 @click.option("--template", "templates", multiple=True, help="shipped template; default all; repeat")

@@ -30,6 +30,7 @@ from typing import Any, Final, NamedTuple
 from chain import keys
 from chain.crypto import SigningKey
 from chain.keys import KeyFileError
+from contracts.access import ROLES
 from contracts.gov import MAX_VALIDATORS
 from contracts.periods import PARAMETER as PERIOD_PARAMETER
 from genesis import ceremony, library
@@ -96,11 +97,11 @@ def make_dev(
 ) -> DevNetwork:
     """Write a sealed consortium of `members` validators and return where everything is.
 
-    Node i listens on base_port + 2i (peers) and + 2i + 1 (API). Without `template_ids` all shipped templates are
-    taken, with the models they name; without `passphrase` a random one is made; `period_seconds` is the length of a
-    credit period (default: the calendar month); `time_ms` is the genesis time (now); `anchor_settings` go into every
-    node's `[anchor]`, beside `anchor_rpc_url`. Raises GenesisError when a value is wrong or the directory exists and
-    is not empty.
+    Node i listens on base_port + 2i (peers) and + 2i + 1 (API). An observer "ID=ROLE" has a role, such as court, and
+    no vote. Without `template_ids` all shipped templates are taken, with the models they name; without `passphrase` a
+    random one is made; `period_seconds` is the length of a credit period (default: the calendar month); `time_ms` is
+    the genesis time (now); `anchor_settings` go into every node's `[anchor]`, beside `anchor_rpc_url`. Raises
+    GenesisError when a value is wrong or the directory exists and is not empty.
     """
     roster = _roster(members, observers)
     if not 1_024 <= base_port <= 65_536 - 2 * len(roster):
@@ -122,7 +123,7 @@ def make_dev(
     except OSError as error:
         raise GenesisError(f"cannot write {target} ({error.strerror}): choose another folder") from None
     try:
-        network_id = _fill(draft_folder, settings, roster, parties, passphrase or secrets.token_hex(16))
+        network_id = _fill(draft_folder, settings, roster, members, parties, passphrase or secrets.token_hex(16))
         places = _places(target, roster, base_port)
         for place in places:
             text = _node_toml(place, places, members, anchor_rpc_url, anchor_settings or {})
@@ -138,17 +139,23 @@ def make_dev(
 
 
 def _roster(members: int, observers: Sequence[str]) -> list[tuple[str, str]]:
-    """(id, role) of each member: the validators first, then the observers."""
+    """(id, role) of each member: the validators first, then the members without a vote."""
     if not 1 <= members <= MAX_VALIDATORS:
         raise GenesisError(f"{members} members: choose 1 to {MAX_VALIDATORS}, 4 to tolerate a fault")
-    if "parties" in observers:
+    others = [(member, role or "observer") for member, _, role in (text.partition("=") for text in observers)]
+    if any(member == "parties" for member, _ in others):
         raise GenesisError("an observer cannot be called 'parties', the folder of the parties' keys: choose another")
+    strange = next((role for _, role in others if role not in ROLES), None)
+    if strange is not None:
+        raise GenesisError(
+            f"there is no role {strange[:32]!r}: an observer is ID or ID=ROLE, one of {', '.join(ROLES)}"
+        )
     roster = []
     for index in range(members):
         turn, place = divmod(index, len(_ROSTER))
         role = _ROSTER[place]
         roster.append((f"{role}-{turn + 1}" if turn else role, role))
-    return roster + [(observer, "observer") for observer in observers]
+    return roster + others
 
 
 def _refuse_occupied(target: Path) -> None:
@@ -169,6 +176,7 @@ def _fill(
     folder: Path,
     settings: ceremony.Settings,
     roster: Sequence[tuple[str, str]],
+    members: int,
     parties: Sequence[Party],
     passphrase: str,
 ) -> bytes:
@@ -176,7 +184,10 @@ def _fill(
     secret = folder / PASSPHRASE_FILE
     secret.touch(mode=0o600)
     secret.write_text(passphrase + "\n", encoding="utf-8")
-    made = {member: _make_member(folder / member / "keys", member, role, passphrase) for member, role in roster}
+    made = {
+        member: _make_member(folder / member / "keys", member, role, passphrase, votes=index < members)
+        for index, (member, role) in enumerate(roster)
+    }
     party_rows = []
     for party in parties:
         public, encryption = (
@@ -191,8 +202,8 @@ def _fill(
     return sealed.network_id
 
 
-def _make_member(folder: Path, member: str, role: str, passphrase: str) -> _Made:
-    purposes = ["network", "signer", "encryption", *(["validator"] if role != "observer" else [])]
+def _make_member(folder: Path, member: str, role: str, passphrase: str, *, votes: bool) -> _Made:
+    purposes = ["network", "signer", "encryption", *(["validator"] if votes else [])]
     made = {purpose: SigningKey.generate() for purpose in purposes}
     for purpose, key in made.items():
         keys.create(folder / f"{purpose}.json", passphrase, purpose, key=key, cost=keys.INTERACTIVE)

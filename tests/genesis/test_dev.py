@@ -126,3 +126,14 @@ def test_an_occupied_folder_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(GenesisError, match="exists and is not empty"):
         dev.make_dev(tmp_path / "work.txt")
     assert os.listdir(tmp_path) == ["work.txt"]
+
+
+def test_an_observer_may_have_a_role_and_has_no_vote(tmp_path: Path) -> None:
+    made = dev.make_dev(tmp_path / "net", observers=("court=court", "auditor"), passphrase="for tests")
+    sealed = ceremony.load_sealed(made.directory / "genesis.json")
+    assert [sealed.members[name]["role"] for name in ("court", "auditor")] == ["court", "observer"]
+    assert sealed.members["court"]["validator"] is None
+    assert not (made.directory / "court" / "keys" / "validator.json").exists()
+    assert "validator" not in (made.directory / "court" / "node.toml").read_text(encoding="utf-8")
+    with pytest.raises(GenesisError, match="no role 'judge'"):
+        dev.make_dev(tmp_path / "other", observers=("court=judge",), passphrase="for tests")
