@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
+from chain.anchor import Existed, Trusted
 from chain.bitcoin import HEADER_SIZE, Established, Header, establish
+from chain.checkpoint import Checkpoint
 from chain.codec import CodecError, decode, encode, is_tagged
-from chain.evm import UnanchoredError
+from chain.evm import DEVELOPMENT_NOTE, UnanchoredError
 from chain.ots_stamp import MAX_FILE_SIZE, MAX_HEIGHT, OtsError, decode_file
 
+KIND: Final = "ots"
+PLACE: Final = "bitcoin"
 PROOF_TAG: Final = "tally/ots_proof"
 PROOF_VERSION: Final = 1
 MAX_HEADERS: Final = 4032
@@ -82,3 +86,20 @@ def verify(proof: OtsProof, stamped: bytes, trusted: Mapping[int, bytes]) -> Est
             "OTS_WRONG_ROOT", f"the stamp does not lead to the Merkle root of Bitcoin block {proof.height}: refuse it"
         )
     return establish(proof.height, proof.headers, trusted)
+
+
+def existed(checkpoint: Checkpoint, proof: bytes, trusted: Trusted) -> Existed:
+    """The anchor of kind ``ots``: proof is an ``OtsProof`` over the checkpoint's text.
+
+    Raises UnanchoredError where no trusted block hash decides it, VerificationError otherwise.
+    """
+    decoded = OtsProof.decode(proof)
+    block = verify(decoded, checkpoint.body, trusted.bitcoin_blocks)
+    if block.development and not trusted.development:
+        raise OtsError(
+            "DEVELOPMENT_CHAIN",
+            f"Bitcoin block {block.height} was too easy to make for the main chain and proves nothing; only "
+            "--allow-development-chain lets it pass, for trying things out",
+        )
+    note = DEVELOPMENT_NOTE if block.development else ""
+    return Existed(KIND, PLACE, block.no_later_than, block.height, note, block.development)
