@@ -5,14 +5,14 @@ kind         class      fields of its own, beside backend, size, root, public_ti
 ===========  =========  ==========================================================================================
 evm          chain      chain_id (EIP-155), block_number, block_hash, tx_hash (32 bytes each), sender (20 bytes)
 ots          chain      block_number, block_hash: the Bitcoin block's, 32 bytes as SHA-256 gives them
-rfc3161      authority  authority: SHA-256 of the DER root certificate that the token leads to; development: whether the
-                        token itself says that it is for trying things out (chain.rfc3161)
+rfc3161      authority  authority: SHA-256 of the DER root certificate that the token leads to; development: whether
+                        the token itself says that it is for trying things out (chain.rfc3161)
 witness      witness    witness: its Ed25519 key, 32 bytes; development: whether its name is one for trials
 ===========  =========  ==========================================================================================
 
 A *place* is one of them that counts by itself: one public chain, one authority, one witness. The policy says how many
-different places of each class must have a checkpoint before it counts as anchored. Development chains, authorities and
-witnesses are places, but count only where the consortium's parameters say so: they prove nothing to anybody outside.
+different places of each class must have a checkpoint before it counts as anchored. Development chains, authorities
+and witnesses are places, but count only where the consortium's parameters say so: they prove nothing outside.
 """
 
 from __future__ import annotations

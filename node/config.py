@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from chain.keys import KeyFileError, passphrase_from_environment, passphrase_from_file
 from genesis.strict_json import one_line
+from node.config_anchor import Anchor, absolute_anchor
 from node.config_intake import Intake, absolute_intake
 from node.config_types import (
     Address,
@@ -27,12 +28,11 @@ from node.config_types import (
     MemberId,
     Positive,
     Section,
-    ethereum_address,
     is_safe_url,
     parse_address,
 )
 
-__all__ = ["Address", "Config", "ConfigError", "Intake", "load", "parse_address", "passphrase"]
+__all__ = ["Address", "Anchor", "Config", "ConfigError", "Intake", "load", "parse_address", "passphrase"]
 
 MAX_FILE_SIZE: Final = 1024 * 1024
 """Bytes of a configuration file."""
@@ -74,43 +74,6 @@ class Api(Section):
 
     listen: ListenAddress
     max_request_bytes: Annotated[int, Field(ge=1_024, le=64 * 1024 * 1024)] = 8 * 1024 * 1024
-
-
-class Anchor(Section):
-    """Public-chain anchoring over Ethereum JSON-RPC; without `rpc_urls` this node neither anchors nor re-checks.
-
-    The consortium's parameters say how often an anchor is due; `node.anchoring` says what each value does.
-    """
-
-    rpc_urls: list[HttpUrl] = Field(default_factory=list)
-    """The first sends; the others are independent endpoints that must agree before an anchor is final."""
-    key: FilePath | None = None
-    """Ethereum keystore (version 3) file of a dedicated, low-balance account, under the node's passphrase."""
-    development_account: Annotated[int, Field(ge=0, le=9)] | None = None
-    """Instead of a key: an account that development chains fund. Its key is public, its anchors prove nothing."""
-    chain_id: Positive | None = None
-    """Refuse an endpoint of another chain; None takes what the first endpoint says."""
-    senders: list[Annotated[str, AfterValidator(ethereum_address)]] = Field(default_factory=list)
-    """The other members' anchoring accounts, whose anchors count beside this node's own."""
-    confirmations: Annotated[int, Field(ge=0, le=1_000)] = 3
-    """Blocks from the anchor's to the newest, both counted; 0 waits for the chain's own `finalized` block."""
-    takeover_s: Annotated[int, Field(ge=1)] = 300
-    poll_s: Annotated[int, Field(ge=1, le=3_600)] = 5
-    resend_s: Annotated[int, Field(ge=1)] = 60
-    stuck_s: Annotated[int, Field(ge=1)] = 600
-    max_fee_gwei: Positive = 50
-    tip_gwei: Positive = 1
-    fee_cap_gwei: Positive = 200
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if self.key and self.development_account is not None:
-            raise ValueError("key and development_account are both given: keep one")
-        if not self.rpc_urls and (self.key or self.development_account is not None):
-            raise ValueError("there is an account but no endpoint: add rpc_urls")
-        if not self.tip_gwei <= self.max_fee_gwei <= self.fee_cap_gwei:
-            raise ValueError("tip_gwei, max_fee_gwei and fee_cap_gwei must not fall: raise the later ones")
-        return self
 
 
 class Limits(Section):
@@ -267,7 +230,7 @@ def _absolute(config: Config, folder: Path) -> Config:
                 signer=place(config.keys.signer),
                 encryption=[place(path) for path in config.keys.encryption],
             ),
-            "anchor": config.anchor.model_copy(update={"key": place(config.anchor.key)}),
+            "anchor": absolute_anchor(config.anchor, place),
             "log": config.log.model_copy(update={"file": place(config.log.file)}),
             "webhooks": [
                 hook.model_copy(update={"secret_file": place(hook.secret_file)}) for hook in config.webhooks
