@@ -42,7 +42,8 @@ def open_case(ctx: Context, args: Args) -> Value:
     """Open a case over what is owed: {application, respondents: [ids] (optional)}. Gives {case, route, reasons}.
 
     By the application's lender. The route follows from the state (court_route.py); without respondents it is that of
-    all whom deed or loan binds. Raises ContractError NOTHING_OWED, NOT_OVERDUE, CASE_OPEN.
+    all whom deed or loan binds. Raises ContractError CERTIFICATE_FIRST, NOTHING_OWED,
+    NOT_OVERDUE, CASE_OPEN.
     """
     arguments.expect(args, "application", optional=("respondents",))
     actor = access.authorise(ctx, "court.open")
@@ -53,6 +54,8 @@ def open_case(ctx: Context, args: Args) -> Value:
     if asked["lender"] != actor.id:
         raise ContractError("NOT_YOUR_APPLICATION", f"the loan is {asked['lender']}'s, not {actor.id}'s: it sues")
     found = route(ctx, application, _respondents(args))
+    if not found.open_now:
+        raise ContractError("CERTIFICATE_FIRST", f"{found.reasons[0][1]}: notary.claim_default asks for one")
     _require_owed(ctx, application, found)
     already = ctx.get("open_case", application, found.letter)
     if already is not None:

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from contracts import enforceable_deed as deeds
+from contracts import enforceable_limitation as limitation
 from contracts.access import CONSORTIUM, MEMBER, PARTY
-from contracts.context import KeyPart, Value
+from contracts.context import Reads
 from contracts.errors import ContractError
 
 ENFORCEMENT: Final = "A"
@@ -35,21 +36,18 @@ LIMITATION_PASSED: Final = "LIMITATION_PASSED"
 NOT_COVERED: Final = "NOT_COVERED"
 
 
-class View(Protocol):
+class View(Reads, Protocol):
     """What it takes to find a route: a transaction's context, or off the chain a view of one height."""
 
     @property
     def time(self) -> int:
         """Block time in ms, by which limitation is judged."""
 
-    def read(self, chain: str, contract: str, *key: KeyPart) -> Value:
-        """State of a contract, or None."""
-
 
 class Route(NamedTuple):
     """The way a claim goes. deed and certificate are ids, b"" where there is none.
 
-    reasons: (code, text), the first decided. respondents: sorted ids of the parties and members it is brought against.
+    reasons: (code, text), the first decided. respondents: sorted ids of those it is brought against.
     """
 
     letter: str
@@ -89,6 +87,40 @@ def route(view: View, application: bytes, respondents: Sequence[str] | None = No
     if state != deeds.CERTIFIED:
         return _suit(asked, deed, respondents, *_WHY_NOT[state])
     return _of_certificate(view, asked, deed, respondents)
+
+
+def _of_certificate(
+    view: View, asked: dict[str, Any], deed: dict[str, Any], respondents: Sequence[str] | None
+) -> Route:
+    """The route where a certificate is issued: enforcement, unless something stands against it."""
+    certificate = view.read(CONSORTIUM, "notary", "certificate", deed["id"])
+    refused = view.read(CONSORTIUM, "court", "enforcement_refused", deed["id"])
+    if refused is not None:
+        text = f"the court refused enforcement in case {refused.hex()}"
+        return _suit(asked, deed, respondents, ENFORCEMENT_REFUSED, text)
+    period = limitation.of(view, deed)
+    if period.passed(view.time):
+        text = f"enforcement had to be applied for by {period.last_day}, two years from {period.start}"
+        return _suit(asked, deed, respondents, LIMITATION_PASSED, text)
+    covered = {row["id"] for row in certificate["respondents"]}
+    outside = sorted(set(respondents or ()) - covered)
+    if outside:
+        text = f"the certificate is not against {', '.join(outside)}: what they owe is sued for"
+        return _suit(asked, deed, respondents, NOT_COVERED, text)
+    text = f"execution certificate {certificate['number']} stands; the court may be asked until {period.last_day}"
+    bound = tuple(sorted(respondents or covered))
+    return Route(ENFORCEMENT, ((CERTIFICATE_STANDS, text),), deed["id"], certificate["id"], bound)
+
+
+def _suit(
+    asked: dict[str, Any], deed: dict[str, Any] | None, respondents: Sequence[str] | None, code: str, text: str
+) -> Route:
+    """Route B against those named, else the debtor and every guarantor who consented to the deed."""
+    bound = {asked["enterprise"]}
+    if deed is not None:
+        bound |= {one.id for one in deeds.obligors(deed) if [one.owner, one.id] in deed["consents"]}
+    identity = b"" if deed is None else deed["id"]
+    return Route(SUIT, ((code, text),), identity, b"", tuple(sorted(respondents or bound)))
 
 
 _WHY_NOT: Final = {
