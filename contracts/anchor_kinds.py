@@ -39,6 +39,7 @@ DEVELOPMENT_PARAMETER: Final = "anchor_development"
 
 DEVELOPMENT_CHAINS: Final = (1_337, 31_337, 31_338)
 """Chain ids of machines that somebody runs alone; a test holds them to those of chain.evm."""
+DEVELOPMENT: Final = ":development"
 WORK_BYTES: Final = 8
 """A real Bitcoin block's hash ends in more zero bytes than these (as SHA-256 gives it: 64 bits of work and more)."""
 
@@ -90,21 +91,23 @@ def kind_of(args: Args) -> str:
 
 
 def place(kind: str, found: Mapping[str, Value]) -> str:
-    """The place of a confirmation's fields, for example ``evm:1``, ``ots:bitcoin``, ``witness:<key, hex>``."""
+    """The place of a confirmation's fields: ``evm:1``, ``ots:bitcoin``, ``rfc3161:<hex>``, ``witness:<hex>``.
+
+    One that is for trying things out has DEVELOPMENT after it, so that it never takes the other's place.
+    """
     match kind:
         case "evm":
-            return f"evm:{found['chain_id']}"
+            base, development = f"evm:{found['chain_id']}", found["chain_id"] in DEVELOPMENT_CHAINS
         case "ots":
-            real = not any(found["block_hash"][-WORK_BYTES:])
-            return "ots:bitcoin" if real else "ots:development"
+            base, development = "ots:bitcoin", any(found["block_hash"][-WORK_BYTES:])
         case _:
-            trial = "development:" if found["development"] else ""
-            return f"{kind}:{trial}{found[KINDS[kind].fields[0]].hex()}"
+            base, development = f"{kind}:{found[KINDS[kind].fields[0]].hex()}", found["development"]
+    return base + DEVELOPMENT if development else base
 
 
 def is_development(where: str) -> bool:
     """Whether a place is somebody's own, for trying things out."""
-    return where.split(":")[1] == "development" or where in [f"evm:{chain}" for chain in DEVELOPMENT_CHAINS]
+    return where.endswith(DEVELOPMENT)
 
 
 def group_of(where: str) -> str:

@@ -131,7 +131,8 @@ class Backend(Protocol):
 
     @property
     def place(self) -> str | None:
-        """Under what the contract counts its confirmations (``contracts.anchor.place``), None before it is known."""
+        """Under what the contract counts it (``contracts.anchor_kinds.place`` without ``DEVELOPMENT``), None before
+        it is known."""
 
     @property
     def writes(self) -> bool:
@@ -166,7 +167,7 @@ class Backend(Protocol):
         """MINED → FINAL with the proof, checked as a stranger would check it; unchanged where it is too early."""
 
     def confirmation(self, job: Job, /) -> dict[str, Value]:
-        """FINAL → the arguments of ``anchor.confirm`` that are this kind's own (``contracts.anchor.KINDS``).
+        """FINAL → ``public_time`` (s) and the kind's own fields (``contracts.anchor_kinds``) for ``anchor.confirm``.
 
         ``backend``, ``size``, ``root`` and ``proof`` are the runner's. Repeats what the proof says, so that
         contracts and queries need not parse it.

@@ -80,8 +80,10 @@ class Tsa(Section):
     """One of `[[anchor.tsa]]`: a time-stamp authority (RFC 3161)."""
 
     name: Name
-    roots: Annotated[list[FilePath], Field(min_length=1)]
-    """Certificates (PEM or DER) that its tokens must lead to, got from the authority itself."""
+    root: FilePath
+    """The certificate (PEM or DER) that its tokens must lead to, got from the authority itself."""
+    crls: list[FilePath] = Field(default_factory=list)
+    """Revocation lists (DER) that the operator keeps up to date."""
     url: HttpUrl | None = None
     """Where tokens are asked for; None only re-checks the others' tokens of this authority."""
 
@@ -129,7 +131,8 @@ def absolute_anchor(settings: Anchor, place: Callable[[Path | None], Path | None
             "evm": [chain.model_copy(update={"key": place(chain.key)}) for chain in settings.evm],
             "ots": ots and ots.model_copy(update={"bitcoin_auth": place(ots.bitcoin_auth)}),
             "tsa": [
-                entry.model_copy(update={"roots": [place(path) for path in entry.roots]}) for entry in settings.tsa
+                tsa.model_copy(update={"root": place(tsa.root), "crls": [place(path) for path in tsa.crls]})
+                for tsa in settings.tsa
             ],
         }
     )

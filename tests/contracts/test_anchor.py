@@ -161,9 +161,9 @@ def test_kinds_and_development_chains_are_those_of_the_verifier() -> None:
     [
         (EVM, "evm:1"),
         (OTS, "ots:bitcoin"),
-        ({**OTS, "block_hash": b"b" * 31 + bytes(1)}, "ots:development"),
+        ({**OTS, "block_hash": b"b" * 31 + bytes(1)}, "ots:bitcoin:development"),
         (TSA, f"rfc3161:{(b'a' * 32).hex()}"),
-        ({**TSA, "development": True}, f"rfc3161:development:{(b'a' * 32).hex()}"),
+        ({**TSA, "development": True}, f"rfc3161:{(b'a' * 32).hex()}:development"),
         (WITNESS, f"witness:{(b'w' * 32).hex()}"),
     ],
 )
