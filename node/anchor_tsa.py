@@ -1,0 +1,181 @@
+"""Anchoring at a time-stamp authority (RFC 3161) over HTTP: no account, no gas, an answer within the second.
+
+The authority signs the SHA-256 of the checkpoint's text with its time; it learns nothing else. Its answer is believed
+only as far as a stranger would believe it: the token has to answer this node's request (nonce), stand under the root
+that this node pins for this authority, and give a time near this node's own. What does not is a refusal, and the
+request is sent again. One backend is one authority; a consortium that wants two configures two.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from chain import cms, rfc3161
+from chain.anchor import DEVELOPMENT_NOTE, VerificationError
+from chain.checkpoint import Checkpoint
+from chain.codec import Value
+from chain.crypto import sha256
+from node.anchor_backend import Backend, BackendError, Check, Job, State, Verdict
+from node.anchor_http import Service
+
+QUERY: Final = "application/timestamp-query"
+"""RFC 3161 § 3.4."""
+CLOCK_SECONDS: Final = 300
+"""How far an authority's clock and a member's may be apart."""
+_NONCE_BITS: Final = 63
+
+Clock = Callable[[], int]
+"""ms since 1970."""
+
+
+def wall_clock() -> int:
+    """This machine's."""
+    return time.time_ns() // 1_000_000
+
+
+class TsaBackend(Backend):
+    """One authority. ``Job.data``: nonce, request (DER), then token (the TimeStampResp).
+
+    root: DER of the certificate that its tokens have to lead to; crls: revocation lists the operator keeps, DER.
+    """
+
+    kind = rfc3161.KIND
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        root: bytes,
+        network_id: bytes,
+        *,
+        writes: bool = True,
+        crls: Sequence[bytes] = (),
+        now: Clock = wall_clock,
+    ) -> None:
+        self._name = name
+        self._writes = writes
+        self._root = root
+        self._crls = crls
+        self._network_id = network_id
+        self._now = now
+        self._service = Service(url, limit=cms.MAX_SIZE)
+        self._authority = sha256(root)
+        self._last: rfc3161.Timestamp | None = None
+
+    @property
+    def name(self) -> str:
+        """As configured."""
+        return self._name
+
+    @property
+    def place(self) -> str | None:
+        """``rfc3161:`` and the SHA-256 of the pinned root."""
+        return f"{self.kind}:{self._authority.hex()}"
+
+    @property
+    def writes(self) -> bool:
+        """Whether this node asks the authority for time stamps."""
+        return self._writes
+
+    async def prepare(self, job: Job, _jobs: Sequence[Job], now: int, /) -> Job:
+        """QUEUED → PREPARED: the request with a new nonce."""
+        nonce = secrets.randbits(_NONCE_BITS) | 1
+        request = rfc3161.request(self._text(job), nonce)
+        return job.move(State.PREPARED, prepared_at=now, data={"nonce": nonce, "request": request})
+
+    async def submit(self, job: Job, /) -> tuple[Job, str | None]:
+        """→ SENT, with the token where it is good. Raises BackendError where the authority does not answer."""
+        if "token" in job.data:
+            return job.move(State.SENT), None
+        answer = await self._service.post(_bytes(job.data["request"]), QUERY)
+        if answer.status != 200:
+            return job.move(State.SENT), f"{self._service.host} answers with HTTP status {answer.status}"
+        try:
+            found = self._verify(job, answer.body)
+        except VerificationError as error:
+            return job.move(State.SENT), f"{self._service.host}: {error}"
+        if not self._is_near(found.time, job):
+            return job.move(
+                State.SENT
+            ), f"{self._service.host} gives another time than this node: set the clock right"
+        return job.move(State.SENT, data={**job.data, "token": answer.body}), None
+
+    async def poll(self, job: Job, /) -> Job:
+        """The token is all there is: MINED with one that stands, else SENT without, to ask again."""
+        if "token" not in job.data:
+            return job if job.state is State.SENT else job.move(State.SENT)
+        try:
+            self._verify(job, _bytes(job.data["token"]))
+        except VerificationError:
+            return job.move(State.SENT, data={key: value for key, value in job.data.items() if key != "token"})
+        return job.move(State.MINED)
+
+    async def finalize(self, job: Job, /) -> Job:
+        """MINED → FINAL: a token is final as soon as it stands. Raises BackendError where it does not any more."""
+        token = _bytes(job.data["token"])
+        try:
+            self._last = self._verify(job, token)
+        except VerificationError as error:
+            raise BackendError(str(error)) from None
+        return job.move(State.FINAL, proof=token)
+
+    def confirmation(self, _job: Job, /) -> dict[str, Value]:
+        """authority: SHA-256 of the pinned root."""
+        return {"authority": self._authority}
+
+    def export(self, job: Job, /) -> dict[str, bytes]:
+        """What ``openssl ts -verify -data checkpoint.txt -in <name>.tsr -CAfile root.pem`` reads."""
+        return {} if job.proof is None else {f"{self._name}.tsr": job.proof}
+
+    async def check(self, claim: Mapping[str, Any], checkpoint: Checkpoint, /) -> Check:
+        """A token against this node's own pinned root: nobody is asked."""
+        if claim.get("authority") != self._authority:
+            return Check(Verdict.CANNOT, f"{self._name} pins another authority's root")
+        try:
+            found = rfc3161.verify_token(claim["proof"], checkpoint.body, [self._root], crls=self._crls)
+        except (VerificationError, KeyError, TypeError) as error:
+            return Check(Verdict.MISMATCH, f"the token is not good: {error}")
+        if claim.get("public_time") != found.time:
+            return Check(Verdict.MISMATCH, "the confirmation says another time than its token")
+        confirmed = claim.get("time")
+        if type(confirmed) is int and found.time - CLOCK_SECONDS > confirmed // 1000:
+            return Check(Verdict.MISMATCH, "the token's time is later than its confirmation on the chain")
+        return Check(Verdict.MATCH, f"{found.authority} stamped the checkpoint of {checkpoint.size} blocks")
+
+    def status(self) -> dict[str, Any]:
+        """endpoint: the host; root: SHA-256 of the pinned root; authority: the signer of the newest token here."""
+        trial = self._last is not None and self._last.development
+        return {
+            "endpoint": self._service.host,
+            "root": self._authority.hex(),
+            "authority": None if self._last is None else self._last.authority,
+            "note": DEVELOPMENT_NOTE if trial else "",
+        }
+
+    async def close(self) -> None:
+        """Give the connection up."""
+        await self._service.close()
+
+    def _text(self, job: Job) -> bytes:
+        return job.checkpoint(self._network_id).body
+
+    def _verify(self, job: Job, token: bytes) -> rfc3161.Timestamp:
+        """Raises VerificationError, also where the token leads to another root than the pinned one."""
+        nonce = job.data["nonce"]
+        if not isinstance(nonce, int):
+            raise AssertionError("a job of this backend holds a number here")
+        return rfc3161.verify_token(token, self._text(job), [self._root], nonce=nonce, crls=self._crls)
+
+    def _is_near(self, stamped: int, job: Job) -> bool:
+        """Whether a token's time lies between the request and now, as this node's clock has them."""
+        begin, end = job.prepared_at // 1000, self._now() // 1000
+        return begin - CLOCK_SECONDS <= stamped <= end + CLOCK_SECONDS
+
+
+def _bytes(value: Value) -> bytes:
+    if not isinstance(value, bytes):
+        raise AssertionError("a job of this backend holds bytes here")
+    return value
