@@ -81,7 +81,7 @@ def open_proof(data: bytes) -> State | Done | Sealed:
         match claim["kind"]:
             case "state":
                 value = None if claim["value"] is None else decode(claim["value"])
-                return State(str(claim["chain"]), tuple(decode(claim["key"])), value, block)
+                return State(str(claim["chain"]), _key(claim["key"]), value, block)
             case "transaction":
                 return _done(claim, block)
             case "record":
@@ -92,6 +92,16 @@ def open_proof(data: bytes) -> State | Done | Sealed:
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise VerificationError(f"a proof of the bundle is malformed ({type(error).__name__})") from None
     raise VerificationError("a proof of the bundle is of no state, transaction or record")
+
+
+def _key(encoded: bytes) -> tuple[Any, ...]:
+    """A state key. No contract's key holds a truth value, and in Python ``False`` would answer for 0: its absence,
+    which can be proved of any deed, must not stand for the absence of what is kept under 0.
+    """
+    key = tuple(decode(encoded))
+    if any(type(part) not in (str, int, bytes) for part in key):
+        raise VerificationError("a state proof of the bundle has a key that no contract uses")
+    return key
 
 
 def _done(claim: dict[str, Any], block: Block) -> Done:
