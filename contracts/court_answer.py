@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from contracts import access, arguments
 from contracts.access import CONSORTIUM, MEMBER
+from contracts.ca_slot import ca_slot
 from contracts.context import Args, Context, Value
 from contracts.court_case import ACCEPTED, ACKNOWLEDGED, ASKED, REJECTED, REJECTIONS
 from contracts.errors import ContractError
@@ -25,9 +26,6 @@ REJECTS: Final = "rejects"
 STATE_AFTER: Final = {RECEIVED: ACKNOWLEDGED, ASKS: ASKED, ACCEPTS: ACCEPTED, REJECTS: REJECTED}
 
 MAX_NOTE: Final = 1_000
-MAX_CERTIFICATES: Final = 8
-MAX_CERTIFICATE: Final = 8_192  # bytes
-MAX_SIGNATURE: Final = 16_384  # bytes: a CMS structure holds certificates of its own
 SIGNATURE_CHARGE: Final = 64
 
 
@@ -91,7 +89,9 @@ def signed(ctx: Context, case: dict[str, Any], args: Args, text: str) -> dict[st
             raise ContractError(
                 "KEY_NEEDED", f"{case['court']} is a member and signs with its registered key: give key and signature"
             )
-        return {"key": b"", **_ca(args["ca"])}
+        slot = ca_slot(args["ca"])
+        ca = {"algorithm": slot["algorithm"], "certificates": slot["certificates"]}
+        return {"key": b"", "signature": slot["signature"], "ca": ca}
     key = arguments.binary(args["key"], "key")
     signature = arguments.binary(args["signature"], "signature", 64)
     entry = ctx.read(CONSORTIUM, "registry", "key", key)
@@ -108,24 +108,6 @@ def signed(ctx: Context, case: dict[str, Any], args: Args, text: str) -> dict[st
             "WRONG_SIGNATURE", "the signature is not over this answer to this filing: take the paper as it was signed"
         )
     return {"key": key, "signature": signature, "ca": None}
-
-
-def _ca(value: Value) -> dict[str, Value]:
-    slot = arguments.mapping(value, "ca")
-    arguments.expect(slot, "certificates", "signature", "algorithm")
-    certificates = [
-        _bytes(entry, "a certificate", MAX_CERTIFICATE)
-        for entry in arguments.sequence(slot["certificates"], "certificates", 1, MAX_CERTIFICATES)
-    ]
-    algorithm = arguments.text(slot["algorithm"], "algorithm", 64)
-    signature = _bytes(slot["signature"], "signature", MAX_SIGNATURE)
-    return {"signature": signature, "ca": {"certificates": certificates, "algorithm": algorithm}}
-
-
-def _bytes(value: Value, what: str, most: int) -> bytes:
-    if type(value) is not bytes or not 0 < len(value) <= most:
-        raise ContractError("WRONG_ARGUMENT", f"{what} must be 1 to {most} bytes")
-    return value
 
 
 def _optional(value: Value, what: str) -> str:

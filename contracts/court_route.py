@@ -80,13 +80,16 @@ def route(view: View, application: bytes, respondents: Sequence[str] | None = No
         return _suit(asked, None, respondents, NO_DEED, "there is no notarized deed over this debt")
     deed = view.read(CONSORTIUM, "notary", "deed", ids[-1])  # of several the last: a draft needs the others ended
     state = deed["state"]
-    if state in (deeds.NOTARIZED, deeds.CLAIMED, deeds.VERIFIED):
-        text = f"deed {deed['number']} is enforceable: no suit is heard, and the notary has issued no certificate yet"
-        bound = tuple(sorted(respondents or (obligor.id for obligor in deeds.obligors(deed))))
-        return Route(ENFORCEMENT, ((CERTIFICATE_FIRST, text),), deed["id"], b"", bound)
-    if state != deeds.CERTIFIED:
+    if state in _WHY_NOT:
         return _suit(asked, deed, respondents, *_WHY_NOT[state])
-    return _of_certificate(view, asked, deed, respondents)
+    if state == deeds.CERTIFIED:
+        return _of_certificate(view, asked, deed, respondents)
+    covered = {one.id for one in deeds.obligors(deed)}
+    outside = sorted(set(respondents or ()) - covered)
+    if outside:
+        return _suit(asked, deed, outside, NOT_COVERED, f"the deed does not bind {', '.join(outside)}: they are sued")
+    text = f"deed {deed['number']} is enforceable: no suit is heard, and the notary has issued no certificate yet"
+    return Route(ENFORCEMENT, ((CERTIFICATE_FIRST, text),), deed["id"], b"", tuple(sorted(respondents or covered)))
 
 
 def _of_certificate(
@@ -105,8 +108,8 @@ def _of_certificate(
     covered = {row["id"] for row in certificate["respondents"]}
     outside = sorted(set(respondents or ()) - covered)
     if outside:
-        text = f"the certificate is not against {', '.join(outside)}: what they owe is sued for"
-        return _suit(asked, deed, respondents, NOT_COVERED, text)
+        text = f"the certificate is not against {', '.join(outside)}: they are sued, the others not"
+        return _suit(asked, deed, outside, NOT_COVERED, text)
     text = f"execution certificate {certificate['number']} stands; the court may be asked until {period.last_day}"
     bound = tuple(sorted(respondents or covered))
     return Route(ENFORCEMENT, ((CERTIFICATE_STANDS, text),), deed["id"], certificate["id"], bound)
