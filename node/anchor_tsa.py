@@ -18,7 +18,8 @@ from chain.anchor import DEVELOPMENT_NOTE, VerificationError
 from chain.checkpoint import Checkpoint
 from chain.codec import Value
 from chain.crypto import sha256
-from node.anchor_backend import Backend, BackendError, Check, Job, State, Verdict
+from contracts import anchor_kinds
+from node.anchor_backend import Backend, BackendError, Check, Job, Memory, State, Verdict
 from node.anchor_http import Service
 
 QUERY: Final = "application/timestamp-query"
@@ -39,7 +40,8 @@ def wall_clock() -> int:
 class TsaBackend(Backend):
     """One authority. ``Job.data``: nonce, request (DER), then token (the TimeStampResp).
 
-    root: DER of the certificate that its tokens have to lead to; crls: revocation lists the operator keeps, DER.
+    url: None where this node only re-checks; root: DER of the certificate that its tokens have to lead to; crls:
+    revocation lists that the operator keeps, DER.
     """
 
     kind = rfc3161.KIND
@@ -47,23 +49,21 @@ class TsaBackend(Backend):
     def __init__(
         self,
         name: str,
-        url: str,
+        url: str | None,
         root: bytes,
         network_id: bytes,
         *,
-        writes: bool = True,
         crls: Sequence[bytes] = (),
         now: Clock = wall_clock,
     ) -> None:
         self._name = name
-        self._writes = writes
         self._root = root
         self._crls = crls
         self._network_id = network_id
         self._now = now
-        self._service = Service(url, limit=cms.MAX_SIZE)
+        self._service = None if url is None else Service(url, limit=cms.MAX_SIZE)
         self._authority = sha256(root)
-        self._last: rfc3161.Timestamp | None = None
+        self._development: bool | None = None
 
     @property
     def name(self) -> str:
@@ -72,13 +72,20 @@ class TsaBackend(Backend):
 
     @property
     def place(self) -> str | None:
-        """``rfc3161:`` and the SHA-256 of the pinned root."""
-        return f"{self.kind}:{self._authority.hex()}"
+        """Of the pinned root; None before the first token has shown whether the authority is one for trials."""
+        return None if self._development is None else anchor_kinds.place(self.kind, self._fields(self._development))
 
     @property
     def writes(self) -> bool:
         """Whether this node asks the authority for time stamps."""
-        return self._writes
+        return self._service is not None
+
+    async def begin(self, memory: Memory, jobs: Sequence[Job], /) -> tuple[Memory, Sequence[Job]]:
+        """Remembers from the first token on whether the authority is one for trials; another root is another one."""
+        if memory.get("authority") == self._authority and self._development is None:
+            self._development = bool(memory["development"])
+        known = {} if self._development is None else self._fields(self._development)
+        return known, jobs
 
     async def prepare(self, job: Job, _jobs: Sequence[Job], now: int, /) -> Job:
         """QUEUED → PREPARED: the request with a new nonce."""
@@ -90,17 +97,18 @@ class TsaBackend(Backend):
         """→ SENT, with the token where it is good. Raises BackendError where the authority does not answer."""
         if "token" in job.data:
             return job.move(State.SENT), None
+        if self._service is None:
+            raise BackendError(f"{self._name}: this node only re-checks here: set its url")
+        host = self._service.host
         answer = await self._service.post(_bytes(job.data["request"]), QUERY)
         if answer.status != 200:
-            return job.move(State.SENT), f"{self._service.host} answers with HTTP status {answer.status}"
+            return job.move(State.SENT), f"{host} answers with HTTP status {answer.status}"
         try:
             found = self._verify(job, answer.body)
         except VerificationError as error:
-            return job.move(State.SENT), f"{self._service.host}: {error}"
+            return job.move(State.SENT), f"{host}: {error}"
         if not self._is_near(found.time, job):
-            return job.move(
-                State.SENT
-            ), f"{self._service.host} gives another time than this node: set the clock right"
+            return job.move(State.SENT), f"{host} has another time than this node: correct the clock"
         return job.move(State.SENT, data={**job.data, "token": answer.body}), None
 
     async def poll(self, job: Job, /) -> Job:
@@ -117,14 +125,15 @@ class TsaBackend(Backend):
         """MINED → FINAL: a token is final as soon as it stands. Raises BackendError where it does not any more."""
         token = _bytes(job.data["token"])
         try:
-            self._last = self._verify(job, token)
+            self._development = self._verify(job, token).development
         except VerificationError as error:
             raise BackendError(str(error)) from None
         return job.move(State.FINAL, proof=token)
 
-    def confirmation(self, _job: Job, /) -> dict[str, Value]:
-        """authority: SHA-256 of the pinned root."""
-        return {"authority": self._authority}
+    def confirmation(self, job: Job, /) -> dict[str, Value]:
+        """public_time: of the token, s; authority: SHA-256 of the pinned root; development: the token's own word."""
+        found = self._verify(job, _bytes(job.proof))
+        return {"public_time": found.time, **self._fields(found.development)}
 
     def export(self, job: Job, /) -> dict[str, bytes]:
         """What ``openssl ts -verify -data checkpoint.txt -in <name>.tsr -CAfile root.pem`` reads."""
@@ -138,26 +147,29 @@ class TsaBackend(Backend):
             found = rfc3161.verify_token(claim["proof"], checkpoint.body, [self._root], crls=self._crls)
         except (VerificationError, KeyError, TypeError) as error:
             return Check(Verdict.MISMATCH, f"the token is not good: {error}")
-        if claim.get("public_time") != found.time:
-            return Check(Verdict.MISMATCH, "the confirmation says another time than its token")
+        told = {"public_time": found.time, **self._fields(found.development)}
+        if any(claim.get(name) != value for name, value in told.items()):
+            return Check(Verdict.MISMATCH, "the confirmation says other things than its token")
         confirmed = claim.get("time")
         if type(confirmed) is int and found.time - CLOCK_SECONDS > confirmed // 1000:
             return Check(Verdict.MISMATCH, "the token's time is later than its confirmation on the chain")
         return Check(Verdict.MATCH, f"{found.authority} stamped the checkpoint of {checkpoint.size} blocks")
 
     def status(self) -> dict[str, Any]:
-        """endpoint: the host; root: SHA-256 of the pinned root; authority: the signer of the newest token here."""
-        trial = self._last is not None and self._last.development
+        """endpoint: the host, None where this node only re-checks; authority: SHA-256 of the pinned root."""
         return {
-            "endpoint": self._service.host,
-            "root": self._authority.hex(),
-            "authority": None if self._last is None else self._last.authority,
-            "note": DEVELOPMENT_NOTE if trial else "",
+            "endpoint": None if self._service is None else self._service.host,
+            "authority": self._authority.hex(),
+            "note": DEVELOPMENT_NOTE if self._development else "",
         }
 
     async def close(self) -> None:
         """Give the connection up."""
-        await self._service.close()
+        if self._service is not None:
+            await self._service.close()
+
+    def _fields(self, development: bool) -> dict[str, Value]:
+        return {"authority": self._authority, "development": development}
 
     def _text(self, job: Job) -> bytes:
         return job.checkpoint(self._network_id).body

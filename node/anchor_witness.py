@@ -22,6 +22,7 @@ from chain.checkpoint import Checkpoint
 from chain.codec import Value
 from chain.cosignature import Note, NoteError
 from chain.crypto import SigningKey
+from contracts import anchor_kinds
 from node.anchor_backend import Backend, BackendError, Check, Job, State, Verdict
 from node.anchor_http import Answer, Service
 from node.anchor_tsa import CLOCK_SECONDS, Clock, wall_clock
@@ -40,8 +41,8 @@ _log = structlog.get_logger("anchoring")
 class WitnessBackend(Backend):
     """One witness. ``Job.data``: note (the signed checkpoint), then cosigned (the same with the witness's line).
 
-    witness: its name; public: its Ed25519 key, 32 bytes; log_key: signs checkpoints as this member's, None where this
-    node only re-checks.
+    url: its submission prefix, None where this node only re-checks; witness: its name; public: its Ed25519 key, 32
+    bytes; log_key: signs checkpoints as this member's.
     """
 
     kind = cosignature.KIND
@@ -49,7 +50,7 @@ class WitnessBackend(Backend):
     def __init__(
         self,
         name: str,
-        url: str,
+        url: str | None,
         witness: str,
         public: bytes,
         network_id: bytes,
@@ -58,7 +59,6 @@ class WitnessBackend(Backend):
         consistency: Consistency,
         now: Clock = wall_clock,
     ) -> None:
-        """url: the witness's submission prefix."""
         self._name = name
         self._witness = witness
         self._public = public
@@ -66,7 +66,7 @@ class WitnessBackend(Backend):
         self._log_key = log_key
         self._consistency = consistency
         self._now = now
-        self._service = Service(url, limit=cosignature.MAX_NOTE_SIZE)
+        self._service = None if url is None else Service(url, limit=cosignature.MAX_NOTE_SIZE)
         self._known_size = 0
         self._fork = ""
 
@@ -77,13 +77,13 @@ class WitnessBackend(Backend):
 
     @property
     def place(self) -> str | None:
-        """``witness:`` and its key."""
-        return f"{self.kind}:{self._public.hex()}"
+        """Of its key."""
+        return anchor_kinds.place(self.kind, self._fields())
 
     @property
     def writes(self) -> bool:
-        """Whether this node signs checkpoints."""
-        return self._log_key is not None
+        """Whether this node sends checkpoints."""
+        return self._service is not None and self._log_key is not None
 
     async def prepare(self, job: Job, _jobs: Sequence[Job], now: int, /) -> Job:
         """QUEUED → PREPARED: the checkpoint, signed."""
@@ -96,13 +96,15 @@ class WitnessBackend(Backend):
         """→ SENT, with the cosigned note where the witness signs. Raises BackendError where it does not answer."""
         if "cosigned" in job.data:
             return job.move(State.SENT), None
+        if self._service is None:
+            raise BackendError(f"{self._name}: this node only re-checks here: set its url")
         note, host = _bytes(job.data["note"]), self._service.host
         old = self._known_size if self._known_size <= job.size else 0
         for _ in range(ROUNDS):
             answer = await self._service.post(self._request(job, old, note), "text/plain", ADD)
             size = _size(answer)
             if size is None or size == old:
-                return self._taken(job, old, note, answer)
+                return self._taken(job, old, host, answer)
             if size > job.size:
                 return job.move(State.SENT), f"{host} has cosigned {size} blocks already: this checkpoint is too old"
             self._known_size = old = size
@@ -127,9 +129,10 @@ class WitnessBackend(Backend):
             raise BackendError(str(error)) from None
         return job.move(State.FINAL, proof=note)
 
-    def confirmation(self, _job: Job, /) -> dict[str, Value]:
-        """witness: its key."""
-        return {"witness": self._public}
+    def confirmation(self, job: Job, /) -> dict[str, Value]:
+        """public_time: the witness's, s; witness: its key; development: whether its name is one for trials."""
+        found = self._verify(job.checkpoint(self._network_id), _bytes(job.proof))
+        return {"public_time": found.time, **self._fields()}
 
     def export(self, job: Job, /) -> dict[str, bytes]:
         """The cosigned checkpoint, which every C2SP client reads."""
@@ -143,8 +146,9 @@ class WitnessBackend(Backend):
             found = self._verify(checkpoint, claim["proof"])
         except (VerificationError, KeyError, TypeError) as error:
             return Check(Verdict.MISMATCH, f"the cosigned note is not good: {error}")
-        if claim.get("public_time") != found.time:
-            return Check(Verdict.MISMATCH, "the confirmation says another time than its note")
+        told = {"public_time": found.time, **self._fields()}
+        if any(claim.get(name) != value for name, value in told.items()):
+            return Check(Verdict.MISMATCH, "the confirmation says other things than its note")
         confirmed = claim.get("time")
         if type(confirmed) is int and found.time - CLOCK_SECONDS > confirmed // 1000:
             return Check(Verdict.MISMATCH, "the witness's time is later than its confirmation on the chain")
@@ -157,7 +161,7 @@ class WitnessBackend(Backend):
         """
         origin = cosignature.origin_of(Checkpoint(self._network_id, 0, bytes(32)))
         return {
-            "endpoint": self._service.host,
+            "endpoint": None if self._service is None else self._service.host,
             "witness": self._witness,
             "key": cosignature.verifier_key(self._witness, cosignature.TYPE_COSIGNATURE, self._public),
             "log_key": None
@@ -169,7 +173,11 @@ class WitnessBackend(Backend):
 
     async def close(self) -> None:
         """Give the connection up."""
-        await self._service.close()
+        if self._service is not None:
+            await self._service.close()
+
+    def _fields(self) -> dict[str, Value]:
+        return {"witness": self._public, "development": cosignature.is_reserved(self._witness)}
 
     def _request(self, job: Job, old: int, note: bytes) -> bytes:
         """The body of add-checkpoint: old size, proof lines, empty line, note. Raises BackendError."""
@@ -180,9 +188,8 @@ class WitnessBackend(Backend):
         lines = "".join(f"{b64encode(node).decode()}\n" for node in path)
         return f"old {old}\n{lines}\n".encode() + note
 
-    def _taken(self, job: Job, old: int, note: bytes, answer: Answer) -> tuple[Job, str | None]:
-        """What the witness's answer makes of the job."""
-        host = self._service.host
+    def _taken(self, job: Job, old: int, host: str, answer: Answer) -> tuple[Job, str | None]:
+        """What the witness's answer to a proof from size ``old`` makes of the job."""
         if answer.status == 422 or (answer.status == 409 and old == job.size):
             # Its size was known and the proof came out of this node's log: what it holds is another history.
             self._fork = f"{host} refuses the checkpoint of {job.size} blocks: it holds another history of this log"
@@ -194,7 +201,7 @@ class WitnessBackend(Backend):
                 State.SENT
             ), f"{host} answers with HTTP status {answer.status}{hint.get(answer.status, '')}"
         try:
-            cosigned = self._joined(Note.parse(note), cosignature.parse_lines(answer.body))
+            cosigned = self._joined(Note.parse(_bytes(job.data["note"])), cosignature.parse_lines(answer.body))
             found = self._verify(job.checkpoint(self._network_id), cosigned)
         except (NoteError, VerificationError) as error:
             return job.move(State.SENT), f"{host}: {error}"
