@@ -8,8 +8,7 @@ Files of a bundle::
     records/NNNN.proof            the sealed records
     disclosures/NNNN.disclosure   opened sealed fields and raw salts, of the record with the same number
     originals/NNNN.ext            the files that the records were read from, of the record with the same number
-    anchors/NN/checkpoint.txt     a checkpoint (C2SP text); beside it proof.evm, proof.ots, proof.tsr, proof.note
-    anchors/paths.json            [{anchor: "NN", height, path: [hex]}] inclusion; [{anchor, later, path}] consistency
+    anchors/NN/…, anchors/paths.json    checkpoints, what shows them outside, and the paths to them; see anchors.py
     documents/*.pdf, *.json       the papers of the route, and the data that each was set from
     rules/*.txt, index.html, README.txt   for people: rendered from case.json and compared
     manifest.json, manifest.sig, SHA256SUMS   see manifest.py
@@ -23,8 +22,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from chain.verification import VerificationError
-from tallystick.evidence import manifest
-from tallystick.evidence.contents import Done, Sealed, State, open_proof
+from tallystick.evidence import anchors, manifest
+from tallystick.evidence.anchors import AnchorFile, Outside
+from tallystick.evidence.contents import Block, Done, Sealed, State, open_proof
 
 if TYPE_CHECKING:
     from chain.anchor import Trusted
@@ -94,3 +94,50 @@ class Case:
                 raise VerificationError(f"{name} is no proof of a record")
             found[name.removeprefix("records/").removesuffix(".proof")] = entry
         return found
+
+    @cached_property
+    def blocks(self) -> dict[int, list[Block]]:
+        """The blocks that the proofs lead to, by height; more than one of a height only where they contradict."""
+        found: dict[int, list[Block]] = {}
+        entries = (*self.states.values(), *self.transactions.values(), *(row.done for row in self.records.values()))
+        for entry in entries:
+            known = found.setdefault(entry.block.height, [])
+            if entry.block not in known:
+                known.append(entry.block)
+        return found
+
+    # -- public time --------------------------------------------------------------------------------------
+
+    @cached_property
+    def anchors(self) -> list[AnchorFile]:
+        """The anchors, their form read."""
+        return anchors.read(self.folder("anchors"))
+
+    @cached_property
+    def paths(self) -> dict[str, list[dict[str, Any]]]:
+        """anchors/paths.json."""
+        return anchors.paths(self.files)
+
+    @cached_property
+    def outside(self) -> list[Outside]:
+        """Each anchor held against what the verifier trusts."""
+        return [anchors.check(anchor, self.network_id, self.trusted) for anchor in self.anchors]
+
+    @cached_property
+    def existed(self) -> dict[int, int]:
+        """Height of a block to the public time (seconds) by which it existed; a time that has evidential value first."""
+        found: dict[int, tuple[bool, int]] = {}
+        public = {row.anchor.name: row.existed for row in self.outside if row.anchor.kind in anchors.PUBLIC}
+        for row in self.paths["inclusion"]:
+            existed = public.get(row["anchor"])
+            if existed is not None:
+                rank = (existed.development, existed.time)
+                found[row["height"]] = min(rank, found.get(row["height"], rank))
+        return {height: time for height, (_, time) in found.items()}
+
+    @cached_property
+    def development(self) -> bool:
+        """Whether any block's public time is only a development chain's: the bundle has no evidential value then."""
+        real = {row.anchor.name for row in self.outside if row.existed is not None and not row.existed.development}
+        covered = {row["height"] for row in self.paths["inclusion"] if row["anchor"] in real}
+        return any(height not in covered for height in self.existed)
