@@ -20,6 +20,8 @@ from chain.evm import UnanchoredError, VerificationError
 HEADER_SIZE: Final = 80
 HASH_SIZE: Final = 32
 
+MAIN_GENESIS: Final = bytes.fromhex("000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f")[::-1]
+"""The main chain's first block, of January 2009."""
 _MERKLE_ROOT: Final = slice(36, 68)
 _MAX_TARGET: Final = 0xFFFF << 208
 """Of difficulty 1 (bits 0x1d00ffff)."""

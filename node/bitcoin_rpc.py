@@ -19,24 +19,17 @@ import httpx
 
 from chain.bitcoin import HASH_SIZE, HEADER_SIZE, BitcoinError, Header, of_shown, shown
 from node.anchor_backend import BackendError
+from node.bounded_http import client, exchange, host
 
-TIMEOUT_SECONDS: Final = 15.0
 MAX_ANSWER_BYTES: Final = 64 * 1024
 ESPLORA: Final = "esplora+"
 """Before the scheme of a URL that is an Esplora server's, for example ``esplora+https://HOST/api``."""
-COOKIE: Final = "cookie"
-"""The user of a URL whose password is the path of bitcoind's cookie file."""
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _OUT_OF_RANGE: Final = -8
 """bitcoind's error code for a height above its newest block (RPC_INVALID_PARAMETER)."""
 
 
-class BitcoinUnavailableError(BackendError):
-    """A source could not be asked, or its answer is none; one line."""
-
-
 class BitcoinRefusedError(BackendError):
-    """A source answered with an error. code: its own number."""
+    """A source answered with an error object. code: its own number for it."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -62,8 +55,8 @@ class BitcoinSource(Protocol):
         """Give the connections up."""
 
 
-def source(url: str) -> BitcoinSource:
-    """The source a URL names. Raises ValueError with a line that says what is expected."""
+def source(url: str, auth: Path | None = None) -> BitcoinSource:
+    """The source a URL names; auth: see ``BitcoinRpc``. Raises ValueError with a line that says what is expected."""
     plain = url.removeprefix(ESPLORA)
     try:
         parts = urlsplit(plain)
@@ -72,92 +65,74 @@ def source(url: str) -> BitcoinSource:
     except ValueError:
         valid = False
     if not valid:
-        raise ValueError(
-            "BITCOIN_URL: a Bitcoin source is http://USER:PASSWORD@HOST:8332 or esplora+https://HOST/api"
-        )
-    return Esplora(plain) if url.startswith(ESPLORA) else BitcoinRpc(plain)
+        raise ValueError("BITCOIN_URL: a Bitcoin source is http://HOST:8332 or esplora+https://HOST/api")
+    return Esplora(plain) if url.startswith(ESPLORA) else BitcoinRpc(plain, auth)
 
 
 class _Http:
-    """One endpoint with its connection pool, answers of bounded size."""
+    """One endpoint with its connection pool, and how its answers are read."""
 
-    def __init__(self, url: str, timeout: float) -> None:
-        parts = urlsplit(url)
-        self.name = parts.hostname or "the Bitcoin node"
-        self._user, self._password = unquote(parts.username or ""), unquote(parts.password or "")
-        host = f"{self.name}:{parts.port}" if parts.port else self.name
-        self._url = urlunsplit((parts.scheme, host, parts.path, "", ""))
-        # A proxy from the environment leads out of the machine, never back to its own loopback.
-        self._client = httpx.AsyncClient(timeout=timeout, trust_env=self.name not in _LOOPBACK)
+    def __init__(self, url: str) -> None:
+        self.name = host(url)
+        self._client = client(url)
 
     async def close(self) -> None:
         """Close the connections; no call may follow."""
         await self._client.aclose()
 
-    async def _ask(self, what: str, request: httpx.Request, auth: tuple[str, str] | None) -> tuple[int, bytes]:
-        """(HTTP status, body). Raises BitcoinUnavailableError."""
-        try:
-            response = await self._client.send(request, auth=auth or httpx.USE_CLIENT_DEFAULT, stream=True)
-            try:
-                body = bytearray()
-                async for chunk in response.aiter_bytes():
-                    body += chunk
-                    if len(body) > MAX_ANSWER_BYTES:
-                        raise ValueError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
-                return response.status_code, bytes(body)
-            finally:
-                await response.aclose()
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError) as error:
-            reason = str(error) or type(error).__name__
-            raise BitcoinUnavailableError(f"{self.name} does not answer {what}: {reason}") from None
-
     def _header(self, block_hash: bytes, text: Any) -> Header:
         try:
-            raw = bytes.fromhex(text)
-            header = Header.decode(raw)
-        except (TypeError, ValueError):  # BitcoinError is one
-            raise BitcoinUnavailableError(f"{self.name} gives no {HEADER_SIZE}-byte header of a block") from None
+            header = Header.decode(bytes.fromhex(text))
+        except (TypeError, ValueError):  # BitcoinError is a ValueError
+            raise BackendError(
+                f"{self.name} gives no header of {HEADER_SIZE} bytes with the work it states"
+            ) from None
         if header.hash != block_hash:
-            raise BitcoinUnavailableError(f"{self.name} gives another header than that of {shown(block_hash)}")
+            raise BackendError(f"{self.name} gives another header than that of {shown(block_hash)}")
         return header
 
     def _hash(self, text: Any) -> bytes:
         try:
             return of_shown(text)
         except (BitcoinError, AttributeError, TypeError):
-            raise BitcoinUnavailableError(f"{self.name} gives no {HASH_SIZE}-byte block hash") from None
+            raise BackendError(f"{self.name} gives no block hash of {HASH_SIZE} bytes") from None
 
     def _height(self, value: Any) -> int:
         if type(value) is not int or not 0 <= value < 2**32:
-            raise BitcoinUnavailableError(f"{self.name} gives no block height")
+            raise BackendError(f"{self.name} gives no block height")
         return value
 
 
 class BitcoinRpc(_Http):
-    """``bitcoind`` or one with its JSON-RPC. URL: ``http://user:password@host:port``.
+    """``bitcoind``, or a node with its JSON-RPC.
 
-    With user ``cookie`` the password is the (percent-encoded) path of bitcoind's cookie file, read at each call,
-    since bitcoind writes a new one at each start.
+    auth: a file with ``user:password``, read at each call since bitcoind writes its ``.cookie`` anew at each start;
+    without it the URL's own user and password.
     """
 
-    def __init__(self, url: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
-        super().__init__(url, timeout)
+    def __init__(self, url: str, auth: Path | None = None) -> None:
+        super().__init__(url)
+        parts = urlsplit(url)
+        place = f"{self.name}:{parts.port}" if parts.port else self.name
+        self._url = urlunsplit((parts.scheme, place, parts.path, "", ""))
+        self._given = (unquote(parts.username or ""), unquote(parts.password or "")) if parts.username else None
+        self._auth = auth
         self._numbers = itertools.count(1)
 
     async def call(self, method: str, *params: Any) -> Any:
-        """The ``result`` of one call. Raises BitcoinUnavailableError or BitcoinRefusedError."""
+        """The ``result`` of one call. Raises BackendError; BitcoinRefusedError for an error of the node's own."""
         number = next(self._numbers)
         request = self._client.build_request(
             "POST", self._url, json={"jsonrpc": "1.0", "id": number, "method": method, "params": params}
         )
         # bitcoind sends errors with status 404 or 500 and a JSON body; only the body decides.
-        status, body = await self._ask(method, request, self._auth())
+        status, body = await exchange(self._client, request, MAX_ANSWER_BYTES, self._credentials())
         try:
             answer = json.loads(body)
         except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, Mapping) or answer.get("id") != number:
-            raise BitcoinUnavailableError(f"{self.name} answers {method} with HTTP status {status}, not JSON-RPC")
+            raise BackendError(f"{self.name} answers {method} with HTTP status {status}, not JSON-RPC")
         error = answer.get("error")
         if error is not None:
             code = error.get("code") if isinstance(error, Mapping) else None
@@ -183,23 +158,22 @@ class BitcoinRpc(_Http):
         """See ``BitcoinSource``."""
         return self._header(block_hash, await self.call("getblockheader", shown(block_hash), False))
 
-    def _auth(self) -> tuple[str, str] | None:
-        if self._user != COOKIE:
-            return (self._user, self._password) if self._user else None
+    def _credentials(self) -> tuple[str, str] | None:
+        if self._auth is None:
+            return self._given
         try:
-            user, _, password = Path(self._password).read_text().strip().partition(":")
-        except OSError as error:
-            raise BitcoinUnavailableError(
-                f"cannot read bitcoind's cookie {self._password}: {error.strerror}"
-            ) from None
+            user, _, password = self._auth.read_text().strip().partition(":")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BackendError(f"cannot read {self._auth} for {self.name}: {error}") from None
         return user, password
 
 
 class Esplora(_Http):
     """An Esplora server (block explorers' HTTP interface). URL: ``https://host/api``."""
 
-    def __init__(self, url: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
-        super().__init__(url.rstrip("/"), timeout)
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._url = url.rstrip("/")
 
     async def tip(self) -> int:
         """See ``BitcoinSource``."""
@@ -218,9 +192,9 @@ class Esplora(_Http):
     async def _get(self, path: str) -> str | None:
         """The answer's text; None for 404."""
         request = self._client.build_request("GET", self._url + path)
-        status, body = await self._ask(path, request, None)
+        status, body = await exchange(self._client, request, MAX_ANSWER_BYTES)
         if status == httpx.codes.NOT_FOUND:
             return None
         if status != httpx.codes.OK:
-            raise BitcoinUnavailableError(f"{self.name} answers {path} with HTTP status {status}")
+            raise BackendError(f"{self.name} answers {path} with HTTP status {status}")
         return body.decode("ascii", "replace").strip()

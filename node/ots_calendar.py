@@ -19,8 +19,8 @@ import httpx
 
 from chain.ots_stamp import OtsError, Stamp, decode_stamp
 from node.anchor_backend import BackendError
+from node.bounded_http import client, exchange, host
 
-TIMEOUT_SECONDS: Final = 15.0
 MAX_ANSWER_BYTES: Final = 10_000
 ACCEPT: Final = "application/vnd.opentimestamps.v1"
 KNOWN_HOSTS: Final = (
@@ -29,22 +29,15 @@ KNOWN_HOSTS: Final = (
     "*.calendar.catallaxy.com",
 )
 """Calendars behind the public pools, by HTTPS: the reference client's list."""
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-
-
-class CalendarError(BackendError):
-    """A calendar that could not be asked, or answered with something else than a stamp; one line."""
 
 
 class Calendars:
     """The calendars of one node. urls: those digests are handed to, without a slash at the end."""
 
-    def __init__(self, urls: Sequence[str], *, timeout: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, urls: Sequence[str]) -> None:
         self.urls = tuple(url.rstrip("/") for url in urls)
-        hosts = [urlsplit(url).hostname for url in self.urls]
-        self._client = httpx.AsyncClient(
-            timeout=timeout, trust_env=not _LOOPBACK.issuperset(hosts), headers={"Accept": ACCEPT}
-        )
+        self._client = client(*self.urls)
+        self._client.headers["Accept"] = ACCEPT
 
     async def close(self) -> None:
         """Give the connections up."""
@@ -59,49 +52,33 @@ class Calendars:
         return (
             parts.scheme == "https"
             and not parts.path
+            and ":" not in parts.netloc
             and any(fnmatchcase(parts.netloc, known) for known in KNOWN_HOSTS)
         )
 
     async def submit(self, url: str, digest: bytes) -> Stamp:
-        """Hand a digest in; the stamp with the promise. Raises CalendarError."""
+        """Hand a digest in; the stamp with the promise. Raises BackendError."""
         status, body = await self._ask(self._client.build_request("POST", f"{url}/digest", content=digest))
         if status != httpx.codes.OK:
-            raise CalendarError(f"{_host(url)} takes no digest: HTTP status {status}")
+            raise BackendError(f"{host(url)} takes no digest: HTTP status {status}")
         return _stamp(url, digest, body)
 
     async def fetch(self, uri: str, message: bytes) -> Stamp | None:
-        """What became of a promise; None while nothing has. Raises CalendarError."""
+        """What became of a promise; None while nothing has. Raises BackendError."""
         url = uri.rstrip("/")
         status, body = await self._ask(self._client.build_request("GET", f"{url}/timestamp/{message.hex()}"))
         if status == httpx.codes.NOT_FOUND:
             return None
         if status != httpx.codes.OK:
-            raise CalendarError(f"{_host(url)} gives no stamp: HTTP status {status}")
+            raise BackendError(f"{host(url)} gives no stamp: HTTP status {status}")
         return _stamp(url, message, body)
 
     async def _ask(self, request: httpx.Request) -> tuple[int, bytes]:
-        try:
-            response = await self._client.send(request, stream=True)
-            try:
-                body = bytearray()
-                async for chunk in response.aiter_bytes():
-                    body += chunk
-                    if len(body) > MAX_ANSWER_BYTES:
-                        raise ValueError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
-                return response.status_code, bytes(body)
-            finally:
-                await response.aclose()
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError) as error:
-            reason = str(error) or type(error).__name__
-            raise CalendarError(f"{request.url.host} does not answer: {reason}") from None
+        return await exchange(self._client, request, MAX_ANSWER_BYTES)
 
 
 def _stamp(url: str, message: bytes, body: bytes) -> Stamp:
     try:
         return decode_stamp(message, body)
     except OtsError as error:
-        raise CalendarError(f"{_host(url)} answers with a stamp that is none: {error}") from None
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).hostname or "a calendar"
+        raise BackendError(f"{host(url)} answers with a stamp that is none: {error}") from None
