@@ -1,8 +1,8 @@
 """The slot for a signature by a CA-issued certificate, beside or instead of a registered key's: its form.
 
 {algorithm, certificates: [DER, the signer's first], signature}. A contract knows no roots and no calendar of
-revocations: whoever relies on the signature holds it against roots of his own (chain/x509.py), over the bytes that the
-contract names.
+revocations: whoever relies on the signature holds it against roots of his own (chain/x509.py), over the bytes that
+the contract names.
 """
 
 from __future__ import annotations

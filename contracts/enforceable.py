@@ -26,7 +26,8 @@ Methods of the contract "notary" (arguments; * optional), by whom, what they giv
     countersign         {deed, digest, number}; the deed's notary. number: of the notarial deed, once per notary
     demand              {deed, on, text, evidence*}; the creditor demands performance: limitation starts anew
     claim_default       {deed, as_of, unpaid: [[due, disbursement id]], accelerate: bool, costs: [{code, text,
-                        amount}]}; the creditor. unpaid: exactly what is overdue on the chain. Gives {claim: n, total, …}
+                        amount}]}; the creditor. unpaid: what is overdue on the chain, no more, no
+                        less. Gives {claim: n, total, …}
     answer              {deed, admits: bool, text, evidence*}; an obligor, while the notary verifies
     verify_performance  {deed, outcome: unpaid|paid|disputed|unverified, record: sha256 of the work record, text,
                         contacts: [{owner, id, asked_on, answered: bool, note}], objections: [{owner, id, text,
@@ -44,7 +45,8 @@ transaction beside what is named here; a day is YYYY-MM-DD in the deed's zone):
     ("deed", id)                -> {id, state, digest, consents: [[owner, id]], answers, claims, demands (how many),
                                 number, certificate: id | b"", CONTENT of enforceable_deed.py: application, creditor,
                                 debtor, notary, guarantors, contract: [kind, issuer, number], records, currency,
-                                scale, zone, ceiling, terms, verification, text_hash, language; + the step fields of draft}
+                                scale, zone, ceiling, terms, verification, text_hash, language;
+                                + the step fields of draft}
     ("deeds_of", application)   -> ids, oldest first; at most one of them stands
     ("consent", deed, owner, id) -> {digest, enforcement, verification, ca | None}
     ("countersignature", deed)  -> {digest, number, consents: [[owner, id, transaction]]}
@@ -67,6 +69,7 @@ from contracts import enforceable_certificate as certificate
 from contracts import enforceable_default as default
 from contracts import enforceable_limitation as limitation
 from contracts.access import CONSORTIUM, MEMBER, PARTY
+from contracts.ca_slot import ca_slot
 from contracts.context import Args, Context, Method, Value
 from contracts.enforceable_deed import (
     CERTIFIED,
@@ -96,12 +99,8 @@ MAX_GUARANTORS: Final = 16
 MAX_RECORDS: Final = 64
 MAX_DEEDS: Final = 16  # of one application, one after the other
 MAX_ANSWER_DAYS: Final = 60
-MAX_CERTIFICATES: Final = 4
-MAX_CERTIFICATE: Final = 4_096  # bytes, DER
-MAX_SIGNATURE: Final = 16_384  # bytes; a CMS message may hold its certificates
 CHAIN: Final = "chain"
 WAYS: Final = ("letter", "telephone", "message", "email", "visit", CHAIN)
-ALGORITHMS: Final = ("cms", "ed25519", "ecdsa-sha256", "rsa-pkcs1-sha256", "rsa-pss-sha256")
 DISBURSABLE: Final = ("approved", "disbursed")
 
 
@@ -185,7 +184,7 @@ def consent(ctx: Context, args: Args) -> Value:
         "digest": deed["digest"],
         "enforcement": True,
         "verification": True,
-        "ca": None if args.get("ca") is None else _ca(args["ca"]),
+        "ca": None if args.get("ca") is None else ca_slot(args["ca"]),
         **signed(ctx, actor),
     }
     ctx.put("consent", deed["id"], actor.owner, actor.id, value=entry)
@@ -339,24 +338,6 @@ def _records(ctx: Context, value: Value) -> list[dict[str, Value]]:
 def _require_digest(deed: dict[str, Any], digest: Value) -> None:
     if arguments.binary(digest, "digest") != deed["digest"]:
         raise ContractError("DEED_DIFFERS", f"the deed's digest is {deed['digest'].hex()}: read it before signing")
-
-
-def _ca(value: Value) -> dict[str, Value]:
-    """The form of a signature by a CA-issued key."""
-    given = arguments.mapping(value, "ca")
-    arguments.expect(given, "algorithm", "certificates", "signature")
-    if given["algorithm"] not in ALGORITHMS:
-        raise ContractError("WRONG_ARGUMENT", f"algorithm of ca must be one of {', '.join(ALGORITHMS)}")
-    certificates = arguments.sequence(given["certificates"], "certificates", 1, MAX_CERTIFICATES)
-    for entry in certificates:
-        _require_bytes(entry, "a certificate", MAX_CERTIFICATE)
-    _require_bytes(given["signature"], "signature", MAX_SIGNATURE)
-    return given
-
-
-def _require_bytes(value: Value, what: str, maximum: int) -> None:
-    if type(value) is not bytes or not 1 <= len(value) <= maximum:
-        raise ContractError("WRONG_ARGUMENT", f"{what} must be 1 to {maximum} bytes")
 
 
 METHODS: Final[dict[str, Method]] = {
