@@ -19,8 +19,8 @@ from chain.checkpoint import Checkpoint
 from chain.codec import Value
 from chain.crypto import sha256
 from contracts import anchor_kinds
+from node import bounded_http
 from node.anchor_backend import Backend, BackendError, Check, Job, Memory, State, Verdict
-from node.anchor_http import Service
 
 QUERY: Final = "application/timestamp-query"
 """RFC 3161 § 3.4."""
@@ -61,7 +61,8 @@ class TsaBackend(Backend):
         self._crls = crls
         self._network_id = network_id
         self._now = now
-        self._service = None if url is None else Service(url, limit=cms.MAX_SIZE)
+        self._url = url
+        self._pool = bounded_http.client(*([] if url is None else [url]))
         self._authority = sha256(root)
         self._development: bool | None = None
 
@@ -78,7 +79,7 @@ class TsaBackend(Backend):
     @property
     def writes(self) -> bool:
         """Whether this node asks the authority for time stamps."""
-        return self._service is not None
+        return self._url is not None
 
     async def begin(self, memory: Memory, jobs: Sequence[Job], /) -> tuple[Memory, Sequence[Job]]:
         """Remembers from the first token on whether the authority is one for trials; another root is another one."""
@@ -97,19 +98,20 @@ class TsaBackend(Backend):
         """→ SENT, with the token where it is good. Raises BackendError where the authority does not answer."""
         if "token" in job.data:
             return job.move(State.SENT), None
-        if self._service is None:
+        if self._url is None:
             raise BackendError(f"{self._name}: this node only re-checks here: set its url")
-        host = self._service.host
-        answer = await self._service.post(_bytes(job.data["request"]), QUERY)
-        if answer.status != 200:
-            return job.move(State.SENT), f"{host} answers with HTTP status {answer.status}"
+        host, content = bounded_http.host(self._url), _bytes(job.data["request"])
+        request = self._pool.build_request("POST", self._url, content=content, headers={"content-type": QUERY})
+        status, answer = await bounded_http.exchange(self._pool, request, cms.MAX_SIZE)
+        if status != 200:
+            return job.move(State.SENT), f"{host} answers with HTTP status {status}"
         try:
-            found = self._verify(job, answer.body)
+            found = self._verify(job, answer)
         except VerificationError as error:
             return job.move(State.SENT), f"{host}: {error}"
         if not self._is_near(found.time, job):
             return job.move(State.SENT), f"{host} has another time than this node: correct the clock"
-        return job.move(State.SENT, data={**job.data, "token": answer.body}), None
+        return job.move(State.SENT, data={**job.data, "token": answer}), None
 
     async def poll(self, job: Job, /) -> Job:
         """The token is all there is: MINED with one that stands, else SENT without, to ask again."""
@@ -158,15 +160,14 @@ class TsaBackend(Backend):
     def status(self) -> dict[str, Any]:
         """endpoint: the host, None where this node only re-checks; authority: SHA-256 of the pinned root."""
         return {
-            "endpoint": None if self._service is None else self._service.host,
+            "endpoint": None if self._url is None else bounded_http.host(self._url),
             "authority": self._authority.hex(),
             "note": DEVELOPMENT_NOTE if self._development else "",
         }
 
     async def close(self) -> None:
-        """Give the connection up."""
-        if self._service is not None:
-            await self._service.close()
+        """Give connections up."""
+        await self._pool.aclose()
 
     def _fields(self, development: bool) -> dict[str, Value]:
         return {"authority": self._authority, "development": development}

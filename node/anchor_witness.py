@@ -23,8 +23,8 @@ from chain.codec import Value
 from chain.cosignature import Note, NoteError
 from chain.crypto import SigningKey
 from contracts import anchor_kinds
+from node import bounded_http
 from node.anchor_backend import Backend, BackendError, Check, Job, State, Verdict
-from node.anchor_http import Answer, Service
 from node.anchor_tsa import CLOCK_SECONDS, Clock, wall_clock
 
 ADD: Final = "/add-checkpoint"
@@ -66,7 +66,8 @@ class WitnessBackend(Backend):
         self._log_key = log_key
         self._consistency = consistency
         self._now = now
-        self._service = None if url is None else Service(url, limit=cosignature.MAX_NOTE_SIZE)
+        self._url = None if url is None else url.rstrip("/") + ADD
+        self._pool = bounded_http.client(*([] if url is None else [url]))
         self._known_size = 0
         self._fork = ""
 
@@ -83,7 +84,7 @@ class WitnessBackend(Backend):
     @property
     def writes(self) -> bool:
         """Whether this node sends checkpoints."""
-        return self._service is not None and self._log_key is not None
+        return self._url is not None and self._log_key is not None
 
     async def prepare(self, job: Job, _jobs: Sequence[Job], now: int, /) -> Job:
         """QUEUED → PREPARED: the checkpoint, signed."""
@@ -96,15 +97,16 @@ class WitnessBackend(Backend):
         """→ SENT, with the cosigned note where the witness signs. Raises BackendError where it does not answer."""
         if "cosigned" in job.data:
             return job.move(State.SENT), None
-        if self._service is None:
+        if self._url is None:
             raise BackendError(f"{self._name}: this node only re-checks here: set its url")
-        note, host = _bytes(job.data["note"]), self._service.host
+        note, host = _bytes(job.data["note"]), bounded_http.host(self._url)
         old = self._known_size if self._known_size <= job.size else 0
         for _ in range(ROUNDS):
-            answer = await self._service.post(self._request(job, old, note), "text/plain", ADD)
-            size = _size(answer)
+            request = self._pool.build_request("POST", self._url, content=self._request(job, old, note))
+            answer = await bounded_http.exchange(self._pool, request, cosignature.MAX_NOTE_SIZE)
+            size = _size(*answer)
             if size is None or size == old:
-                return self._taken(job, old, host, answer)
+                return self._taken(job, old, *answer)
             if size > job.size:
                 return job.move(State.SENT), f"{host} has cosigned {size} blocks already: this checkpoint is too old"
             self._known_size = old = size
@@ -161,7 +163,7 @@ class WitnessBackend(Backend):
         """
         origin = cosignature.origin_of(Checkpoint(self._network_id, 0, bytes(32)))
         return {
-            "endpoint": None if self._service is None else self._service.host,
+            "endpoint": None if self._url is None else bounded_http.host(self._url),
             "witness": self._witness,
             "key": cosignature.verifier_key(self._witness, cosignature.TYPE_COSIGNATURE, self._public),
             "log_key": None
@@ -172,9 +174,8 @@ class WitnessBackend(Backend):
         }
 
     async def close(self) -> None:
-        """Give the connection up."""
-        if self._service is not None:
-            await self._service.close()
+        """Give connections up."""
+        await self._pool.aclose()
 
     def _fields(self) -> dict[str, Value]:
         return {"witness": self._public, "development": cosignature.is_reserved(self._witness)}
@@ -188,20 +189,19 @@ class WitnessBackend(Backend):
         lines = "".join(f"{b64encode(node).decode()}\n" for node in path)
         return f"old {old}\n{lines}\n".encode() + note
 
-    def _taken(self, job: Job, old: int, host: str, answer: Answer) -> tuple[Job, str | None]:
+    def _taken(self, job: Job, old: int, status: int, body: bytes) -> tuple[Job, str | None]:
         """What the witness's answer to a proof from size ``old`` makes of the job."""
-        if answer.status == 422 or (answer.status == 409 and old == job.size):
+        host = bounded_http.host(self._url or "")
+        if status == 422 or (status == 409 and old == job.size):
             # Its size was known and the proof came out of this node's log: what it holds is another history.
             self._fork = f"{host} refuses the checkpoint of {job.size} blocks: it holds another history of this log"
             _log.error("witness refuses this node's history", witness=self._witness, size=job.size)
             return job.move(State.SENT), f"FORK: {self._fork}"
-        if answer.status != 200:
+        if status != 200:
             hint = {403: ": give its operator this node's log key", 404: ": its operator does not know this log"}
-            return job.move(
-                State.SENT
-            ), f"{host} answers with HTTP status {answer.status}{hint.get(answer.status, '')}"
+            return job.move(State.SENT), f"{host} answers with HTTP status {status}{hint.get(status, '')}"
         try:
-            cosigned = self._joined(Note.parse(_bytes(job.data["note"])), cosignature.parse_lines(answer.body))
+            cosigned = self._joined(Note.parse(_bytes(job.data["note"])), cosignature.parse_lines(body))
             found = self._verify(job.checkpoint(self._network_id), cosigned)
         except (NoteError, VerificationError) as error:
             return job.move(State.SENT), f"{host}: {error}"
@@ -221,12 +221,10 @@ class WitnessBackend(Backend):
         return cosignature.verify_cosigned(note, checkpoint, {self._witness: self._public})
 
 
-def _size(answer: Answer) -> int | None:
+def _size(status: int, body: bytes) -> int | None:
     """The size that the witness cosigned last, where the answer says that another was given."""
-    text = answer.body.decode("ascii", "replace")
-    digits = text.removesuffix("\n")
-    said = answer.status == 409 and len(digits) <= _MAX_DIGITS
-    return int(digits) if said and digits.isascii() and digits.isdecimal() and text.endswith("\n") else None
+    digits = body.removesuffix(b"\n")
+    return int(digits) if status == 409 and len(digits) <= _MAX_DIGITS and digits.isdigit() else None
 
 
 def _bytes(value: Value) -> bytes:
