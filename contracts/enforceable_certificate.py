@@ -40,6 +40,7 @@ from contracts.errors import ContractError
 from contracts.statistics import INT64_MAX
 
 MAX_TEXT: Final = 1_024
+MAX_RESPONDENTS: Final = 32
 PARTS: Final = ("principal", "interest", "penalty", "compound", "costs", "total")
 
 PERFORMED: Final = "PERFORMED"  # paid in the meantime: the deed stands, a later default is claimed anew
@@ -131,7 +132,8 @@ def refuse(ctx: Context, args: Args) -> Value:
 def executed(ctx: Context, args: Args) -> Value:
     """The certificate was enforced: {deed, amount, on, reference, evidence*}, says the creditor or a court.
 
-    amount: obtained, minor units; 0 where enforcement found nothing. reference: the court's number of the case. Gives {state}.
+    amount: obtained, minor units; 0 where enforcement found nothing. reference: the court's number of the case.
+    Gives {state}.
     """
     arguments.expect(args, "deed", "amount", "on", "reference", optional=("evidence",))
     actor = access.authorise(ctx, "notary.executed")
@@ -195,7 +197,7 @@ def _respondents(deed: dict[str, Any], value: Value, total: int) -> list[dict[st
     """Whom the certificate is against. Raises ContractError NOT_COVERED or DEBTOR_MISSING."""
     covered = {(one.owner, one.id): one for one in obligors(deed) if [one.owner, one.id] in deed["consents"]}
     found = []
-    for row in arguments.sequence(value, "respondents", 1, len(obligors(deed))):
+    for row in arguments.sequence(value, "respondents", 1, MAX_RESPONDENTS):
         owner, identity = arguments.sequence(row, "a respondent", 2, 2)
         one = covered.pop((owner, identity), None) if type(owner) is str and type(identity) is str else None
         if one is None:
