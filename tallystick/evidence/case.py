@@ -138,6 +138,10 @@ class Case:
     @cached_property
     def development(self) -> bool:
         """Whether any block's public time is only a development chain's: the bundle has no evidential value then."""
-        real = {row.anchor.name for row in self.outside if row.existed is not None and not row.existed.development}
+        real = {
+            row.anchor.name
+            for row in self.outside
+            if row.anchor.kind in anchors.PUBLIC and row.existed is not None and not row.existed.development
+        }
         covered = {row["height"] for row in self.paths["inclusion"] if row["anchor"] in real}
         return any(height not in covered for height in self.existed)
