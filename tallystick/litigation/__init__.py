@@ -6,6 +6,7 @@ writes those of the case's route, in each language of the country's forms, as PD
 bytes. Needs the extra `tallystick[court]` and the fonts that docs/litigation.md names.
 """
 
+from tallystick.litigation.documents import Written, write_documents
 from tallystick.litigation.facts import (
     ENFORCEMENT,
     SUIT,
@@ -38,4 +39,6 @@ __all__ = [
     "LitigationError",
     "Loan",
     "Party",
+    "Written",
+    "write_documents",
 ]
