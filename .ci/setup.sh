@@ -4,8 +4,8 @@
 # Done once; done again when pyproject.toml or constraints.txt change. What the system lacks (a Python, a C compiler,
 # GMP for one dependency that has no wheel) is installed with apt-get when run as root on Debian or a relative;
 # otherwise one line says what to install. To test, root also gets OpenStack Swift's modules, the S3 server that the
-# tests of documents in S3 start by themselves; without them those tests are skipped. PYTHON=/path/to/python chooses
-# the interpreter.
+# tests of documents in S3 start by themselves; without them those tests are skipped; and the fonts of the documents
+# of a case. PYTHON=/path/to/python chooses the interpreter.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -80,6 +80,16 @@ install_s3_server() { # modules only: no package of it has a service
     (install_packages python3-swift) || say "Without python3-swift the tests of documents in S3 are skipped"
 }
 
+install_fonts() { # for the documents of a case (docs/litigation.md)
+    [[ $extras == *dev* ]] && command -v apt-get >/dev/null || return 0
+    [[ -e /usr/share/fonts/opentype/noto/NotoSerifCJK-Regular.ttc ]] && return
+    if [[ $(id -u) -ne 0 ]]; then
+        say "Without fonts the documents of a case cannot be set: sudo apt-get install -y fonts-noto-cjk"
+        return
+    fi
+    (install_packages fonts-noto-cjk) || say "Without fonts-noto-cjk the documents of a case cannot be set"
+}
+
 logged() { # runs a command; on failure shows the end of its output and the advice in $1
     local advice="$1"
     shift
@@ -106,6 +116,7 @@ main() {
         fail "gcc cannot compile for $python: install its headers (python3-dev) and libgmp-dev, or name another with PYTHON=/path/to/python"
 
     install_s3_server
+    install_fonts
     say "Setting up the environment in .venv with $("$python" --version) (once, about two minutes)"
     mkdir -p .venv
     if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
