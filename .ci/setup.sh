@@ -3,9 +3,9 @@
 #
 # Done once; done again when pyproject.toml or constraints.txt change. What the system lacks (a Python, a C compiler,
 # GMP for one dependency that has no wheel) is installed with apt-get when run as root on Debian or a relative;
-# otherwise one line says what to install. To test, root also gets OpenStack Swift's modules, the S3 server that the
-# tests of documents in S3 start by themselves; without them those tests are skipped; and the fonts of the documents
-# of a case. PYTHON=/path/to/python chooses the interpreter.
+# otherwise one line says what to install. Root also gets the fonts that a case's documents are set in and, to test,
+# OpenStack Swift's modules, the S3 server that the tests of documents in S3 start by themselves; without them those
+# tests are skipped. PYTHON=/path/to/python chooses the interpreter.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -81,7 +81,7 @@ install_s3_server() { # modules only: no package of it has a service
 }
 
 install_fonts() { # for the documents of a case (docs/litigation.md)
-    [[ $extras == *dev* ]] && command -v apt-get >/dev/null || return 0
+    command -v apt-get >/dev/null || return 0
     [[ -e /usr/share/fonts/opentype/noto/NotoSerifCJK-Regular.ttc ]] && return
     if [[ $(id -u) -ne 0 ]]; then
         say "Without fonts the documents of a case cannot be set: sudo apt-get install -y fonts-noto-cjk"
