@@ -97,7 +97,8 @@ class Claim(NamedTuple):
     undue_interest: int
     daily: int  # what each further day adds, rounded down, as long as nothing is paid
     overdue_since: str  # first day of delay, "" when nothing is overdue
-    last_due: str  # last day of performance, from which limitation runs
+    last_due: str  # last day of performance, from which limitation runs: the call-in day where all is called in
+    ends: str  # last day of the schedule as agreed
     lines: tuple[Line, ...]
     payments: tuple[Payment, ...]
 
@@ -175,6 +176,7 @@ def claim(
         daily=yearly // (B * agreed.day_count),
         overdue_since=_day_text(min(late) + 1) if late else "",
         last_due=_day_text(max(row.day for row in owed)) if owed else "",
+        ends=_day_text(max(row.end for row in book)) if book else "",
         lines=lines,
         payments=payments,
     )

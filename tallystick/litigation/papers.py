@@ -137,14 +137,14 @@ def _collateral(one: Collateral, wording: Wording) -> dict[str, Any]:
 def _loan(facts: CaseFacts, wording: Wording) -> dict[str, Any]:
     loan, word = facts.loan, wording.language.word
     first = min((paid.day for paid in facts.disbursements), default="")
-    actual = wording.say(word("actual_term"), first=wording.day(first), last=wording.day(facts.claim.last_due))
+    actual = wording.say(word("actual_term"), first=wording.day(first), last=wording.day(facts.claim.ends))
     return {
         "title": loan.title,
         "number": loan.number,
         "signed_on": wording.day(loan.signed_on),
         "amount": wording.money(loan.amount),
         "rate": figures.rate(loan.rate_bp),
-        "term": loan.term or (actual if first and facts.claim.last_due else word("none")),
+        "term": loan.term or (actual if first and facts.claim.ends else word("none")),
         "purpose": loan.purpose,
         "repayment_method": loan.repayment_method or word("by_schedule"),
         "jurisdiction": loan.jurisdiction,
@@ -307,6 +307,7 @@ def _block(chain: str, height: int, wording: Wording) -> str:
 
 
 def _boxes(facts: CaseFacts) -> dict[str, dict[str, str]]:
+    ceilings = [one.ceiling for one in facts.guarantors] + [thing.ceiling for thing in facts.collateral]
     chosen = {
         "acceleration": bool(facts.accelerated_on),
         "security": bool(facts.guarantors or facts.collateral),
@@ -316,8 +317,8 @@ def _boxes(facts: CaseFacts) -> dict[str, dict[str, str]]:
         "matured": facts.claim.undue_principal == 0,
         "overdue": bool(facts.claim.overdue_since),
         "collateral": bool(facts.collateral),
-        "ceiling": any(one.ceiling is not None for one in (*facts.guarantors, *facts.collateral)),
-        "registered": any(one.registration for one in facts.collateral),
+        "ceiling": any(most is not None for most in ceilings),
+        "registered": any(thing.registration for thing in facts.collateral),
         "guarantors": bool(facts.guarantors),
         "joint": any(one.liability == "joint" for one in facts.guarantors),
         "general": any(one.liability == "general" for one in facts.guarantors),

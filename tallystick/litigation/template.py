@@ -6,7 +6,7 @@ a map with one of these, and optionally `when`: PATH or "!PATH" (left out where 
 
     heading: WORDS                              subheading: WORDS
     fields: [{label: WORDS, text: WORDS}]       the two columns of an official form
-    paragraphs: [{text: WORDS}]                 numbered: true counts them
+    paragraphs: [{text: WORDS, style}]          numbered: true counts them
     table: {columns: [{label, width, align, text, style}], each: PATH}
     signature: [{label: WORDS, text: WORDS}]    note: WORDS
     blocks: [BLOCK …]                           a group, to repeat or leave out together
@@ -81,9 +81,12 @@ class _Filler:
             if rows:
                 yield {"kind": kind, "rows": rows}
         elif "paragraphs" in part:
-            texts = [self.words(row["text"], scope) for row, scope in self._rows(part["paragraphs"], values)]
-            if texts:
-                yield {"kind": "paragraphs", "texts": texts, "numbered": bool(part.get("numbered", False))}
+            rows = [
+                {"text": self.words(row["text"], scope), "style": row.get("style", "")}
+                for row, scope in self._rows(part["paragraphs"], values)
+            ]
+            if rows:
+                yield {"kind": "paragraphs", "rows": rows, "numbered": bool(part.get("numbered", False))}
         elif "table" in part:
             yield from self._table(part["table"], values)
         else:

@@ -121,7 +121,7 @@ DEED = Deed(
     certificate_number="（2026）沪东证执字第97号",
     certificate_id=identifier("certificate"),
     issued_on="2026-11-20",
-    time_limit="2028-12-02",
+    time_limit="2028-10-12",
     verification="公证机构按约定于2026年11月3日向债务人、保证人发函核实，核实期限届满未收到异议。",
 )
 
