@@ -1,24 +1,27 @@
-"""Public witnesses of the tests: an Ethereum-like block, an RFC 3161 authority, the log that they bear witness to.
+"""Public witnesses of the tests: an Ethereum-like block, a Bitcoin-like one, the log that they bear witness to.
 
 What a test puts into its trust file makes them trusted; the same classes with other names are the forger's own.
 """
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
 from typing import Any, Final
 
 from chain import rlp
+from chain.bitcoin import double_sha256
 from chain.checkpoint import Log, leaf
 from chain.crypto import sha256
 from chain.evm import EvmProof, keccak256
 from chain.ledger import Ledger
+from chain.ots import OtsProof
+from chain.ots_stamp import APPEND, PREPEND, SHA256, Operation, chain_of
+from chain.ots_stamp import bitcoin as ots_attestation
 from node.anchor_key import eth_accounts
 from node.evm_block import EMPTY_TRIE, Trie
 
 GWEI: Final = 10**9
 PUBLIC_CHAIN: Final = 1
+REGTEST_BITS: Final = 0x207FFFFF
 _EMPTY_UNCLES: Final = keccak256(rlp.encode([]))
 
 
@@ -64,62 +67,15 @@ class EvmWriter:
         return EvmProof(self.chain_id, header, index, nodes), keccak256(header)
 
 
-class Authority:
-    """A time-stamp authority: root and signing certificate of its own, tokens made by ``openssl ts``."""
-
-    def __init__(self, folder: Path, name: str, *, usage: str = "critical,timeStamping") -> None:
-        self.folder = folder / name
-        self.folder.mkdir(parents=True)
-        (self.folder / "ca.cnf").write_text(_CONFIG.format(folder=self.folder, usage=usage))
-        (self.folder / "serial").write_text("01\n")
-        for key in ("root", "tsa"):
-            self._run("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", f"{key}.key")
-        subject = f"/O={name}/CN="
-        self._run("req", "-new", "-x509", "-key", "root.key", "-subj", f"{subject}root", "-days", "3650",
-                  "-out", "root.pem", "-config", "ca.cnf", "-extensions", "root")  # fmt: skip
-        self._run("req", "-new", "-key", "tsa.key", "-subj", f"{subject}tsa", "-out", "tsa.csr", "-config", "ca.cnf")
-        self._run("x509", "-req", "-in", "tsa.csr", "-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial",
-                  "-days", "3650", "-out", "tsa.pem", "-extfile", "ca.cnf", "-extensions", "tsa")  # fmt: skip
-        self._run("x509", "-in", "root.pem", "-outform", "DER", "-out", "root.der")
-        self.root: bytes = (self.folder / "root.der").read_bytes()
-
-    def stamp(self, data: bytes) -> bytes:
-        """The time-stamp response over data, its certificates inside."""
-        (self.folder / "data").write_bytes(data)
-        self._run("ts", "-query", "-data", "data", "-sha256", "-cert", "-out", "query")
-        self._run("ts", "-reply", "-config", "ca.cnf", "-section", "tsa_settings", "-queryfile", "query",
-                  "-out", "reply")  # fmt: skip
-        return (self.folder / "reply").read_bytes()
-
-    def _run(self, *arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=self.folder, check=True, capture_output=True)
-
-
-_CONFIG: Final = """\
-[req]
-distinguished_name = name
-prompt = no
-[name]
-[root]
-basicConstraints = critical,CA:TRUE
-keyUsage = critical,keyCertSign,cRLSign
-subjectKeyIdentifier = hash
-[tsa]
-basicConstraints = critical,CA:FALSE
-keyUsage = critical,digitalSignature
-extendedKeyUsage = {usage}
-subjectKeyIdentifier = hash
-authorityKeyIdentifier = keyid
-[tsa_settings]
-dir = {folder}
-serial = {folder}/serial
-crypto_device = builtin
-signer_cert = {folder}/tsa.pem
-certs = {folder}/root.pem
-signer_key = {folder}/tsa.key
-signer_digest = sha256
-default_policy = 1.2.3.4.1
-digests = sha256
-accuracy = secs:1
-ess_cert_id_chain = no
-"""
+def stamped(data: bytes, *, time: int, height: int = 840_000, bits: int = REGTEST_BITS) -> tuple[OtsProof, bytes]:
+    """A trial chain's block that an OpenTimestamps file leads to: (proof, block hash). time: seconds."""
+    operations = [Operation(APPEND, b"salt"), Operation(SHA256), Operation(PREPEND, sha256(b"tx")), Operation(SHA256)]
+    stamp = chain_of(sha256(data), operations, ots_attestation(height))
+    root, _ = stamp.bitcoin()[0]
+    start = (1).to_bytes(4, "little") + sha256(b"previous") + root + time.to_bytes(4, "little")
+    for nonce in range(2**32):
+        header = start + bits.to_bytes(4, "little") + nonce.to_bytes(4, "little")
+        found = double_sha256(header)
+        if int.from_bytes(found, "little") < 0x7FFFFF << 232:
+            return OtsProof(stamp.file(), height, (header,)), found
+    raise AssertionError("no nonce fits")
