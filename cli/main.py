@@ -11,6 +11,7 @@ COMMANDS = {
     "audit": ("cli.audit", "proof files for an auditor: export, verify"),
     "bench": ("cli.bench", "throughput and latency of a fresh four-validator network"),
     "custody": ("cli.custody", "documents kept by others: status, appoint, check, restore"),
+    "court": ("cli.court", "a claim before a court: route, open, file, fetch, decide, hand in, take back"),
     "credit": ("cli.credit", "applications, assessments, limits, decisions"),
     "demo": ("cli.demo", "the whole story on this machine, on real documents"),
     "genesis": ("cli.genesis", "found a consortium: draft, sign, seal, show, dev"),

@@ -19,6 +19,9 @@ from contracts.errors import ContractError
 from contracts.record import moment
 
 TITLE: Final = "Tallystick court acknowledgement, version 1"
+ROWS: Final = (
+    "network", "case", "court", "filing", "bundle", "size", "answer", "number", "code", "text", "day",
+)  # fmt: skip
 RECEIVED: Final = "received"
 ASKS: Final = "asks"
 ACCEPTS: Final = "accepts"
@@ -61,20 +64,21 @@ def read(args: Args) -> Answer:
 def paper(network_id: bytes, case: dict[str, Any], filing: int, answer: Answer) -> str:
     """The text that the court signs, UTF-8, each line ended; `case` as the chain holds it."""
     filed = case["filings"][filing]
-    rows = [
-        ("network", network_id.hex()),
-        ("case", case["id"].hex()),
-        ("court", case["court"] or case["court_name"]),
-        ("filing", str(filing)),
-        ("bundle", filed["bundle"].hex()),
-        ("size", str(filed["size"])),
-        ("answer", answer.answer),
-        ("number", answer.number or "-"),
-        ("code", answer.code or "-"),
-        ("text", answer.text or "-"),
-        ("day", answer.day),
-    ]
-    return "".join(f"{line}\n" for line in [TITLE, *(f"{name}: {value}" for name, value in rows)])
+    values = (
+        network_id.hex(),
+        case["id"].hex(),
+        case["court"] or case["court_name"],
+        str(filing),
+        filed["bundle"].hex(),
+        str(filed["size"]),
+        answer.answer,
+        answer.number or "-",
+        answer.code or "-",
+        answer.text or "-",
+        answer.day,
+    )
+    lines = [TITLE, *(f"{name}: {value}" for name, value in zip(ROWS, values, strict=True))]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def signed(ctx: Context, case: dict[str, Any], args: Args, text: str) -> dict[str, Value]:
