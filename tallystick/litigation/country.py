@@ -39,10 +39,14 @@ class Language:
 
     def word(self, *path: str) -> str:
         """The words at a path; the last part itself where the language has none for it."""
+        return self.word_or(path[-1], *path)
+
+    def word_or(self, otherwise: str, *path: str) -> str:
+        """The words at a path, or others where the language has none for it."""
         found: Any = self.words
         for name in path:
             found = found.get(name) if isinstance(found, Mapping) else None
-        return found if isinstance(found, str) else path[-1]
+        return found if isinstance(found, str) else otherwise
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ def values(facts: CaseFacts, wording: Wording) -> dict[str, Any]:
         "suit": not enforcement,
         "court": facts.court,
         "currency": f"{word('currencies', facts.currency)} ({facts.currency})",
+        "unit": wording.unit(),
         "date": wording.day(facts.claim.as_of),
         "zone": wording.zone(),
         "creditor": _party(facts.creditor, wording, ""),

@@ -52,7 +52,13 @@ class Wording:
         """An amount with its currency."""
         currency = self.facts.currency
         named = {"currency": self.language.word("currencies", currency), "code": currency}
-        return self.say(self.language.word("money"), number=self.number(amount), **named)
+        pattern = self.language.word_or(self.language.word("money", "other"), "money", currency)
+        return self.say(pattern, number=self.number(amount), **named)
+
+    def unit(self) -> str:
+        """What the amounts of a table are in."""
+        currency = self.facts.currency
+        return self.language.word_or(self.language.word("currencies", currency), "units", currency)
 
     def capitals(self, amount: int) -> str:
         """An amount in Chinese capitals with its currency, as bills are filled in."""

@@ -208,8 +208,8 @@ def facts(route: str = "A") -> CaseFacts:
     return replace(
         case,
         route="B",
-        deed=None,
-        reasons=(("NO_CERTIFICATE", "公证机构不予出具执行证书：债务人在核实期限内提出异议。"),),
+        deed=replace(DEED, certificate_number="", certificate_id=b"", issued_on="", time_limit=""),
+        reasons=(("REFUSED", "公证机构不予出具执行证书：债务人在核实期限内提出异议。"),),
         mediation="yes",
         court="上海市浦东新区人民法院",
     )
