@@ -96,8 +96,10 @@ def load(der: bytes) -> x509.Certificate:
     """The certificate of its DER bytes. Raises CertificateError."""
     try:
         certificate: x509.Certificate = library().load_der_x509_certificate(der)
-        list(certificate.extensions)
-        certificate.public_key()
+        # The library reads each part when it is first asked for: all of it now, so that nothing fails later on.
+        _ = (certificate.subject, certificate.issuer, certificate.serial_number, list(certificate.extensions))
+        _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.public_key())
+        _ = certificate.signature_hash_algorithm
     except CertificateError:
         raise
     except Exception as error:  # the library's parsers raise a dozen kinds
