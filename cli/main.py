@@ -23,7 +23,7 @@ COMMANDS = {
     "keys": ("cli.keys", "Ed25519 key files: new, show, add, rotate, revoke"),
     "match": ("cli.match", "the lender or insurer that fits: prepare, publish, lender, insurer, show"),
     "node": ("cli.node", "operate a node: run, status, doctor"),
-    "notary": ("cli.notary", "preservation: preserve, show"),
+    "notary": ("cli.notary", "preservation: preserve, show; enforceable deeds: draft … issue, deed"),
     "party": ("cli.party", "parties without a node: register, show"),
     "query": ("cli.query", "read a node: block, tx, record, state, …"),
     "record": ("cli.record", "sealed fields: show, disclose, open, readers"),

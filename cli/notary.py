@@ -1,4 +1,5 @@
-"""``tally notary``: preservation. What stood on the chains at a block, bound together, dated and signed for."""
+"""``tally notary``: preservation, what stood on the chains at a block; and enforceable deeds, of which the commands
+are in deeds.py and deed_default.py."""
 
 from __future__ import annotations
 
@@ -6,13 +7,17 @@ from typing import Any, Final
 
 import click
 
+from cli import deed_default, deeds
 from cli.command import Settings, group
 from cli.errors import CliError, not_found
 from cli.output import facts, moment, show, table
 from cli.session import Session, submit
 from cli.values import digest
 
-command = group("notary", "Preservation: preserve, show.")
+command = group("notary", "Preservation, and enforceable deeds from draft to execution certificate.")
+
+for part in (*deeds.COMMANDS, *deed_default.COMMANDS):
+    command.add_command(part)
 
 CREDIT_SUBJECTS: Final = ("assessment", "decision", "disbursement")
 
