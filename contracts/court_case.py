@@ -52,7 +52,7 @@ REJECTIONS: Final = (NOT_ENFORCEABLE, "NOT_COMPETENT", "INCOMPLETE", "NO_CLAIM",
 
 MAX_CASES: Final = 64  # of one application
 MAX_FILINGS: Final = 32
-MAX_STEPS: Final = 100
+MAX_STEPS: Final = 100  # and one that ends the case
 
 _KIND: Final = "court:"
 _KIND_LENGTH: Final = 32
@@ -92,7 +92,7 @@ def advance(
     ctx: Context, case: dict[str, Any], actor: Actor, step: str, state: str, text: str = "", **changes: Value
 ) -> dict[str, Any]:
     """The case after a step, stored; both sides and the court are told. Raises ContractError TOO_MANY_STEPS."""
-    if len(case["steps"]) >= MAX_STEPS:
+    if len(case["steps"]) >= MAX_STEPS and state not in OVER:
         raise ContractError("TOO_MANY_STEPS", f"a case has at most {MAX_STEPS} steps: withdraw it and open another")
     done = {"step": step, "text": text, **stamp(ctx, actor)}
     after = {**case, **changes, "state": state, "steps": [*case["steps"], done]}
