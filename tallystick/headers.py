@@ -232,6 +232,31 @@ class HeaderChain:
             raise damaged
         return Header.from_value(headers[height - mark.start][0])
 
+    def log_entries(self, size: int) -> Iterator[tuple[int, bytes, bytes]]:
+        """(height, block hash, certificate hash) of blocks 1 to ``size``: what the anchored log is made of.
+
+        A block's agreed certificate is known from the header after it. Raises VerificationError where that is not
+        here, HeadersError DAMAGED.
+        """
+        if size >= self.height:
+            raise VerificationError(f"the header chain ends at block {self.height}: `tally headers sync` past {size}")
+        before: tuple[int, bytes] | None = None
+        with self.path.open("rb") as file:
+            for mark in self._marks:
+                raw = _record(file, mark.place, self._size) or b""
+                try:
+                    stretch = Stretch.from_value(decode(raw, max_size=MAX_RECORD))
+                except (HeadersError, CodecError):
+                    said = f"{self.path} was changed while it was read: run this again"
+                    raise HeadersError("DAMAGED", said) from None
+                for value, digest in _headers(stretch, mark.start, mark.parent, mark.validators, self.network_id):
+                    header = Header.from_value(value)
+                    if before is not None:
+                        yield before[0], before[1], header.parent_certificate_hash
+                    if header.height > size:
+                        return
+                    before = (header.height, digest)
+
     # -- inside -------------------------------------------------------------------------------------------
 
     def _read(self, file: BinaryIO) -> None:

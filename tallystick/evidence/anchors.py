@@ -10,8 +10,9 @@ checkpoint.note         a C2SP note with witnesses' cosignatures
 evm.proof               the proof of chain/evm.py
 ======================  ======================================================================================
 
-``anchors/paths.json``: ``{"inclusion": [{"anchor", "height", "path"}], "consistency": [{"older", "newer", "path"}]}``,
-paths in hex, nearest sibling first.
+``anchors/paths.json``, paths in hex, nearest sibling first::
+
+    {"inclusion": [{"anchor", "height", "path"}], "consistency": [{"older", "newer", "path"}]}
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ PUBLIC: Final = ("evm", "ots", "rfc3161")
 """Kinds whose time is somebody's outside: a witness only says that history was not forked."""
 _HEADERS: Final = re.compile(r"headers-(0|[1-9][0-9]{0,8})\.bin", re.ASCII)
 _HEADER: Final = 80
+_ROWS: Final = {
+    "inclusion": {"anchor": str, "height": int, "path": list},
+    "consistency": {"older": str, "newer": str, "path": list},
+}
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,12 @@ def paths(files: Mapping[str, bytes]) -> dict[str, list[dict[str, Any]]]:
     if PATHS not in files:
         return {"inclusion": [], "consistency": []}
     found: Any = manifest.from_json(files[PATHS], PATHS)
-    if not isinstance(found, dict) or found.keys() != {"inclusion", "consistency"}:
+    if not isinstance(found, dict) or found.keys() != _ROWS.keys():
         raise VerificationError(f"{PATHS} is malformed: ask for the bundle again")
+    for part, types in _ROWS.items():
+        for row in found[part]:
+            if {name: type(value) for name, value in row.items()} != types:
+                raise VerificationError(f"{PATHS}: a row of {part} is malformed: ask for the bundle again")
     return found
 
 

@@ -21,10 +21,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from chain.crypto import sha256
+from chain.disclosure import Disclosure
 from chain.verification import VerificationError
+from contracts.errors import ContractError
 from tallystick.evidence import anchors, manifest
 from tallystick.evidence.anchors import AnchorFile, Outside
 from tallystick.evidence.contents import Block, Done, Sealed, State, open_proof
+from tallystick.evidence.facts import Attached, Chosen, Stated, state
+from tallystick.evidence.view import Proved
 
 if TYPE_CHECKING:
     from chain.anchor import Trusted
@@ -99,12 +104,54 @@ class Case:
     def blocks(self) -> dict[int, list[Block]]:
         """The blocks that the proofs lead to, by height; more than one of a height only where they contradict."""
         found: dict[int, list[Block]] = {}
-        entries = (*self.states.values(), *self.transactions.values(), *(row.done for row in self.records.values()))
-        for entry in entries:
-            known = found.setdefault(entry.block.height, [])
-            if entry.block not in known:
-                known.append(entry.block)
+        blocks = [entry.block for entry in self.states.values()]
+        blocks += [entry.block for entry in self.transactions.values()]
+        blocks += [entry.done.block for entry in self.records.values()]
+        for block in dict.fromkeys(blocks):
+            found.setdefault(block.height, []).append(block)
         return found
+
+    # -- what follows from the proofs ---------------------------------------------------------------------
+
+    @cached_property
+    def view(self) -> Proved:
+        """The proofs as a source, which remembers what was read of them."""
+        return Proved(self)
+
+    @cached_property
+    def anew(self) -> Stated:
+        """The case's facts, made anew from the proofs and the claimant's choices. Raises VerificationError."""
+        try:
+            chosen = Chosen.from_json(self.stated["chosen"])
+            claimant = bytes.fromhex(self.manifest["key"])
+            return state(self.view, chosen, claimant, lambda _: self.attached, self.documents)
+        except ContractError as error:
+            raise VerificationError(f"the chain's entries do not fit together: {error.message}") from None
+        except VerificationError:
+            raise
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise VerificationError(f"the case cannot be read from the proofs: {error}") from None
+
+    @cached_property
+    def attached(self) -> list[Attached]:
+        """What the bundle holds of each record, by the number of its files; the opened values are not held yet."""
+        names: dict[str, str] = {}
+        for name in self.folder("originals"):
+            names.setdefault(name.removeprefix("originals/").partition(".")[0], name)
+        return [
+            attach(number, record, self.files.get(f"disclosures/{number}.disclosure"), names.get(number), self.files)
+            for number, record in self.records.items()
+        ]
+
+    @cached_property
+    def documents(self) -> list[dict[str, Any]]:
+        """Name, size and SHA-256 of the route's papers."""
+        return manifest.rows(self.folder("documents"))
+
+    @cached_property
+    def sealed(self) -> dict[bytes, Sealed]:
+        """The sealed records by id."""
+        return {record.id: record for record in self.records.values()}
 
     # -- public time --------------------------------------------------------------------------------------
 
@@ -125,7 +172,7 @@ class Case:
 
     @cached_property
     def existed(self) -> dict[int, int]:
-        """Height of a block to the public time (seconds) by which it existed; a time that has evidential value first."""
+        """Height of a block to the public time (seconds) by which it existed, one of evidential value first."""
         found: dict[int, tuple[bool, int]] = {}
         public = {row.anchor.name: row.existed for row in self.outside if row.anchor.kind in anchors.PUBLIC}
         for row in self.paths["inclusion"]:
@@ -145,3 +192,14 @@ class Case:
         }
         covered = {row["height"] for row in self.paths["inclusion"] if row["anchor"] in real}
         return any(height not in covered for height in self.existed)
+
+
+def attach(
+    number: str, record: Sealed, disclosure: bytes | None, original: str | None, files: Mapping[str, bytes]
+) -> Attached:
+    """What the files of a record's number hold. Raises VerificationError for a disclosure that is none."""
+    opened = {} if disclosure is None else {row.name: row.value for row in Disclosure.decode(disclosure).openings}
+    if original is None:
+        return Attached(number, record, opened)
+    data = files[original]
+    return Attached(number, record, opened, original, len(data), sha256(data))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Final
 
 from chain import evm, merkle
 from chain.checkpoint import leaf, verify_consistency
 from chain.verification import VerificationError
-from tallystick.evidence.anchors import PUBLIC
 from tallystick.evidence.case import Case
 from tallystick.evidence.words import moment
 
 SKEW_S: Final = 2 * 3_600
-"""How far a block's time may lie after a public time that its hash already had: clocks differ, Bitcoin's by two hours."""
+"""How far a block's time may lie after a public time that already had its hash: Bitcoin's clocks differ so much."""
 
 
 def anchors(case: Case) -> list[str]:
@@ -50,7 +50,7 @@ def growth(case: Case) -> list[str]:
     """The anchored checkpoints are of one history: each only grew from the one before."""
     ordered = sorted(case.anchors, key=lambda anchor: anchor.checkpoint.size)
     given = {(row["older"], row["newer"]): row["path"] for row in case.paths["consistency"]}
-    for older, newer in zip(ordered, ordered[1:], strict=False):
+    for older, newer in pairwise(ordered):
         path = [bytes.fromhex(node) for node in given.get((older.name, newer.name), [])]
         old, new = older.checkpoint, newer.checkpoint
         if not verify_consistency(old.size, old.root, new.size, new.root, path):
@@ -97,6 +97,3 @@ def times(case: Case) -> list[str]:
 
 def _where(row: dict[str, Any]) -> str:
     return f"the path of block {str(row['height'])[:20]} to anchors/{str(row['anchor'])[:20]}"
-
-
-__all__ = ["PUBLIC", "anchors", "growth", "log", "public", "times"]

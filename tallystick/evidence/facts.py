@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from contracts import claims
 from contracts.court_route import Route, View, route
+from tallystick.evidence.contents import Sealed
 from tallystick.evidence.view import Source
 from tallystick.evidence.walk import DeedFile, Dossier, Paper, PaperName, Step, walk
 
@@ -72,6 +73,39 @@ class Chosen:
 
 
 @dataclass(frozen=True)
+class Attached:
+    """What a bundle holds of one version of a record, beside the state's entry.
+
+    number: of its files; opened: disclosed fields; original: name of the file it was read from, "" where it is not
+    in the bundle, with its size and SHA-256.
+    """
+
+    number: str
+    sealed: Sealed
+    opened: Mapping[str, Any]
+    original: str = ""
+    size: int = 0
+    sha256: bytes = b""
+
+    def to_json(self) -> dict[str, Any]:
+        """Its part of a paper in case.json."""
+        done = self.sealed.done
+        return {
+            "number": self.number,
+            "id": self.sealed.id.hex(),
+            "record": plain(record_of(self.sealed.array)),
+            "sealed": {
+                "height": done.block.height,
+                "time": done.block.time,
+                "transaction": done.id.hex(),
+                "signers": [key.hex() for key in done.signers],
+            },
+            "opened": plain(self.opened),
+            "original": {"name": self.original, "size": self.size, "sha256": self.sha256.hex()},
+        }
+
+
+@dataclass(frozen=True)
 class Stated:
     """A dossier with what follows from it. claim: None where nothing says by which terms."""
 
@@ -82,11 +116,22 @@ class Stated:
     facts: dict[str, Any]
 
 
-def state(source: Source, chosen: Chosen, claimant: bytes) -> Stated:
-    """Walk the case and state its facts. Raises KeyError, TypeError or ValueError for entries that are none."""
+def state(
+    source: Source,
+    chosen: Chosen,
+    claimant: bytes,
+    attached: Callable[[Sequence[tuple[str, bytes]]], Sequence[Attached]],
+    documents: Sequence[Mapping[str, Any]] = (),
+) -> Stated:
+    """Walk the case and state its facts.
+
+    attached: gives what the bundle holds of these (chain, record id), in this order. documents: name, size and sha256
+    of the route's papers. Raises KeyError, TypeError or ValueError for entries that are none.
+    """
     found = walk(source, chosen.application, chosen.papers, claimant)
     way = route(cast(View, source), chosen.application)
     claim = claim_of(found, chosen)
+    versions = attached([(paper.name.chain, identity) for paper in found.papers for identity in paper.versions])
     facts = {
         "format": FORMAT,
         "network_id": source.network_id.hex(),
@@ -109,9 +154,10 @@ def state(source: Source, chosen: Chosen, claimant: bytes) -> Stated:
         ],
         "deeds": [_deed(file) for file in found.deeds],
         "cases": plain(found.cases),
-        "papers": [_paper(paper) for paper in found.papers],
+        "papers": [_paper(paper, versions) for paper in found.papers],
         "steps": [_step(step) for step in sorted(found.steps, key=_order)],
         "claim": None if claim is None else plain(claims.as_value(claim)),
+        "documents": [dict(row) for row in documents],
     }  # fmt: skip
     return Stated(found, chosen, way, claim, facts)
 
@@ -211,7 +257,7 @@ def _deed(file: DeedFile) -> dict[str, Any]:
     }
 
 
-def _paper(paper: Paper) -> dict[str, Any]:
+def _paper(paper: Paper, versions: Sequence[Attached]) -> dict[str, Any]:
     entry = paper.entry
     shown: dict[str, Any] = {
         "chain": paper.name.chain,
@@ -219,7 +265,11 @@ def _paper(paper: Paper) -> dict[str, Any]:
         "issuer": paper.name.issuer,
         "number": paper.name.number,
         "in_force": None,
-        "versions": [identity.hex() for identity in paper.versions],
+        "versions": [
+            version.to_json()
+            for version in versions
+            if version.sealed.done.chain == paper.name.chain and version.sealed.id in paper.versions
+        ],
         "confirmations": [[identity.hex(), plain(rows)] for identity, rows in paper.confirmations],
         "disputes": plain(paper.disputes),
         "pledges": plain(paper.pledges),
@@ -233,7 +283,6 @@ def _paper(paper: Paper) -> dict[str, Any]:
             "since": entry["since"],
             "superseded": plain(entry["superseded"]),
             "historical": entry["historical"],
-            "record": plain(record_of(entry["record"])),
         }
     return shown
 

@@ -7,17 +7,18 @@ proof answers, and what is superfluous as a proof that no read asked for.
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from chain.codec import encode
 from chain.crypto import sha256
 from contracts.context import KeyPart, Value
-from tallystick.evidence.case import Case
 from tallystick.evidence.contents import Done
+
+if TYPE_CHECKING:
+    from tallystick.evidence.case import Case
 
 Entry: TypeAlias = tuple[str, tuple[Any, ...]]
 """Chain, and the decoded key: (contract, part …)."""
-MAX_READS: Final = 4_000
 
 
 class Source(Protocol):
