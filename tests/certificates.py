@@ -264,6 +264,11 @@ class Token:
         return _algorithm(_RSA.get(self.digest, "1.2.840.113549.1.1.5"))
 
 
+def moment(seconds: int) -> str:
+    """Seconds since 1970 as a token has them."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%d%H%M%SZ")
+
+
 def general_name(holder: Holder) -> bytes:
     """The ``tsa`` field of a TSTInfo with this holder's distinguished name."""
     return der.write(der.context(0), der.write(der.context(4), holder.certificate.subject.public_bytes()))
