@@ -10,7 +10,7 @@ and auditors read it; the bytes inside are hex.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,7 +19,6 @@ from chain.checkpoint import Checkpoint, CheckpointError, leaf
 from chain.evm import (
     DEVELOPMENT_CHAINS,
     DEVELOPMENT_NOTE,
-    EvmAnchor,
     EvmProof,
     UnanchoredError,
     VerificationError,
@@ -89,17 +88,17 @@ def verify_anchor(kind: str, checkpoint: Checkpoint, proof: bytes, trusted: Trus
         case "evm":
             return _evm(checkpoint, proof, trusted)
         case "ots":
-            from chain import ots
+            from chain.ots import existed as by_stamp
 
-            return ots.existed(checkpoint, proof, trusted)
+            return by_stamp(checkpoint, proof, trusted)
         case "rfc3161":
-            from chain import rfc3161  # lazily: only tokens need an X.509 library
+            from chain.rfc3161 import existed as by_token  # lazily: only tokens need an X.509 library
 
-            return rfc3161.existed(checkpoint, proof, trusted)
+            return by_token(checkpoint, proof, trusted)
         case "witness":
-            from chain import cosignature
+            from chain.cosignature import existed as by_witness
 
-            return cosignature.existed(checkpoint, proof, trusted)
+            return by_witness(checkpoint, proof, trusted)
     raise VerificationError(f"unknown kind of anchor {kind!r}: use a newer release of tally")
 
 
@@ -123,25 +122,18 @@ def _evm(checkpoint: Checkpoint, proof: bytes, trusted: Trusted) -> Existed:
 
 @dataclass(frozen=True)
 class Anchor:
-    """A checkpoint and its proof on an Ethereum-like chain."""
+    """A checkpoint and its proof outside. note: for the reader; nothing is believed because of it."""
 
     checkpoint: Checkpoint
-    proof: EvmProof
+    kind: str
+    proof: bytes
+    note: str = ""
 
-    @property
-    def note(self) -> str:
-        """``DEV-ANCHOR: proves nothing`` where the public chain is somebody's own, else empty."""
-        return DEVELOPMENT_NOTE if self.proof.chain_id in DEVELOPMENT_CHAINS else ""
-
-    def verify(self, network_id: bytes, *, trusted_block_hash: bytes | None, senders: Collection[bytes]) -> EvmAnchor:
-        """Check the anchor for this network; see ``chain.evm.verify``.
-
-        Raises VerificationError, and UnanchoredError where no trusted block hash is given.
-        """
+    def verify(self, network_id: bytes, trusted: Trusted) -> Existed:
+        """Check the anchor for this network; see ``verify_anchor``. Raises VerificationError, UnanchoredError."""
         if self.checkpoint.network_id != network_id:
             raise VerificationError("the anchor belongs to another network (other genesis hash)")
-        payload = self.checkpoint.payload
-        return verify(self.proof, payload, trusted_block_hash=trusted_block_hash, senders=senders)
+        return verify_anchor(self.kind, self.checkpoint, self.proof, trusted)
 
     def covers(self, height: int, block_hash: bytes, certificate_hash: bytes, path: Sequence[bytes]) -> bool:
         """Whether consortium block ``height`` is in the checkpoint's log; ``path`` from ``Log.inclusion``."""
@@ -149,14 +141,13 @@ class Anchor:
         return merkle.verify(self.checkpoint.root, data, height - 1, self.checkpoint.size, path)
 
     def to_json(self) -> dict[str, Any]:
-        """The document. ``note`` is there for the reader; what is believed comes from the proof's chain id."""
+        """The document."""
         return {
             "format": FORMAT,
+            "kind": self.kind,
             "note": self.note,
             "checkpoint": self.checkpoint.body.decode(),
-            "payload": self.checkpoint.payload.hex(),
-            "chain_id": self.proof.chain_id,
-            "proof": self.proof.encode().hex(),
+            "proof": self.proof.hex(),
         }
 
     @classmethod
@@ -165,14 +156,14 @@ class Anchor:
         try:
             if not isinstance(document, Mapping) or document["format"] != FORMAT:
                 raise VerificationError(f"not an anchor document: format {FORMAT} expected")
-            proof = EvmProof.decode(bytes.fromhex(document["proof"]))
-            anchor = cls(Checkpoint.parse(document["checkpoint"].encode()), proof)
+            checkpoint = Checkpoint.parse(document["checkpoint"].encode())
+            anchor = cls(checkpoint, document["kind"], bytes.fromhex(document["proof"]), document["note"])
         except (KeyError, TypeError, AttributeError, CheckpointError) as error:
             raise VerificationError(f"not an anchor document: {error}") from None
         except VerificationError:
             raise
         except ValueError:
             raise VerificationError("not an anchor document: the proof is not hex") from None
-        if anchor.to_json() != document:
-            raise VerificationError("the anchor document contradicts its own proof")
+        if anchor.kind not in KINDS or anchor.note not in ("", DEVELOPMENT_NOTE) or anchor.to_json() != document:
+            raise VerificationError("not an anchor document: it holds something else than the node writes")
         return anchor

@@ -1,4 +1,4 @@
-"""``tally anchor``: what of the consortium's log stands on a public chain, and whether it does."""
+"""``tally anchor``: what of the consortium's log stands outside it, where, and whether it does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cli.errors import CliError
 from cli.output import facts, moment, note, read_file, show, table
 from cli.session import Session
 
-command = group("anchor", "Public-chain anchors: status, now, verify.")
+command = group("anchor", "Anchors outside the consortium: status, now, verify.")
 
 MAX_ANCHOR = 4 * 1024 * 1024
 
@@ -39,26 +39,18 @@ def status(settings: Settings, last: int) -> None:
                 raise
             own = None
     lines = facts([("blocks anchored", f"{anchored} of {height}")])
-    if own is None:
-        lines += ["this node does not anchor: set [anchor] in its node.toml"]
-    else:
-        lines += facts(
-            [
-                ("public chain", own["chain_id"]),
-                ("endpoint", own["endpoint"]),
-                ("note", own["note"] or None),
-                ("problem", own["problem"]),
-                ("under way", len(own["queue"])),
-            ]
-        )
+    lines += ["this node does not anchor: set [anchor] in its node.toml"] if own is None else _own(own)
     rows = [
-        [a["number"], f"1..{a['size']}", a["chain_id"], f"0x{a['tx_hash'].hex()}", a["block_number"], a["by"]]
+        [a["number"], f"1..{a['size']}", _short(a["place"]), moment(a["public_time"] * 1000), _where(a), a["by"]]
         for a in anchors
     ]
-    lines += ["", *table(["anchor", "blocks", "public chain", "transaction", "public block", "by"], rows)]
+    lines += ["", *table(["anchor", "blocks", "place", "no later than", "there", "by"], rows)]
     if alarms:
-        rows = [[a["kind"], a["interval"], moment(a["time"]), a.get("member", a.get("duty", ""))] for a in alarms]
-        lines += ["", *table(["alarm", "interval", "time", "member"], rows)]
+        rows = [
+            [a["kind"], a.get("class", ""), a["interval"], moment(a["time"]), a.get("member", a.get("duty", ""))]
+            for a in alarms
+        ]
+        lines += ["", *table(["alarm", "class", "interval", "time", "member"], rows)]
     show(settings, {"anchored": anchored, "height": height, "node": own, "anchors": anchors, "alarms": alarms}, lines)
 
 
@@ -82,56 +74,93 @@ def now(settings: Settings) -> None:
 )
 @click.argument("path", type=EXISTING_FILE)
 @click.option("--genesis", "genesis_hash", required=True, metavar="HASH", help="64 digits, from outside the file")
-@click.option("--trust", type=EXISTING_FILE, help="JSON file: public block hashes and senders you trust")
+@click.option("--trust", type=EXISTING_FILE, help="JSON file: public block hashes, senders, roots, keys you trust")
+@click.option("--allow-development-chain", is_flag=True, help="let pass what proves nothing, for trying things out")
 @click.pass_obj
-def verify(settings: Settings, path: Path, genesis_hash: str, trust: Path | None) -> None:
-    """Check an anchor document offline: the log's checkpoint stands in a public block that you trust."""
+def verify(
+    settings: Settings, path: Path, genesis_hash: str, trust: Path | None, allow_development_chain: bool
+) -> None:
+    """Check an anchor document offline, of any kind: the log's checkpoint stood outside, by what you trust."""
     from chain.anchor import Anchor
+    from tallystick.evidence import trust as trust_file
 
-    trusted.require_anchor_extra()
     network_id = trusted.genesis_hash(genesis_hash)
-    known = trusted.load(trust)
+    known = trust_file.load(trust, development=allow_development_chain)
     try:
         anchor = Anchor.from_json(json.loads(read_file(path, MAX_ANCHOR)))
     except (ValueError, RecursionError) as error:
         if type(error).__name__ == "VerificationError":
             raise
         raise CliError(f"{path} is not JSON: give the anchor document a node wrote") from None
-    from chain.evm import decode_header
-
-    number = decode_header(anchor.proof.header).number
-    found = anchor.verify(
-        network_id,
-        trusted_block_hash=known.block_hash(anchor.proof.chain_id, number),
-        senders=known.senders,
-    )
-    if anchor.note:
-        note(anchor.note)
+    if anchor.kind == "evm":
+        trusted.require_anchor_extra()
+    found = anchor.verify(network_id, known)
+    if found.note:
+        note(found.note)
     value = {
         "network_id": network_id,
         "blocks": anchor.checkpoint.size,
         "root": anchor.checkpoint.root,
-        "chain_id": found.chain_id,
-        "block_number": found.block_number,
-        "block_hash": found.block_hash,
+        "kind": found.kind,
+        "where": found.where,
+        "block_number": found.block,
         "time": found.time,
-        "tx_hash": found.transaction_hash,
-        "sender": found.sender,
-        "note": anchor.note,
+        "development": found.development,
+        "note": found.note,
     }
+    when = moment(found.time * 1000)
+    size = anchor.checkpoint.size
     lines = facts(
         [
-            (
-                "proved",
-                f"blocks 1 to {anchor.checkpoint.size} of the consortium stand on public chain {found.chain_id}",
-            ),
-            ("public block", f"{found.block_number}, {moment(found.time * 1000)}"),
-            ("transaction", f"0x{found.transaction_hash.hex()}"),
-            ("sender", f"0x{found.sender.hex()}"),
-            ("note", anchor.note or None),
+            ("proved", f"blocks 1 to {size} of the consortium stood at {found.where} no later than {when}"),
+            ("public block", found.block),
+            ("note", found.note or None),
         ]
     )
     show(settings, value, lines)
+
+
+def _own(own: dict[str, Any]) -> list[str]:
+    """What this node does and sees: the policy's classes, its places, and what it found wrong."""
+    classes = [[name, row["anchored"], _age(row["age_seconds"])] for name, row in own["classes"].items()]
+    places = [
+        [
+            row["backend"],
+            _short(row["place"] or ""),
+            "anchors" if row["writes"] else "re-checks",
+            row["confirmed"],
+            len(row["queue"]),
+            row["problem"] or row["note"],
+        ]
+        for row in own["backends"]
+    ]
+    return [
+        *facts([("re-checked", own["checked"]), ("to be re-checked", own["unchecked"] or None)]),
+        *(f"ALARM: {alarm}" for alarm in own["alarms"]),
+        "",
+        *table(["class", "blocks", "age"], classes),
+        "",
+        *table(["backend", "place", "does", "blocks", "under way", "note"], places),
+    ]
+
+
+def _age(seconds: int | None) -> str:
+    return "never" if seconds is None else f"{seconds} s"
+
+
+def _short(place: str) -> str:
+    """A place for a table: keys and roots cut."""
+    head, colon, name = place.partition(":")
+    return f"{head}{colon}{name[:16]}"
+
+
+def _where(anchor: dict[str, Any]) -> str:
+    """What finds it there: the public block, and the transaction where there is one of its own."""
+    block = anchor.get("block_number")
+    transaction = anchor.get("tx_hash")
+    return " ".join(
+        [*([] if block is None else [f"block {block}"]), *([] if transaction is None else [f"0x{transaction.hex()}"])]
+    )
 
 
 def _newest(session: Session, what: str, most: int) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ def ties(session: Session, proofs: list[bytes]) -> list[AnchorItem]:
     found = []
     for place, proof in enumerate(proofs):
         height = Header.decode(decode(proof)["header"]).height
-        anchor = next((row for row in anchors if row["size"] >= height and row.get("proof") is not None), None)
+        anchor = next((row for row in anchors if row["size"] >= height and row["backend"] == "evm"), None)
         if anchor is None:
             raise CliError(
                 f"block {height} is not anchored yet: see `tally anchor status`, or export without --anchored",

@@ -126,7 +126,7 @@ def disclosed(item: Item) -> bool:
 
 def check_anchor(tie: AnchorItem, items: list[Item], network_id: bytes, known: Trust) -> dict[str, Any]:
     """What an anchor of a bundle proves: a public time for the block of its proof. Raises CliError."""
-    from chain.anchor import Anchor
+    from chain.anchor import Anchor, Trusted
     from chain.block import Header
     from chain.certificate import Certificate
     from chain.checkpoint import Checkpoint
@@ -142,12 +142,14 @@ def check_anchor(tie: AnchorItem, items: list[Item], network_id: bytes, known: T
             proof = decode(proof["proof"])
         header = Header.decode(proof["header"])
         certificate = Certificate.from_value(proof["certificate"])
-        anchor = Anchor(Checkpoint(network_id, tie.size, tie.root), EvmProof.decode(tie.proof))
+        anchor = Anchor(Checkpoint(network_id, tie.size, tie.root), "evm", tie.proof)
         if not anchor.covers(header.height, header.digest, certificate.hash, tie.path):
             raise _unproved(f"{item.name}: its block {header.height} is not in the anchored log")
-        number = decode_header(anchor.proof.header).number
-        trusted = known.block_hash(anchor.proof.chain_id, number)
-        found = anchor.verify(network_id, trusted_block_hash=trusted, senders=known.senders)
+        blocks: dict[int, dict[int, bytes]] = {}
+        for (chain, number), block_hash in known.block_hashes.items():
+            blocks.setdefault(chain, {})[number] = block_hash
+        found = anchor.verify(network_id, Trusted(evm_blocks=blocks, evm_senders=known.senders, development=True))
+        public = EvmProof.decode(tie.proof)
     except UnanchoredError as error:
         raise _unproved(f"{item.name}: {error}: put it into the --trust file", "NO_TRUSTED_BLOCK") from None
     except (VerificationError, CodecError, KeyError, TypeError, ValueError) as error:
@@ -155,13 +157,13 @@ def check_anchor(tie: AnchorItem, items: list[Item], network_id: bytes, known: T
     return {
         "proof": item.name,
         "height": header.height,
-        "chain_id": found.chain_id,
-        "block_number": found.block_number,
-        "block_hash": found.block_hash,
+        "chain_id": public.chain_id,
+        "block_number": found.block,
+        "block_hash": decode_header(public.header).hash,
         "time": found.time,
-        "note": anchor.note,
-        "text": f"block {header.height} stood on public chain {found.chain_id} no later than "
-        f"{moment(found.time * 1000)}" + (f" ({anchor.note})" if anchor.note else ""),
+        "note": found.note,
+        "text": f"block {header.height} stood on public chain {public.chain_id} no later than "
+        f"{moment(found.time * 1000)}" + (f" ({found.note})" if found.note else ""),
     }
 
 

@@ -117,10 +117,13 @@ def _of_the_client(error: BaseException) -> Problem | None:
 def _of_the_library(error: BaseException) -> Problem | None:
     """Errors of chain and genesis, told apart by name so that nothing heavy is imported to find out."""
     module, name = type(error).__module__, type(error).__name__
-    if (module, name) in (("chain.verification", "VerificationError"), ("chain.evm", "VerificationError")):
-        return Problem(UNVERIFIED, "NOT_PROVED", str(error), {})
-    if (module, name) == ("chain.evm", "UnanchoredError"):
+    kinds = {(kind.__module__, kind.__name__) for kind in type(error).__mro__}
+    if ("chain.evm", "UnanchoredError") in kinds:
         return Problem(UNVERIFIED, "NO_TRUSTED_BLOCK", str(error), {})
+    if kinds & {("chain.verification", "VerificationError"), ("chain.evm", "VerificationError")}:
+        return Problem(UNVERIFIED, getattr(error, "code", "NOT_PROVED"), str(error), {})
+    if (module, name) == ("tallystick.evidence.trust", "TrustError"):
+        return Problem(USAGE, getattr(error, "code", "FILE"), str(error), {})
     if (module, name) == ("chain.transaction", "TransactionError"):
         return Problem(REJECTED, getattr(error, "code", "MALFORMED"), str(error), {})
     if module.startswith(("chain.", "genesis.")) and isinstance(error, Exception):

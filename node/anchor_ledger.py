@@ -6,25 +6,27 @@ The only place that knows both: ``node.anchoring`` sees no ledger, the ledger kn
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from chain.block import CONSORTIUM
+from chain.checkpoint import Log
 from chain.codec import Value, encode
-from chain.crypto import SigningKey
+from chain.crypto import SigningKey, sha256
 from chain.ledger import Ledger
 from chain.transaction import NONCE_SIZE, make_body, sign
 from node.anchor_duty import Read, standing
 from node.anchor_key import AnchorKeyError
-from node.anchor_settings import anchor_config
-from node.anchoring import Anchorer, Source
-from node.config import Anchor
+from node.anchor_line import Consortium
+from node.anchor_settings import open_backends, pace
+from node.anchoring import Anchorer
+from node.config_anchor import Anchor
 from node.driver import wall_clock
 from node.mempool import Admission
 
 CLAIMS_AT_ONCE: Final = 16
-"""Confirmations re-checked in one round."""
+"""Confirmations read at once to be re-checked."""
 VALID_MS: Final = 300_000
 """How long a transaction of this node's own may wait to be ordered; it is made anew afterwards."""
 DEFAULT_TX_WINDOW_MS: Final = 3_600_000
@@ -47,41 +49,59 @@ def open_anchorer(
     passphrase: str,
     directory: Path,
 ) -> Anchorer | None:
-    """The anchoring of a node as its node.toml has it, or None without an endpoint.
+    """The anchoring of a node as its node.toml has it, or None where that names no place.
 
-    signer: the member's transaction key; directory: for the journal and final anchors. Raises AnchorKeyError,
+    signer: the member's transaction key; directory: for the journals and final anchors. Raises AnchorKeyError,
     AnchorJournalError.
     """
-    config = anchor_config(settings, passphrase, directory)
-    if config is None:
+    log = Log()
+    backends = open_backends(
+        settings,
+        network_id=ledger.network_id,
+        log=log,
+        signer=signer,
+        passphrase=passphrase,
+        folder=directory,
+    )
+    if not backends:
         return None
-    if config.key is not None and signer is None:
-        raise AnchorKeyError("anchoring confirms on the consortium chain: set keys.signer, or take the key out")
-    read = reader(ledger)
-
-    async def confirm(arguments: dict[str, Any]) -> None:
-        if signer is None:
-            raise SubmitError("this node has no signer key")
-        submit_call(ledger, submit, signer, "anchor", "confirm", arguments)
-
-    def claims(number: int) -> list[Mapping[str, Any]]:
-        count: Any = read("anchor", "anchor_count") or 0
-        found: Any = [read("anchor", "anchor", n) for n in range(number, min(count, number + CLAIMS_AT_ONCE))]
-        return list(found)
-
+    if signer is None and any(backend.writes for backend in backends):
+        raise AnchorKeyError("anchoring confirms on the consortium chain: set keys.signer, or take the places out")
     return Anchorer(
-        config,
+        backends,
         directory,
         ledger.network_id,
-        block_source(ledger),
-        confirm,
-        standing=lambda: standing(read, member),
-        claims=claims,
+        consortium(ledger, submit, member, signer),
+        log=log,
+        pace=pace(settings),
         now=wall_clock,
     )
 
 
-def block_source(ledger: Ledger) -> Source:
+def consortium(ledger: Ledger, submit: Submit, member: str, signer: SigningKey | None) -> Consortium:
+    """What anchoring reads of this ledger, and how it confirms there."""
+    read = reader(ledger)
+
+    async def confirm(arguments: dict[str, Value]) -> None:
+        if signer is None:
+            raise SubmitError("this node has no signer key")
+        submit_call(ledger, submit, signer, "anchor", "confirm", arguments)
+
+    def claims(number: int) -> Sequence[Mapping[str, Any]]:
+        count: Any = read("anchor", "anchor_count") or 0
+        found: Any = [read("anchor", "anchor", n) for n in range(number, min(count, number + CLAIMS_AT_ONCE))]
+        return list(found)
+
+    return Consortium(
+        source=block_source(ledger),
+        confirm=confirm,
+        standing=lambda: standing(read, member),
+        claims=claims,
+        known=lambda place, proof: read("anchor", "anchor_of", place, sha256(proof)) is not None,
+    )
+
+
+def block_source(ledger: Ledger) -> Callable[[int, int], Sequence[tuple[int, bytes, bytes]]]:
     """The blocks that have a child, whose header makes one certificate theirs."""
 
     def source(first: int, limit: int) -> list[tuple[int, bytes, bytes]]:

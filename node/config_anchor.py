@@ -67,10 +67,11 @@ class Ots(Section):
 
     calendars: list[HttpUrl] = Field(default_factory=list)
     """Stamped with all of them; the first whose stamp reaches a block is enough. Without one only re-checks."""
-    bitcoin_rpc: HttpUrl | None = None
-    """This node's own source of Bitcoin headers (JSON-RPC as bitcoind has it): what stamps are checked against."""
+    bitcoin: list[str] = Field(default_factory=list)
+    """This node's own sources of Bitcoin headers, `http://HOST:8332` (bitcoind's JSON-RPC) or `esplora+https://…`:
+    the first is asked, the others must agree before a stamp is final."""
     bitcoin_auth: FilePath | None = None
-    """File with "user:password" for it, as bitcoind's `.cookie`."""
+    """File with "user:password" for bitcoind, as its `.cookie`."""
     confirmations: Annotated[int, Field(ge=1, le=1_000)] = 6
     poll_s: Annotated[int, Field(ge=1, le=86_400)] = 600
     """Between questions to a calendar whether a stamp has reached a block."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from trie.hexary import HexaryTrie
 
 from chain import rlp
-from chain.anchor import Anchor
+from chain.anchor import Anchor, Trusted
 from chain.checkpoint import Checkpoint
 from chain.codec import encode
 from chain.evm import (
@@ -331,22 +331,33 @@ def test_arbitrary_trie_nodes_never_escape_the_two_errors(nodes: list[bytes], ke
 
 def test_the_anchor_document_goes_there_and_back() -> None:
     chain, proof, _ = block_with(2)
-    anchor = Anchor(CHECKPOINT, proof)
+    anchor = Anchor(CHECKPOINT, "evm", proof.encode(), DEVELOPMENT_NOTE)
     document = anchor.to_json()
-    assert document["note"] == DEVELOPMENT_NOTE
     assert Anchor.from_json(document) == anchor
-    found = anchor.verify(CHECKPOINT.network_id, trusted_block_hash=chain.head.hash, senders={SENDER})
-    assert found.block_number == 1
+    trusted = Trusted({31338: {1: chain.head.hash}}, frozenset({SENDER}), development=True)
+    found = anchor.verify(CHECKPOINT.network_id, trusted)
+    assert (found.kind, found.where, found.block, found.development) == ("evm", "evm:31338", 1, True)
+    assert found.note == DEVELOPMENT_NOTE
+    assert Anchor(CHECKPOINT, "evm", proof.encode()).verify(CHECKPOINT.network_id, trusted) == found
     with pytest.raises(VerificationError, match="another network"):
-        anchor.verify(bytes(32), trusted_block_hash=chain.head.hash, senders={SENDER})
+        anchor.verify(bytes(32), trusted)
+    with pytest.raises(VerificationError, match="DEVELOPMENT_CHAIN"):
+        anchor.verify(CHECKPOINT.network_id, replace(trusted, development=False))
+    with pytest.raises(UnanchoredError):
+        anchor.verify(CHECKPOINT.network_id, replace(trusted, evm_blocks={}))
+    with pytest.raises(VerificationError, match="unknown kind"):
+        replace(anchor, kind="stone").verify(CHECKPOINT.network_id, trusted)
     for name, value in (
-        ("note", ""),
-        ("chain_id", 1),
-        ("payload", "00"),
+        ("note", "public"),
+        ("note", None),
+        ("kind", "stone"),
+        ("kind", 7),
         ("checkpoint", "x"),
         ("checkpoint", 7),
         ("proof", "zz"),
+        ("proof", "00 "),
         ("proof", None),
+        ("more", 1),
         ("format", "tally/anchor/2"),
     ):
         with pytest.raises(VerificationError):

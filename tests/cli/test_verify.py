@@ -165,9 +165,9 @@ class Anchored:
             "block_hashes": {str(CHAIN_ID): {str(block.number): f"0x{block.hash.hex()}"}},
             "senders": [f"0x{key.address.hex()}"],
         }
-        from chain.anchor import Anchor
+        from chain.anchor import DEVELOPMENT_NOTE, Anchor
 
-        self.document = Anchor(checkpoint, evm).to_json()
+        self.document = Anchor(checkpoint, "evm", evm.encode(), DEVELOPMENT_NOTE).to_json()
 
 
 @pytest.fixture(scope="module")
@@ -219,9 +219,13 @@ def test_an_anchor_document(anchored: Anchored, proofs: Any, tally: Any, tmp_pat
     path.write_text(json.dumps(anchored.document))
     trust.write_text(json.dumps(anchored.trust))
     command = ("anchor", "verify", path, "--genesis")
-    done = tally(*command, proofs.genesis, "--trust", trust)
+    refused = tally(*command, proofs.genesis, "--trust", trust)
+    assert refused.code == 6
+    assert "DEVELOPMENT_CHAIN" in refused.err
+    done = tally(*command, proofs.genesis, "--trust", trust, "--allow-development-chain")
     assert done.code == 0, done.err
-    assert "blocks 1 to 1 of the consortium stand on public chain 31338" in done.out
+    assert "blocks 1 to 1 of the consortium stood at evm:31338 no later than 2027-01-15" in done.out
+    assert "DEV-ANCHOR: proves nothing" in done.out
     assert tally(*command, proofs.genesis).code == 6
     other = tally(*command, "00" * 32, "--trust", trust)
     assert other.code == 6

@@ -12,7 +12,7 @@ import trio
 
 import contracts.anchor
 from chain import merkle
-from chain.anchor import Anchor
+from chain.anchor import Anchor, Trusted
 from chain.block import CONSORTIUM
 from chain.certificate import Certificate, VoteKind, vote_message
 from chain.checkpoint import leaf
@@ -22,7 +22,8 @@ from chain.ledger import Ledger
 from chain.store import MemoryStore
 from chain.transaction import Transaction, batch_args, make_body, parse, sign
 from node import driver
-from node.anchor_check import Check, Verdict, Watch
+from node.anchor_backend import Check, Verdict
+from node.anchor_check import Watch
 from node.anchor_duty import Standing, Turn, standing
 from node.anchor_key import AnchorKeyError
 from node.anchor_ledger import SubmitError, block_source, open_anchorer, reader, submit_call
@@ -54,6 +55,7 @@ class Consortium:
 
     def __init__(self) -> None:
         base = document()
+        base["parameters"] = {**base["parameters"], "anchor_development": 1}
         for member in base["members"]:
             member["signers"] = [{"key": KEYS[member["id"]].public, "rights": ["*"]}]
             if member["id"] in VOTES:
@@ -182,8 +184,9 @@ def test_from_interval_to_checked_confirmation(
     assert consortium.read("anchor", "anchored") == INTERVAL == status["anchored"]
     claim = consortium.read("anchor", "anchor", 0)
     assert (claim["by"], claim["size"], claim["backend"]) == (duty, INTERVAL, "evm")
-    exported = Anchor.from_json(json.loads((tmp_path / duty / "final" / f"{INTERVAL:012}.json").read_bytes()))
-    exported.verify(ledger.network_id, trusted_block_hash=claim["block_hash"], senders={claim["sender"]})
+    exported = Anchor.from_json(json.loads((tmp_path / duty / "final" / f"{INTERVAL:012}" / "evm.json").read_bytes()))
+    blocks = {claim["chain_id"]: {claim["block_number"]: claim["block_hash"]}}
+    exported.verify(ledger.network_id, Trusted(blocks, frozenset({claim["sender"]}), development=True))
     child = ledger.header(4)
     leaves = [leaf(ledger.network_id, *row) for row in block_source(ledger)(1, INTERVAL)]
     path = merkle.prove(leaves, 2)
@@ -255,33 +258,52 @@ def test_an_account_without_a_signer_is_refused_at_the_start(consortium: Consort
     assert opened(rpc_urls=["http://127.0.0.1:1"]) is not None
 
 
-def test_a_wrong_confirmation_raises_the_alarm_and_the_watch_goes_on() -> None:
-    answers = iter(
-        [
-            Check(Verdict.MATCH, "good"),
-            Check(Verdict.MISMATCH, "another history"),
-            Check(Verdict.CANNOT, "elsewhere"),
-            Check(Verdict.LATER, "wait"),
-            Check(Verdict.MATCH, "good"),
-        ]
-    )
+def test_a_wrong_confirmation_raises_the_alarm_and_one_that_waits_holds_no_other(tmp_path: Path) -> None:
+    answers = {
+        0: Check(Verdict.MATCH, "good"),
+        1: Check(Verdict.MISMATCH, "another history"),
+        2: Check(Verdict.LATER, "wait"),
+        3: Check(Verdict.CANNOT, "elsewhere"),
+        4: Check(Verdict.MATCH, "good"),
+    }
+    asked: list[int] = []
 
-    async def check(_claim: Any) -> Check:
-        return next(answers)
+    async def check(claim: Any) -> Check:
+        asked.append(claim["number"])
+        return answers[claim["number"]]
 
-    watch = Watch(lambda number: [{"by": "erp"}] * (5 - number), check)
+    def claims(number: int) -> list[dict[str, Any]]:
+        return [{"number": each, "by": "erp"} for each in range(number, len(answers))][:2]
+
+    def watch() -> Watch:
+        return Watch(claims, check, tmp_path / "checked")
 
     async def run() -> None:
-        assert await watch.go_on(0) == 3
-        assert list(watch.alarms) == ["confirmation 1 by erp: another history"]
-        assert await watch.go_on(4) == 5
+        first = watch()
+        await first.step()
+        assert asked == [0, 1, 2, 3, 4]
+        assert first.progress == (5, (2,))
+        assert list(first.alarms) == ["confirmation 1 by erp: another history"]
+        asked.clear()
+        again = watch()  # after a restart only what is open is asked again
+        await again.step()
+        assert asked == [2]
+        answers[2] = Check(Verdict.MISMATCH, "lied")
+        answers[5] = Check(Verdict.MATCH, "new")
+        await again.step()
+        assert again.progress == (6, ())
+        assert list(again.alarms) == ["confirmation 2 by erp: lied"]
+        (tmp_path / "checked").write_bytes(b"damaged")
+        asked.clear()
+        await watch().step()
+        assert asked == [0, 1, 2, 3, 4, 5]
 
     trio.run(run)
 
 
 def test_each_validator_takes_over_after_the_one_before() -> None:
     turns = {rank: Turn(300) for rank in range(4)}
-    view = {rank: Standing(7, 700, 600, 0, rank) for rank in range(4)}
+    view = {rank: Standing(7, 700, 600, 0, rank, {}, {}) for rank in range(4)}
 
     def acting(seconds: int) -> list[int]:
         now = 1_000_000 + seconds * 1000

@@ -23,14 +23,17 @@ import httpx
 import pytest
 import trio
 
-from chain.anchor import Anchor
-from chain.evm import DEVELOPMENT_NOTE, UnanchoredError, VerificationError
-from node.anchor_check import Check, Verdict
+from chain.anchor import Anchor, Trusted
+from chain.evm import DEVELOPMENT_NOTE, EvmProof, UnanchoredError, VerificationError
+from contracts import anchor_kinds
+from contracts.anchor_kinds import Reached
+from node.anchor_backend import Backend, Check, Job, State, Verdict
 from node.anchor_duty import Standing
-from node.anchor_evm import GWEI, Fees
-from node.anchor_journal import AnchorJournal, AnchorJournalError, State
+from node.anchor_evm import GWEI, EvmBackend, EvmChain, Fees, candidates
+from node.anchor_journal import AnchorJournal, AnchorJournalError
 from node.anchor_key import AnchorKeyError, EvmKey, eth_accounts
-from node.anchoring import AnchorConfig, Anchorer
+from node.anchor_line import Consortium, Pace
+from node.anchoring import Anchorer
 from node.devchain import DevServer
 from node.devchain_blocks import DevChain
 from node.evm_rpc import EvmRpc
@@ -195,24 +198,36 @@ class Bench:
         self.confirmed: list[dict[str, Any]] = []
 
     def standing(self) -> Standing:
-        size = max((claim["size"] for claim in self.confirmed), default=0)
-        return Standing(*self.interval, size, START if size else 0, self.rank)
+        reached: dict[str, Reached] = {}
+        for claim in self.confirmed:
+            place = anchor_kinds.place(claim["backend"], claim)
+            reached[place] = max(reached.get(place, Reached(0, 0)), Reached(claim["size"], START))
+        size = max((entry.size for entry in reached.values()), default=0)
+        return Standing(*self.interval, size, START if size else 0, self.rank, reached, {})
 
     def source(self, first: int, limit: int) -> list[tuple[int, bytes, bytes]]:
         return self.blocks[first - 1 : min(first - 1 + limit, self.tip)]
 
     async def confirm(self, claim: dict[str, Any]) -> None:
-        self.confirmed.append(claim)
+        self.confirmed.append({"by": "erp", "time": self.now, **claim})
 
-    def anchorer(self, *urls: str, **changes: Any) -> Anchorer:
+    def known(self, place: str, proof: bytes) -> bool:
+        return any(claim["proof"] == proof for claim in self.confirmed)
+
+    def consortium(self) -> Consortium:
+        return Consortium(self.source, self.confirm, self.standing, lambda _number: (), self.known)
+
+    def anchorer(self, *urls: str, takeover_seconds: int = 300, **changes: Any) -> Anchorer:
         settings = {"key": self.key, "senders": frozenset({self.key.address}), "confirmations": 3, **changes}
+        return self.runner(EvmBackend("evm", EvmChain(urls, **settings), NETWORK), takeover_seconds=takeover_seconds)
+
+    def runner(self, *backends: Backend, takeover_seconds: int = 300) -> Anchorer:
         anchorer = Anchorer(
-            AnchorConfig(urls, **settings),
+            backends,
             self.folder,
             NETWORK,
-            self.source,
-            self.confirm,
-            standing=self.standing,
+            self.consortium(),
+            pace=Pace(takeover_seconds=takeover_seconds),
             now=lambda: self.now,
         )
         self.made.append(anchorer)
@@ -226,13 +241,23 @@ class Bench:
         checked: Check = self.loop.run(anchorer.check, claim)
         return checked
 
-    def job(self, size: int = 8) -> Any:
+    def job(self, size: int = 8, name: str = "evm") -> Any:
         """The job as the disk has it."""
-        jobs = AnchorJournal(self.folder / "anchors.journal").book.jobs
-        return next((job for job in jobs if job.size == size), None)
+        return AnchorJournal(self.folder / f"{name}.journal").book.job(size)
 
-    def export(self, size: int = 8) -> Anchor:
-        return Anchor.from_json(json.loads((self.folder / f"final/{size:012}.json").read_bytes()))
+    def export(self, size: int = 8, name: str = "evm") -> Anchor:
+        return Anchor.from_json(json.loads((self.folder / f"final/{size:012}/{name}.json").read_bytes()))
+
+    def trusted(self, **changes: Any) -> Trusted:
+        """What a verifier brings who believes the confirmed block."""
+        [claim] = self.confirmed
+        blocks = {claim["chain_id"]: {claim["block_number"]: claim["block_hash"]}}
+        found = {"evm_blocks": blocks, "evm_senders": frozenset({self.key.address}), "development": True}
+        return Trusted(**{**found, **changes})
+
+
+def mined_hash(job: Job) -> Any:
+    return job.data["block_hash"]
 
 
 @pytest.fixture
@@ -274,7 +299,7 @@ def test_from_due_to_final_and_confirmed(bench: Bench, public: PublicNode) -> No
     assert bench.job() is None
     status = anchorer.status()
     assert (status["queue"], status["problem"], status["anchored"]) == ([], None, 8)
-    assert status["last_final"]["size"] == 8
+    assert (bench.folder / "final/000000000008/checkpoint.txt").read_bytes() == bench.export().checkpoint.body
     assert public.sent_by(bench.key) == 1
     receipt = public.call("eth_getTransactionReceipt", f"0x{claim['tx_hash'].hex()}")
     assert int(receipt["gasUsed"], 16) < 24_000
@@ -284,17 +309,19 @@ def test_from_due_to_final_and_confirmed(bench: Bench, public: PublicNode) -> No
 def test_the_export_is_verified_offline_and_marked(bench: Bench, public: PublicNode) -> None:
     anchorer = anchor(bench, public)
     public.stop()
-    document, trusted = bench.export(), bench.confirmed[0]["block_hash"]
+    document = bench.export()
     assert document.note == DEVELOPMENT_NOTE
-    found = document.verify(NETWORK, trusted_block_hash=trusted, senders={bench.key.address})
-    assert (found.block_hash, found.note) == (trusted, DEVELOPMENT_NOTE)
+    found = document.verify(NETWORK, bench.trusted())
+    assert (found.block, found.note) == (bench.confirmed[0]["block_number"], DEVELOPMENT_NOTE)
     assert document.covers(*block(3), anchorer.prove(3, 8))
     assert not document.covers(3, *block(4)[1:], anchorer.prove(3, 8))
     assert not document.covers(*block(3), anchorer.prove(4, 8))
     with pytest.raises(UnanchoredError):
-        document.verify(NETWORK, trusted_block_hash=None, senders={bench.key.address})
+        document.verify(NETWORK, bench.trusted(evm_blocks={}))
     with pytest.raises(VerificationError, match="senders"):
-        document.verify(NETWORK, trusted_block_hash=trusted, senders={bytes(20)})
+        document.verify(NETWORK, bench.trusted(evm_senders=frozenset({bytes(20)})))
+    with pytest.raises(VerificationError, match="DEVELOPMENT_CHAIN"):
+        document.verify(NETWORK, bench.trusted(development=False))
 
 
 class Crash(BaseException):
@@ -314,16 +341,17 @@ def test_a_crash_around_the_send_anchors_once(
 
     with monkeypatch.context() as patch:
         patch.setattr(EvmRpc, "send", crash)
-        with pytest.raises(Crash):
+        with pytest.raises(BaseExceptionGroup) as died:
             bench.rounds(bench.anchorer(public.url))
+        assert died.group_contains(Crash)
     before = bench.job()
     assert before.state is State.PREPARED
     again = bench.anchorer(public.url)
     bench.rounds(again)
-    assert bench.job().candidates == before.candidates
+    assert candidates(bench.job()) == candidates(before)
     public.mine(3)
     bench.rounds(again)
-    assert bench.confirmed[0]["tx_hash"] == before.candidates[0].hash
+    assert bench.confirmed[0]["tx_hash"] == candidates(before)[0].hash
     assert public.sent_by(bench.key) == 1
 
 
@@ -340,12 +368,12 @@ def test_a_reorganisation_takes_it_back_to_sent(bench: Bench, public: PublicNode
     bench.rounds(anchorer)
     public.mine(2)
     bench.rounds(anchorer)
-    dropped = bench.job().block_hash
+    dropped = mined_hash(bench.job())
     assert bench.job().state is State.MINED
     public.reorganise(2)
     bench.rounds(anchorer)
     if bench.job().state is State.MINED:  # a node may mine what it dropped at once, in another block
-        assert bench.job().block_hash != dropped
+        assert mined_hash(bench.job()) != dropped
     else:
         assert bench.job().state is State.SENT
     bench.now += 61_000
@@ -367,7 +395,7 @@ def test_a_receipt_of_a_dropped_block_is_not_believed(bench: Bench, monkeypatch:
         bench.rounds(anchorer)
         node.mine()
         bench.rounds(anchorer)
-        stale = node.call("eth_getTransactionReceipt", f"0x{bench.job().candidates[0].hash.hex()}")
+        stale = node.call("eth_getTransactionReceipt", f"0x{candidates(bench.job())[0].hash.hex()}")
         node.reorganise(1)
         node.mine(5)
 
@@ -497,17 +525,17 @@ def test_a_stuck_transaction_is_replaced_with_every_candidate_kept(bench: Bench,
         job = bench.job()
         if job.state is not State.SENT:
             break
-        assert len(job.candidates) == seen + 1
-        old, new = job.candidates[-2:]
+        assert len(candidates(job)) == seen + 1
+        old, new = candidates(job)[-2:]
         assert new.max_fee * 8 >= old.max_fee * 9
         assert new.tip * 8 >= old.tip * 9
         seen += 1
     job = bench.job()
     assert job.state is State.MINED
-    assert len({candidate.hash for candidate in job.candidates}) == len(job.candidates) >= 2
+    assert len({candidate.hash for candidate in candidates(job)}) == len(candidates(job)) >= 2
     public.mine(2)
     bench.rounds(anchorer)
-    assert bench.confirmed[0]["tx_hash"] in {candidate.hash for candidate in job.candidates}
+    assert bench.confirmed[0]["tx_hash"] in {candidate.hash for candidate in candidates(job)}
     assert public.sent_by(bench.key) == 1
 
 
@@ -517,8 +545,8 @@ def test_fees_stop_at_the_cap(bench: Bench, public: PublicNode) -> None:
     for _ in range(5):
         bench.rounds(anchorer)
         bench.now += 601_000
-    assert len(bench.job().candidates) == 2
-    assert max(candidate.max_fee for candidate in bench.job().candidates) <= fees.fee_cap
+    assert len(candidates(bench.job())) == 2
+    assert max(candidate.max_fee for candidate in candidates(bench.job())) <= fees.fee_cap
 
 
 def test_a_nonce_spent_elsewhere_is_given_up_only_when_that_is_final(bench: Bench, public: PublicNode) -> None:
@@ -526,7 +554,7 @@ def test_a_nonce_spent_elsewhere_is_given_up_only_when_that_is_final(bench: Benc
     bench.rounds(bench.anchorer(public.url, fees=fees))
     foreign = {
         "chainId": int(public.call("eth_chainId"), 16),
-        "nonce": bench.job().nonce,
+        "nonce": bench.job().data["nonce"],
         "to": bench.key.address,
         "value": 0,
         "gas": 30_000,
@@ -543,7 +571,7 @@ def test_a_nonce_spent_elsewhere_is_given_up_only_when_that_is_final(bench: Benc
     bench.rounds(anchorer)
     assert bench.job().state is State.QUEUED
     bench.rounds(anchorer)
-    assert (bench.job().state, bench.job().nonce) == (State.SENT, 1)
+    assert (bench.job().state, bench.job().data["nonce"]) == (State.SENT, 1)
     public.mine(3)
     bench.rounds(anchorer)
     assert bench.confirmed[0]["size"] == 8
@@ -554,7 +582,7 @@ def test_two_under_way_take_two_nonces(bench: Bench, public: PublicNode) -> None
     bench.rounds(anchorer)
     bench.tip, bench.interval = 20, (2, 16)
     bench.rounds(anchorer)
-    assert [(bench.job(size).state, bench.job(size).nonce) for size in (8, 16)] == [
+    assert [(bench.job(size).state, bench.job(size).data["nonce"]) for size in (8, 16)] == [
         (State.SENT, 0),
         (State.SENT, 1),
     ]
@@ -595,7 +623,7 @@ def test_a_second_endpoint_that_disagrees_keeps_it_from_final(bench: Bench, publ
 def test_altered_confirmations_raise_the_alarm(bench: Bench, public: PublicNode) -> None:
     anchorer = anchor(bench, public)
     [claim] = bench.confirmed
-    proof = Anchor.from_json(bench.export().to_json()).proof
+    proof = EvmProof.decode(bench.export().proof)
     shifted = type(proof)(proof.chain_id, proof.header, proof.index + 1, proof.nodes)
     cut = type(proof)(proof.chain_id, proof.header, proof.index, proof.nodes[:-1])
     forged: list[dict[str, Any]] = [
@@ -608,7 +636,7 @@ def test_altered_confirmations_raise_the_alarm(bench: Bench, public: PublicNode)
         {"tx_hash": bytes(32)},
         {"block_hash": bytes(32)},
         {"block_number": claim["block_number"] + 1},
-        {"block_time": claim["block_time"] - 1},
+        {"public_time": claim["public_time"] - 1},
         {"sender": bytes(20)},
         {"chain_id": 1},
         {"proof": 7},
@@ -688,7 +716,7 @@ def test_one_writer_for_a_key(bench: Bench) -> None:
 
 def test_a_damaged_journal_is_named(bench: Bench) -> None:
     bench.rounds(bench.anchorer("http://127.0.0.1:1"))
-    path = bench.folder / "anchors.journal"
+    path = bench.folder / "evm.journal"
     whole = path.read_bytes()
     for damaged in (b"", whole[:-1], whole[:40] + bytes([whole[40] ^ 1]) + whole[41:]):
         path.write_bytes(damaged)
