@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from chain.anchor import Trusted
 from chain.checkpoint import Checkpoint
+from chain.codec import encode
 from chain.cosignature import Note, cosign, sign_checkpoint
 from chain.crypto import SigningKey, sha256
+from chain.disclosure import Disclosure
 from chain.evm import verify
+from chain.ledger import Ledger
+from chain.proof import prove_record_by_id, prove_state, prove_transaction
+from contracts.context import KeyPart
+from tallystick.evidence.assemble import AnchorRow, Opened, assemble
+from tallystick.evidence.contents import Sealed
+from tallystick.evidence.facts import Chosen
+from tallystick.evidence.walk import PaperName
 from tests import certificates
 from tests.certificates import Holder, Token
+from tests.contracts.trading import BUYER, SUPPLIER
 from tests.evidence_publics import EvmWriter, log_of, stamped
 from tests.evidence_world import CaseWorld
 
@@ -101,3 +112,60 @@ def anchor(world: CaseWorld, publics: Publics) -> Checkpoint:
         place = {"size": checkpoint.size, "root": checkpoint.root}
         world.do(f"anchor {args['backend']}", "bank", "anchor.confirm", **place, **args)
     return checkpoint
+
+
+class LedgerProver:
+    """A ledger of this process as the one who makes proofs."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.network_id: bytes = ledger.network_id
+
+    def prove_state(self, chain: str, contract: str, *key: KeyPart, at: int | None = None) -> bytes:
+        """See tallystick.evidence.assemble.Prover."""
+        return prove_state(self._ledger, chain, encode([contract, *key]), at)
+
+    def prove_transaction(self, tx_id: bytes) -> bytes:
+        """See Prover."""
+        return prove_transaction(self._ledger, tx_id)
+
+    def prove_record(self, record_id: bytes, *, chain: str | None = None) -> bytes:
+        """See Prover."""
+        return prove_record_by_id(self._ledger, record_id, chain)
+
+
+PAPERS: Final = (
+    PaperName("erp", "invoice", SUPPLIER, "I-1"),
+    PaperName("erp", "invoice", SUPPLIER, "I-2"),
+    PaperName("procurement", "order", BUYER, "O-2"),
+    PaperName("procurement", "receipt", BUYER, "R-1"),
+)
+"""Papers of the trade that the bank adds to those of the loan."""
+ANCHOR_PARTS: Final = ("backend", "size", "root", "proof", "public_time")
+
+
+def bundle(world: CaseWorld, at: int, anchored: Sequence[int] | None = None, **chosen: Any) -> bytes:
+    """The bank's bundle as of a block. anchored: numbers of the confirmations to take along, all unless told."""
+    count = world.state("anchor", "anchor_count")
+    rows = [world.state("anchor", "anchor", number) for number in (range(count) if anchored is None else anchored)]
+    opened = ((world.originals["invoice I-1"].id, ("payee_account", "payee_bank")),)
+    return assemble(
+        LedgerProver(world.ledger),
+        Chosen(**{"application": world.application, "papers": PAPERS, "opened": opened, **chosen}),
+        world.signer("bank"),
+        "bank",
+        at,
+        disclose=lambda _chain, record, proof, names: disclosed(world, record, proof, names),
+        anchored=[
+            AnchorRow(row["backend"], row["size"], row["root"], row["proof"], row["public_time"]) for row in rows
+        ],
+        log=log_of(world.ledger),
+    )
+
+
+def disclosed(world: CaseWorld, record: Sealed, proof: bytes, names: Sequence[str]) -> Opened:
+    """What a record's owner discloses of it, with the file it was read from."""
+    original = next(found for found in world.originals.values() if found.id == record.id)
+    openings = () if original.body is None else tuple(original.body.open(name) for name in names)
+    all_names = original.body.names() if original.body is not None and openings else None
+    return Opened(Disclosure(proof, all_names, openings, original.raw.salt), original.raw.file)

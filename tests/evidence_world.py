@@ -211,6 +211,9 @@ class CaseWorld(Consortium):
         self.tell()
         for name, by in (("contract C-1", "buyer"), ("invoice I-1", "buyer"), ("qualification Q-1", "guarantor")):
             self.confirm(name, by)
+        place = {"chain": "procurement", "kind": "contract", "issuer": BUYER, "number": "C-1"}
+        subjects = [{**place, "record": contract.id}]
+        self.do("preserve", "notary", "notary.preserve", subjects=subjects, contract="C-1")
 
     def confirm(self, name: str, by: str) -> None:
         """Somebody stands for a record with its own key."""
