@@ -114,10 +114,10 @@ def assemble(
     claimant: str,
     height: int,
     *,
-    disclose: Discloser = lambda chain, record, proof, names: Opened(None, None),
+    disclose: Discloser | None = None,
     anchored: Sequence[AnchorRow] = (),
     log: Log | None = None,
-    documents: Callable[[Stated], Mapping[str, bytes]] = lambda stated: {},
+    documents: Callable[[Stated], Mapping[str, bytes]] | None = None,
 ) -> bytes:
     """The bytes of a bundle of an application's claim as of a block.
 
@@ -137,7 +137,8 @@ def assemble(
 
     source.read("consortium", "credit", "application", chosen.application)  # so that the source knows its time
     first = state(source, chosen, key.public, attached)
-    papers = {f"documents/{name}": data for name, data in documents(first).items()}
+    made = {} if documents is None else documents(first)
+    papers = {f"documents/{name}": data for name, data in made.items()}
     facts = {**first.facts, "documents": manifest.rows(papers)}
     files |= papers
     files |= _numbered("states", [source.states[place] for place in sorted(source.states, key=_state_order)])
@@ -155,7 +156,7 @@ def _attach(
     chain: str,
     identity: bytes,
     names: Sequence[str],
-    disclose: Discloser,
+    disclose: Discloser | None,
     files: dict[str, bytes],
 ) -> Attached:
     """Fetch a record's proof with its disclosure and original into ``files``."""
@@ -164,7 +165,7 @@ def _attach(
     if not isinstance(record, Sealed) or record.id != identity:
         raise ExportError("BAD_ANSWER", "the node proved another record than was asked for: ask another node")
     files[f"records/{number}.proof"] = proof
-    shown = disclose(chain, record, proof, names)
+    shown = Opened(None, None) if disclose is None else disclose(chain, record, proof, names)
     data = original = None
     if shown.disclosure is not None:
         data = shown.disclosure.encode()

@@ -82,9 +82,9 @@ def _eighteen(facts: Mapping[str, Any]) -> Iterator[str]:
         for identity, rows in paper["confirmations"]:
             if identity == version["id"]:
                 for row in rows:
-                    yield f"      confirmed by / 第三方确认   {' '.join(map(str, row['by']))}"
+                    yield f"      confirmed by / 第三方确认   {row['owner']} {row['id']}, block {row['height']}"
         for row in paper["preservations"]:
-            yield f"      preserved by / 保全         {row['by']}, {row['purpose']}"
+            yield f"      preserved by / 保全         {row['by']} ({row['role']}), {moment(row['time'])}"
         for row in paper["disputes"]:
             yield f"      dispute / 异议              {row['status']}: {row['reason']}"
 
@@ -94,7 +94,8 @@ def _nineteen() -> Iterator[str]:
     yield ""
     yield "An expert needs no access to the consortium: the format of every proof, the checks in their order, and how"
     yield "to repeat them with openssl, sha256sum and ots are documented (docs/evidence.md, docs/verify-by-hand.md),"
-    yield "and the verifier is open source. 专家无需接入联盟链：证明格式、检验步骤及手工验证方法均已公开，验证程序开源。"
+    yield "and the verifier is open source."
+    yield "专家无需接入联盟链：证明格式、检验步骤及手工验证方法均已公开，验证程序开源。"
 
 
 def _eleven(facts: Mapping[str, Any]) -> Iterator[str]:
