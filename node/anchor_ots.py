@@ -22,11 +22,12 @@ import trio
 
 from chain import ots
 from chain.anchor import DEVELOPMENT_NOTE, Trusted, UnanchoredError, VerificationError
-from chain.bitcoin import MAIN_GENESIS, Header, shown
+from chain.bitcoin import MAIN_GENESIS, TIME_SLACK, Header, shown
 from chain.checkpoint import Checkpoint
 from chain.codec import Value
 from chain.crypto import sha256
 from chain.ots_stamp import Stamp, bitcoin
+from contracts import anchor_kinds
 from node.anchor_backend import Backend, BackendError, Check, Job, Memory, State, Verdict
 from node.bitcoin_rpc import BitcoinSource
 from node.bounded_http import host
@@ -37,7 +38,7 @@ CONFIRMATIONS: Final = 6
 RENEW_SECONDS: Final = 12 * 3600
 """A digest that is in no block after this long is handed in again."""
 PLACE: Final = "ots:bitcoin"
-DEVELOPMENT_PLACE: Final = "ots:development"
+DEVELOPMENT_PLACE: Final = PLACE + anchor_kinds.DEVELOPMENT
 FILE_NAME: Final = "checkpoint.txt.ots"
 HEADERS_NAME: Final = "bitcoin-headers.txt"
 
@@ -190,7 +191,8 @@ class OtsBackend(Backend):
         """block_number, block_hash; public_time: the block's, as ``chain.ots.existed`` gives it."""
         proof = ots.OtsProof.decode(_bytes(job.proof))
         header = Header.decode(proof.headers[0])
-        return {"block_number": proof.height, "block_hash": header.hash}
+        time = header.time + TIME_SLACK
+        return {"block_number": proof.height, "block_hash": header.hash, "public_time": time}
 
     def export(self, job: Job, /) -> dict[str, bytes]:
         """What ``ots verify checkpoint.txt.ots`` takes, and the headers for who has no Bitcoin node."""
