@@ -189,6 +189,11 @@ def as_value(found: Claim) -> dict[str, Value]:
     return {**fields, "lines": lines, "payments": [payment._asdict() for payment in found.payments]}
 
 
+def day_of(text: str, zone: int) -> str:
+    """The day YYYY-MM-DD that a date, or an instant in a zone, falls on. Raises ContractError WRONG_DATE."""
+    return _day_text(_day_number(text, zone))
+
+
 class _Paid(NamedTuple):
     """What one payment paid of one instalment."""
 
@@ -366,8 +371,7 @@ def _checked(costs: Sequence[Cost]) -> Sequence[Cost]:
 
 def _payment(entry: Mapping[str, Any], zone: int) -> Payment:
     interest = sum(part[2] for part in entry["allocated"])
-    day = _day_text(_day_number(entry["paid_on"], zone))
-    return Payment(entry["id"], day, interest, entry["amount"] - interest)
+    return Payment(entry["id"], day_of(entry["paid_on"], zone), interest, entry["amount"] - interest)
 
 
 def _call_day(agreed: Terms, text: str, today: int, zone: int) -> int:

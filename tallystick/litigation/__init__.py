@@ -1,12 +1,14 @@
 """The documents of a case: application for enforcement or statement of claim, computation, evidence list, chronology.
 
-    write_documents(facts: CaseFacts, folder: Path, country: str = "cn") -> tuple[Written, ...]
+    facts = case_facts(stated, particulars, case)       # from what the chain says and what the claimant adds
+    write_documents(facts, folder, country="cn")        # FORM.LANGUAGE.pdf for each of the route's, and facts.json
+    sign_pdf(pdf, pkcs12, passphrase)                   # PAdES
 
-writes those of the case's route, in each language of the country's forms, as PDF/A; the same facts give the same
-bytes. Needs the extra `tallystick[court]` and the fonts that docs/litigation.md names.
+As PDF/A; the same facts give the same bytes. Setting and signing need the extra `tallystick[court]` and the fonts that
+docs/litigation.md names; what is imported here needs neither.
 """
 
-from tallystick.litigation.documents import Written, write_documents
+from tallystick.litigation.documents import Written, as_json, render, write_documents
 from tallystick.litigation.facts import (
     ENFORCEMENT,
     SUIT,
@@ -23,6 +25,8 @@ from tallystick.litigation.facts import (
     Loan,
     Party,
 )
+from tallystick.litigation.gather import case_facts
+from tallystick.litigation.particulars import Particulars
 
 __all__ = [
     "ENFORCEMENT",
@@ -38,7 +42,11 @@ __all__ = [
     "Guarantor",
     "LitigationError",
     "Loan",
+    "Particulars",
     "Party",
     "Written",
+    "as_json",
+    "case_facts",
+    "render",
     "write_documents",
 ]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from contracts.record import moment
 from tallystick.litigation import country as countries
@@ -14,8 +17,12 @@ from tallystick.litigation.typeset import typeset
 from tallystick.litigation.wording import Wording
 
 
+FACTS: Final = "facts.json"
+"""What the documents were set from, beside them: `as_json`."""
+
+
 class Written(NamedTuple):
-    """A document that was written. form: its name in the country's forms; language: "zh", "en"."""
+    """A document that was written. form: its name in the country's forms, or "facts"; language: "zh", "en", ""."""
 
     form: str
     language: str
@@ -24,19 +31,25 @@ class Written(NamedTuple):
 
 
 def write_documents(facts: CaseFacts, folder: Path, country: str | Path = "cn") -> tuple[Written, ...]:
-    """Write the documents of the case's route into a folder, as FORM.LANGUAGE.pdf; gives what was written.
+    """Write the documents of the case's route into a folder, as FORM.LANGUAGE.pdf, and facts.json beside them.
 
     The day of the claim (as_of) is the date of each, so the same facts give the same bytes. country: name of a
     folder of forms, or the folder itself. A file of the same name is replaced. Raises LitigationError.
     """
-    made = [(name, language, content) for name, language, content in render(facts, country)]
+    made = [(name, language, f"{name}.{language}.pdf", content) for name, language, content in render(facts, country)]
+    made.append(("facts", "", FACTS, as_json(facts)))
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, language, content in made:
-        path = folder / f"{name}.{language}.pdf"
+    for name, language, file, content in made:
+        path = folder / file
         path.write_bytes(content)
         written.append(Written(name, language, path, hashlib.sha256(content).digest()))
     return tuple(written)
+
+
+def as_json(facts: CaseFacts) -> bytes:
+    """The facts as JSON of one form: names sorted, bytes as hex. Whoever has the chain's entries makes it anew."""
+    return (json.dumps(_plain(facts), ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode("utf-8")
 
 
 def render(facts: CaseFacts, country: str | Path = "cn") -> list[tuple[str, str, bytes]]:
@@ -61,3 +74,17 @@ def render(facts: CaseFacts, country: str | Path = "cn") -> list[tuple[str, str,
             content = typeset(forms, {**filled, **frame, "author": facts.creditor.name}, timestamp)
             made.append((form.name, code, content))
     return made
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    if is_dataclass(value):
+        return {part.name: _plain(getattr(value, part.name)) for part in fields(value)}
+    if hasattr(value, "_asdict"):
+        return _plain(value._asdict())
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value

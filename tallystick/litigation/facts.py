@@ -91,7 +91,7 @@ class Loan:
     number: str
     signed_on: str
     amount: int
-    rate_bp: int
+    rate_bp: int | None = None
     term: str = ""  # as agreed, in words; empty: from the first payment out to the last due day
     purpose: str = ""
     repayment_method: str = ""  # in words; empty: by the instalments of the schedule
@@ -145,6 +145,7 @@ class Evidence:
     name: str
     source: str
     proves: str
+    kind: str = ""  # of a record or step; the forms' words for it come before the name
     content: str = ""
     pages: str = ""  # as in the bundle, such as "1-3"
     original: Literal["original", "copy", "electronic"] = "electronic"
@@ -152,6 +153,7 @@ class Evidence:
     chain: str = ""
     height: int = 0
     transaction: bytes = b""
+    record: bytes = b""
     file: str = ""  # path inside the bundle
 
 
@@ -160,8 +162,7 @@ class CaseFacts:
     """All that the documents of one case state.
 
     claim and agreed come from contracts/claims.py. scale: decimal places of the minor unit. zone: minutes east of UTC
-    of the days. network: the genesis hash, 32 B. costs_text, other_claims, preservation, mediation, reason: text of
-    the claimant's; empty where there is nothing.
+    of the days. network: the genesis hash, 32 B. other_claims, preservation, facts_text: the claimant's own words.
     """
 
     route: Literal["A", "B"]
@@ -182,6 +183,7 @@ class CaseFacts:
     disbursements: tuple[Disbursement, ...] = ()
     deed: Deed | None = None
     accelerated_on: str = ""
+    against: tuple[str, ...] = ()  # chain ids of those the case is against; empty: all
     reasons: tuple[tuple[str, str], ...] = ()  # of the route: (code, text)
     events: tuple[Event, ...] = ()
     evidence: tuple[Evidence, ...] = ()

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from contracts import claims
 from tallystick.litigation import figures
-from tallystick.litigation.facts import ENFORCEMENT, CaseFacts, Collateral, Guarantor, Party
+from tallystick.litigation.facts import ENFORCEMENT, CaseFacts, Collateral, Evidence, Guarantor, Party
 from tallystick.litigation.wording import Wording, days_between
 
 CHOSEN: Final = "■"
@@ -76,9 +76,14 @@ def values(facts: CaseFacts, wording: Wording) -> dict[str, Any]:
 def _respondents(facts: CaseFacts, wording: Wording, enforcement: bool) -> list[dict[str, Any]]:
     """The debtor and the guarantors: in enforcement those alone who consented to it themselves."""
     role = wording.language.word
-    found = [_party(facts.debtor, wording, role("roles", "debtor"))]
-    named = [guarantor.party for guarantor in facts.guarantors if guarantor.covered or not enforcement]
-    return found + [_party(party, wording, role("roles", "guarantor")) for party in named]
+    named = [(facts.debtor, "debtor")]
+    named += [(one.party, "guarantor") for one in facts.guarantors if one.covered or not enforcement]
+    against = facts.against
+    return [
+        _party(party, wording, role("roles", as_what))
+        for party, as_what in named
+        if not against or party.chain_id in against
+    ]
 
 
 def _party(party: Party, wording: Wording, role: str) -> dict[str, Any]:
@@ -140,11 +145,11 @@ def _loan(facts: CaseFacts, wording: Wording) -> dict[str, Any]:
     first = min((paid.day for paid in facts.disbursements), default="")
     actual = wording.say(word("actual_term"), first=wording.day(first), last=wording.day(facts.claim.ends))
     return {
-        "title": loan.title,
+        "title": loan.title or word("loan_title"),
         "number": loan.number,
         "signed_on": wording.day(loan.signed_on),
         "amount": wording.money(loan.amount),
-        "rate": figures.rate(loan.rate_bp),
+        "rate": word("none") if loan.rate_bp is None else figures.rate(loan.rate_bp),
         "term": loan.term or (actual if first and facts.claim.ends else word("none")),
         "purpose": loan.purpose,
         "repayment_method": loan.repayment_method or word("by_schedule"),
@@ -286,7 +291,7 @@ def _happened(facts: CaseFacts, wording: Wording) -> dict[str, Any]:
         "has_evidence": bool(facts.evidence),
         "evidence": [
             {
-                "name": item.name,
+                "name": " ".join(filter(None, (word("kinds", item.kind) if item.kind else "", item.name))),
                 "source": word("sources", item.source),
                 "proves": word("proves", item.proves),
                 "content": item.content,
@@ -294,12 +299,18 @@ def _happened(facts: CaseFacts, wording: Wording) -> dict[str, Any]:
                 "original": word("original", item.original),
                 "file": item.file or word("not_on_chain"),
                 "place": _block(item.chain, item.height, wording),
-                "hashes": "\n".join(filter(None, (figures.grouped(item.sha256), figures.grouped(item.transaction))))
-                or word("not_on_chain"),
+                "hashes": _hashes(item, wording),
             }
             for item in facts.evidence
         ],
     }
+
+
+def _hashes(item: Evidence, wording: Wording) -> str:
+    word = wording.language.word
+    named = (("sha256", item.sha256), ("record", item.record), ("transaction", item.transaction))
+    said = [f"{word(name)} {figures.grouped(digest)}" for name, digest in named if digest]
+    return "\n".join(said) or word("not_on_chain")
 
 
 def _block(chain: str, height: int, wording: Wording) -> str:
