@@ -37,8 +37,8 @@ Methods of the contract "notary" (arguments; * optional), by whom, what they giv
                         from the chain's disbursements and repayments; those given must be the same. Gives {id, …}
     refuse              {deed, reason, text}; the notary. PERFORMED: back to notarized, any other: route B
     executed            {deed, amount, on, reference, evidence*}; the creditor or a court
-    revoke              {deed, reason, text}; the creditor a draft of its own, the notary what it countersigned, a
-                        court a certificate (不予执行)
+    revoke              {deed, reason, text}; the creditor a draft of its own (and what waits for a notary that has
+                        left), the notary what it countersigned, a court a certificate (不予执行)
 
 State, on the consortium chain, in the namespace "notary" (steps hold by, owner, role, signers, height, time,
 transaction beside what is named here; a day is YYYY-MM-DD in the deed's zone):
@@ -222,8 +222,8 @@ def countersign(ctx: Context, args: Args) -> Value:
 def revoke(ctx: Context, args: Args) -> Value:
     """End a deed: {deed, reason, text}. Gives {state}.
 
-    The creditor takes back its own draft; the notary what it countersigned, an execution certificate included; a
-    court refuses enforcement of a certificate (不予执行).
+    The creditor takes back its own draft, and what waits for a notary that is no member any more; the notary what it
+    countersigned, an execution certificate included; a court refuses enforcement of a certificate (不予执行).
     """
     arguments.expect(args, "deed", "reason", "text")
     actor = access.authorise(ctx, "notary.revoke")
@@ -235,7 +235,8 @@ def revoke(ctx: Context, args: Args) -> Value:
         require_state(deed, NOTARIZED, CLAIMED, VERIFIED, CERTIFIED)
     else:
         require_creditor(actor, deed)
-        require_state(deed, DRAFT, CONSENTED)
+        is_left = deed["notary"] not in access.member_ids(ctx)
+        require_state(deed, DRAFT, CONSENTED, *((NOTARIZED, CLAIMED, VERIFIED) if is_left else ()))
     entry = {
         "reason": arguments.text(args["reason"], "reason", 32),
         "text": arguments.text(args["text"], "text", certificate.MAX_TEXT),

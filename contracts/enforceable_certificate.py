@@ -76,7 +76,7 @@ def issue(ctx: Context, args: Args) -> Value:
     claimed = ctx.get("default", deed["id"], deed["claims"])
     as_of = past_day(ctx, args["as_of"], "as_of", deed["zone"], claimed["as_of"])
     costs = _allowed(claimed["costs"], args["costs"])
-    found = debt(ctx, deed, as_of, claimed["accelerated_on"], costs)
+    found = debt(ctx, deed, as_of, claimed["accelerated_on"], costs, ctx.charge)
     if found.total == found.costs:
         raise ContractError("NOTHING_OWED", "what was claimed is paid: refuse the certificate, reason PERFORMED")
     require_within_ceiling(deed, found)

@@ -7,6 +7,7 @@ key; an objection made so cannot be passed over.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from contracts import access, arguments, claims, enforceable_limitation
@@ -36,6 +37,7 @@ from contracts.statistics import INT64_MAX
 MAX_TEXT: Final = 1_024
 MAX_ANSWERS: Final = 64  # of one deed
 MAX_OBJECTIONS: Final = 32
+CHARGE_PER_ROW: Final = 4  # of an instalment or a part of a payment
 MS: Final = 1_000
 MS_PER_DAY: Final = 86_400_000
 
@@ -52,17 +54,26 @@ def debt(
     as_of: str,
     accelerated_on: str = "",
     costs: tuple[claims.Cost, ...] = (),
+    charge: Callable[[int], None] | None = None,
 ) -> claims.Claim:
     """What is owed under a deed at the end of a day, from the chain's disbursements and repayments.
 
-    Raises ContractError as `claims.claim` does.
+    charge: a transaction's meter, for the work beyond reading. Raises ContractError as `claims.claim` does.
     """
     application = deed["application"]
     line = reads.read(CONSORTIUM, "credit", "line", application)
+    disbursements = _entries(reads, "disbursement", application, line["disbursements"])
+    repayments = _entries(reads, "repayment", application, line["repayments"])
+    if charge is not None:
+        instalments = sum(len(entry["schedule"]) for entry in disbursements)
+        payments = sum(len(entry["allocated"]) for entry in repayments)
+        charge(CHARGE_PER_ROW * (instalments + payments))
+        if accelerated_on:  # payments are allocated anew, each to what is left of all instalments
+            charge(payments * (instalments + payments) // 4)
     return claims.claim(
         reads.read(CONSORTIUM, "credit", "schedule", application) or [],
-        _entries(reads, "disbursement", application, line["disbursements"]),
-        _entries(reads, "repayment", application, line["repayments"]),
+        disbursements,
+        repayments,
         claims.terms(deed["terms"]),
         as_of,
         deed["zone"],
@@ -111,7 +122,7 @@ def claim_default(ctx: Context, args: Args) -> Value:
     as_of = past_day(ctx, args["as_of"], "as_of", deed["zone"])
     unpaid = _unpaid(ctx, deed, args["unpaid"], as_of)
     accelerated_on = today if arguments.boolean(args["accelerate"], "accelerate") else ""
-    found = debt(ctx, deed, as_of, accelerated_on, costs_of(args["costs"]))
+    found = debt(ctx, deed, as_of, accelerated_on, costs_of(args["costs"]), ctx.charge)
     require_within_ceiling(deed, found)
     number = deed["claims"] + 1
     entry = {

@@ -10,8 +10,8 @@ on nothing interrupts it and no certificate is issued. A deed that is not counte
 executed, is not watched, nor is a line on which nothing is owed.
 
 State, on the consortium chain, in the namespace "notary":
-    ("limitation", deed) -> {interrupted: [[day, demand | claim, transaction]], accelerated_on: day | "",
-        told: last day that limitation_near was told for, passed: last day that limitation_passed was told for}
+    ("limitation", deed) -> {interrupted: [day, demand | claim, transaction] of the latest, or [], accelerated_on:
+        day | "", told: last day that limitation_near was told for, passed: the same for limitation_passed}
     ("deadlines",), ("deadline", n) -> heap of [ms, deed] (deadlines.py): when a deed is looked at next
 """
 
@@ -41,7 +41,7 @@ MS: Final = 1_000
 MS_PER_DAY: Final = 86_400_000
 LOOK_MS: Final = (YEARS * 365 - NEAR_DAYS) * MS_PER_DAY  # nothing that is lent later can be near its end sooner
 DEEDS_PER_BLOCK: Final = 32
-MAX_INTERRUPTIONS: Final = 256
+LAST_YEAR: Final = 9999  # that the calendar of records has
 MAX_TEXT: Final = 1_024
 
 DUE: Final = "due"
@@ -72,16 +72,17 @@ def of(reads: Reads, deed: dict[str, Any]) -> Limitation:
         return Limitation("", DUE, "", 0)
     if entry["accelerated_on"] and entry["accelerated_on"] < start:
         start, cause = entry["accelerated_on"], ACCELERATED
-    for day, why, _ in entry["interrupted"]:
-        if day >= start:
-            start, cause = day, why
+    if entry["interrupted"] and entry["interrupted"][0] >= start:
+        start, cause, _ = entry["interrupted"]
     last_day = years_after(start)
     return Limitation(start, cause, last_day, moment(last_day, deed["zone"]).last * MS)
 
 
 def years_after(day: str) -> str:
-    """The same day YEARS later; of 29 February the 28th where there is none."""
+    """The same day YEARS later; of 29 February the 28th where there is none, and never past the calendar's last."""
     year, rest = int(day[:4]) + YEARS, day[4:]
+    if year > LAST_YEAR:
+        return f"{LAST_YEAR}-12-31"
     leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     return f"{year:04d}{'-02-28' if rest == '-02-29' and not leap else rest}"
 
@@ -125,10 +126,8 @@ def require_running(ctx: Context, deed: dict[str, Any]) -> Limitation:
 def interrupt(ctx: Context, deed: dict[str, Any], day: str, cause: str, accelerated_on: str = "") -> None:
     """Let the period start anew on a day; looked at again in time."""
     entry = ctx.get("limitation", deed["id"]) or _EMPTY
-    rows = entry["interrupted"]
-    if len(rows) >= MAX_INTERRUPTIONS:
-        raise ContractError("TOO_MANY_DEMANDS", f"the period was interrupted {len(rows)} times: that is the most")
-    changed: dict[str, Value] = {"interrupted": [*rows, [day, cause, ctx.tx_id]]}
+    latest = entry["interrupted"]
+    changed: dict[str, Value] = {} if latest and day < latest[0] else {"interrupted": [day, cause, ctx.tx_id]}
     if accelerated_on and not entry["accelerated_on"]:
         changed["accelerated_on"] = accelerated_on
     ctx.put("limitation", deed["id"], value={**entry, **changed})

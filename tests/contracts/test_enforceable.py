@@ -172,7 +172,7 @@ def test_nothing_is_certified_when_it_was_paid_after_the_verification() -> None:
     ok(do(on, "refuse", "office", deed=deed, reason="PERFORMED", text="paid on 16 February"))
 
 
-# order: consents before the countersignature (art. 39), verified before it is certified (art. 55) -------------------------------
+# order: consents before the countersignature (art. 39), verified before it is certified (art. 55) ---------------
 
 ALLOWED = {
     "draft": {"refused", "executed", "revoked"},  # of one application one deed stands
@@ -443,6 +443,32 @@ def test_a_creditor_takes_back_its_draft_and_makes_another() -> None:
     other = desk.drafted(on, application)
     assert on.read(CONSORTIUM, "notary", "deeds_of", application) == [deed, other]
     assert deed_of(on, other)["consents"] == []
+
+
+@pytest.mark.parametrize("state", ["notarized", "claimed", "verified"])
+def test_a_deed_whose_notary_has_left_does_not_bar_the_suit(state: str) -> None:
+    on = desk.desk()
+    deed = desk.REACH[state](on)
+    assert attempt(on, deed, "revoke", "lender").code == "WRONG_STATE"
+    left = [member for member in on.read(CONSORTIUM, "registry", "members") if member != "office"]
+    on.seed(CONSORTIUM, "registry", "members", value=left)
+    ok(attempt(on, deed, "revoke", "lender"))
+
+
+def test_the_claim_of_a_long_history_is_metered() -> None:
+    on = desk.desk()
+    deed = desk.notarized(on)
+    desk.to_day(on, desk.DEFAULT_DAY)
+    few = do(on, "claim_default", "lender", **desk.claim_args(on, deed, accelerate=True)).charged
+    other = desk.desk()
+    deed = desk.notarized(other)
+    application = deed_of(other, deed)["application"]
+    for number in range(40):
+        ok(at.repay(other, application, 1_000, f"P-{number}"))
+    desk.to_day(other, desk.DEFAULT_DAY)
+    many = do(other, "claim_default", "lender", **desk.claim_args(other, deed, accelerate=True))
+    assert many.ok
+    assert many.charged - few == 40 * 4 + 40 * 42 // 4  # each payment is looked at with all instalments
 
 
 # default ---------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from contracts.enforceable_limitation import Limitation, of, years_after
 from tests.contracts import lending_desk as at
 from tests.contracts import notary_desk as desk
 from tests.contracts.memory_context import CONSORTIUM, Ledger, MemoryContext
-from tests.contracts.notary_desk import deed_of, do
+from tests.contracts.notary_desk import deed_of, do, kept
 from tests.contracts.trading import ok
 
 
@@ -36,6 +36,9 @@ def told_on(on: Ledger, days: list[str]) -> list[tuple[str, str, str]]:
         ("2026-02-28", "2028-02-28"),
         ("2098-02-28", "2100-02-28"),
         ("2098-12-31", "2100-12-31"),
+        ("9997-12-31", "9999-12-31"),
+        ("9998-01-01", "9999-12-31"),
+        ("9999-12-31", "9999-12-31"),
     ],
 )
 def test_two_years_by_the_calendar(day: str, end: str) -> None:
@@ -61,6 +64,23 @@ def test_it_does_not_run_before_anything_is_lent() -> None:
         ("2027-12-04", "limitation_near", "2028-03-01"),
         ("2028-03-02", "limitation_passed", "2028-03-01"),
     ]
+
+
+def test_what_is_due_at_the_calendar_s_end_stops_no_block() -> None:
+    on = desk.desk()
+    application = desk.lent(on, [{**desk.HALVES[0]}, {**desk.HALVES[1], "due": "9999-12-30"}])
+    deed = desk.notarized(on, application=application)
+    assert period(on, deed)[:3] == ("9999-12-30", "due", "9999-12-31")
+    assert told_on(on, ["2027-12-04", "2029-12-04"]) == []
+
+
+def test_an_earlier_demand_told_later_changes_nothing() -> None:
+    on = desk.desk()
+    deed = desk.notarized(on)
+    desk.to_day(on, "2027-06-01")
+    ok(do(on, "demand", "lender", deed=deed, on="2027-05-01", text="pay"))
+    assert ok(do(on, "demand", "lender", deed=deed, on="2027-04-01", text="pay"))["last_day"] == "2029-05-01"
+    assert kept(on, "demand", deed, 1)["on"] == "2027-04-01"
 
 
 def test_it_is_told_once_90_days_before_and_once_at_the_end() -> None:
