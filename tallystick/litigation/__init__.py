@@ -2,13 +2,14 @@
 
     facts = case_facts(stated, particulars, case)       # from what the chain says and what the claimant adds
     write_documents(facts, folder, country="cn")        # FORM.LANGUAGE.pdf for each of the route's, and facts.json
+    files_of(facts)                                     # the same as bytes by name, for a bundle
     sign_pdf(pdf, pkcs12, passphrase)                   # PAdES
 
-As PDF/A; the same facts give the same bytes. Setting and signing need the extra `tallystick[court]` and the fonts that
-docs/litigation.md names; what is imported here needs neither.
+As PDF/A; the same facts give the same bytes. Setting and signing need the extra `tallystick[court]` and the fonts
+that docs/litigation.md names; what is imported here needs neither.
 """
 
-from tallystick.litigation.documents import Written, as_json, render, write_documents
+from tallystick.litigation.documents import Written, as_json, files_of, write_documents
 from tallystick.litigation.facts import (
     ENFORCEMENT,
     SUIT,
@@ -47,6 +48,6 @@ __all__ = [
     "Written",
     "as_json",
     "case_facts",
-    "render",
+    "files_of",
     "write_documents",
 ]

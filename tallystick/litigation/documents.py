@@ -16,7 +16,6 @@ from tallystick.litigation.facts import CaseFacts
 from tallystick.litigation.typeset import typeset
 from tallystick.litigation.wording import Wording
 
-
 FACTS: Final = "facts.json"
 """What the documents were set from, beside them: `as_json`."""
 
@@ -36,15 +35,21 @@ def write_documents(facts: CaseFacts, folder: Path, country: str | Path = "cn") 
     The day of the claim (as_of) is the date of each, so the same facts give the same bytes. country: name of a
     folder of forms, or the folder itself. A file of the same name is replaced. Raises LitigationError.
     """
-    made = [(name, language, f"{name}.{language}.pdf", content) for name, language, content in render(facts, country)]
-    made.append(("facts", "", FACTS, as_json(facts)))
+    made = files_of(facts, country)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, language, file, content in made:
-        path = folder / file
+    for name, content in made.items():
+        path = folder / name
         path.write_bytes(content)
-        written.append(Written(name, language, path, hashlib.sha256(content).digest()))
+        form, *language = name.split(".")[:-1]
+        written.append(Written(form, "".join(language), path, hashlib.sha256(content).digest()))
     return tuple(written)
+
+
+def files_of(facts: CaseFacts, country: str | Path = "cn") -> dict[str, bytes]:
+    """The documents by file name, and facts.json: what a bundle takes in as its documents. Raises LitigationError."""
+    made = {f"{form}.{language}.pdf": content for form, language, content in render(facts, country)}
+    return {**made, FACTS: as_json(facts)}
 
 
 def as_json(facts: CaseFacts) -> bytes:

@@ -141,7 +141,7 @@ def _events() -> tuple[Event, ...]:
         ("overdue", (("due", "2026-06-02"),)),
         ("repayment", (("day", "2026-06-19"), ("amount", 105_213_334), ("interest", 5_213_334), ("principal", 100_000_000))),
         ("default", (("by", CREDITOR.name), ("as_of", "2026-10-12"))),
-        ("verified", (("by", DEED.notary),)),
+        ("verified", (("by", DEED.notary), ("outcome", "unpaid"))),
         ("certificate", (("by", DEED.notary), ("amount", 190_000_000))),
         ("case", (("by", CREDITOR.name),)),
     ]
@@ -162,11 +162,19 @@ def _evidence() -> tuple[Evidence, ...]:
     ]
     return tuple(
         Evidence(
-            name, source, proves, content, pages, "electronic",
-            identifier(f"sha{number}"), "consortium", 150 + number * 37, identifier(f"sealed{number}"), file,
+            name=name,
+            source=source,
+            proves=proves,
+            content=content,
+            pages=pages,
+            sha256=identifier(f"sha{number}"),
+            chain="consortium",
+            height=150 + number * 37,
+            transaction=identifier(f"sealed{number}"),
+            file=file,
         )
         for number, (name, source, proves, content, pages, file) in enumerate(rows)
-    )  # fmt: skip
+    )
 
 
 def facts(route: str = "A") -> CaseFacts:
