@@ -20,6 +20,8 @@ from chain.verification import VerificationError
 MAX_BUNDLE: Final = 256 * 1024 * 1024
 """Bytes of a whole bundle."""
 MAX_FILES: Final = 4_096
+MAX_FILE: Final = MAX_BUNDLE + MAX_FILES * 1_024
+"""Bytes of the ZIP file: its content and what ZIP adds."""
 MAX_NAME: Final = 100
 DATE: Final = (1980, 1, 1, 0, 0, 0)
 """Of each member: the first that ZIP knows, because the time of packing is no part of the evidence."""
@@ -64,8 +66,8 @@ def read(data: bytes) -> dict[str, bytes]:
     Of a name that stands twice the last one counts. Raises ArchiveError NOT_A_BUNDLE, TOO_LARGE, COMPRESSED,
     ENCRYPTED.
     """
-    if len(data) > MAX_BUNDLE + MAX_FILES * 1024:
-        raise ArchiveError("TOO_LARGE", f"a bundle has at most {MAX_BUNDLE} bytes, this file {len(data)}")
+    if len(data) > MAX_FILE:
+        raise ArchiveError("TOO_LARGE", f"a bundle has at most {MAX_BUNDLE} bytes, this file has more")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as whole:
             entries = whole.infolist()
