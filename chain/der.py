@@ -175,7 +175,8 @@ def write_sequence(parts: Iterable[bytes]) -> bytes:
 
 def write_int(value: int) -> bytes:
     """An INTEGER."""
-    return write(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    bits = (value if value >= 0 else ~value).bit_length()
+    return write(INTEGER, value.to_bytes(bits // 8 + 1, "big", signed=True))
 
 
 def write_oid(dotted: str) -> bytes:
