@@ -51,5 +51,5 @@ bench: env ## throughput and latency of four validators on this machine
 	@.venv/bin/tally bench
 
 clean: ## remove all that make has made, .venv included
-	@rm -rf .venv .other-python build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .anvil demo-run
+	@rm -rf .venv .other-python build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .anvil .bcoin demo-run
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

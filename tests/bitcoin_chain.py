@@ -51,15 +51,21 @@ def transaction(outpoint: bytes, script: bytes, sequence: int, outputs: list[tup
     return body + bytes(4)
 
 
-def op_return(data: bytes, number: int = 0) -> bytes:
+def coin(number: int) -> bytes:
+    """An outpoint of no coin that exists."""
+    return double_sha256(b"coin %d" % number) + bytes(4)
+
+
+def op_return(data: bytes, outpoint: bytes) -> bytes:
     """A transaction that carries ``data`` in its one unspendable output."""
-    outpoint = double_sha256(b"coin %d" % number) + bytes(4)
     return transaction(outpoint, b"", 0xFFFFFFFD, [(0, b"\x6a" + push(data))])
 
 
 def coinbase(height: int, extra: int) -> bytes:
+    """Pays a block's reward to anybody. extra: what tells it from another one of this height."""
     digits = height.to_bytes(height.bit_length() // 8 + 1, "little")
-    script = push(digits) + push(extra.to_bytes(4, "little"))
+    number = push(digits) if height > 16 else bytes([0x50 + height])
+    script = number + push(extra.to_bytes(4, "little"))
     return transaction(bytes(32) + b"\xff\xff\xff\xff", script, 0xFFFFFFFF, [(50 * 10**8, b"\x51")])
 
 
@@ -83,12 +89,14 @@ class BitcoinChain:
     branch: another number makes another chain on the same genesis.
     """
 
-    def __init__(self, branch: int = 0) -> None:
+    def __init__(self, branch: int = 0, start: int = START) -> None:
         self.headers = [GENESIS]
         self.ids: list[list[bytes]] = [
             [bytes.fromhex("3ba3edfd7a7b12b27ac72c3e67768f617fc81bc3888a51323a9fb8aa4b1e5e4a")]
         ]
         self.extra = branch << 16
+        self.start = start
+        self.carried = 0
         self.lock = threading.RLock()
 
     @property
@@ -98,6 +106,11 @@ class BitcoinChain:
     def hash(self, height: int) -> bytes:
         return double_sha256(self.headers[height])
 
+    def carrying(self, data: bytes) -> bytes:
+        """A transaction for the next block that carries ``data``; each spends another coin."""
+        self.carried += 1
+        return op_return(data, coin(self.carried))
+
     def mine(self, *transactions: bytes, count: int = 1, time: int | None = None) -> int:
         """Add ``count`` blocks, the first with these transactions; the first one's height."""
         with self.lock:
@@ -105,12 +118,16 @@ class BitcoinChain:
             for place in range(count):
                 height = len(self.headers)
                 self.extra += 1
-                ids = [double_sha256(coinbase(height, self.extra))]
-                ids += [double_sha256(raw) for raw in transactions] if not place else []
-                when = START + SPACING * height if time is None else time
-                self.headers.append(ground(self.hash(height - 1), merkle_root(ids), when))
-                self.ids.append(ids)
+                raws = [coinbase(height, self.extra), *(transactions if not place else ())]
+                root = merkle_root([double_sha256(raw) for raw in raws])
+                when = self.start + SPACING * height if time is None else time
+                self.accept(ground(self.hash(height - 1), root, when), raws)
             return first
+
+    def accept(self, header: bytes, transactions: list[bytes]) -> None:
+        """Put a block on top."""
+        self.headers.append(header)
+        self.ids.append([double_sha256(raw) for raw in transactions])
 
     def rewind(self, count: int) -> None:
         """Drop the newest blocks, as a reorganisation does before others take their place."""

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from chain.bitcoin import merkle_path
 from chain.ots_stamp import APPEND, PREPEND, SHA256, Operation, bitcoin, chain_of, pending
-from tests.bitcoin_chain import BitcoinChain, op_return
+from tests.bitcoin_chain import BitcoinChain
 
 Way = list[Operation]
 TWICE: Way = [Operation(SHA256), Operation(SHA256)]
@@ -82,7 +82,7 @@ class Calendar:
     def stamp(self, *others: bytes) -> int:
         """Put all that was handed in into a new block, after other transactions; the height. Again after a rewind."""
         tip, ways = merkle_ways(self.known)
-        raw = op_return(tip, len(self.stamped))
+        raw = self.chain.carrying(tip)
         height = self.chain.mine(*others, raw)
         into = way_into_block(self.chain, height, raw, tip, 1 + len(others))
         for message, way in zip(self.known, ways, strict=True):

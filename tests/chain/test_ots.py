@@ -32,7 +32,7 @@ from chain.ots_stamp import (
     decode_stamp,
     pending,
 )
-from tests.bitcoin_chain import BitcoinChain, op_return
+from tests.bitcoin_chain import BitcoinChain
 from tests.ots_calendar_server import way_into_block
 
 CHECKPOINT = Checkpoint(bytes(range(32)), 100, sha256(b"root").digest())
@@ -54,8 +54,8 @@ class World:
     def __init__(self) -> None:
         self.chain = BitcoinChain()
         self.chain.mine(count=2)
-        raw = op_return(DIGEST)
-        others = [op_return(b"another", number) for number in range(1, 4)]
+        raw = self.chain.carrying(DIGEST)
+        others = [self.chain.carrying(b"another") for _ in range(3)]
         assert self.chain.mine(*others, raw) == 3
         self.chain.mine(count=6)
         self.stamp = chain_of(DIGEST, way_into_block(self.chain, 3, raw, DIGEST, 4), bitcoin(3))
@@ -113,7 +113,7 @@ def test_an_unknown_attestation_shows_nothing(world: World) -> None:
 def _other_chain(_: World) -> OtsProof:
     forged = BitcoinChain(1)
     forged.mine(count=2)
-    raw = op_return(DIGEST)
+    raw = forged.carrying(DIGEST)
     forged.mine(raw)
     stamp = chain_of(DIGEST, way_into_block(forged, 3, raw, DIGEST, 1), bitcoin(3))
     return OtsProof(stamp.file(), 3, (forged.headers[3],))

@@ -26,7 +26,7 @@ from node.anchor_ots import DEVELOPMENT_PLACE, FILE_NAME, HEADERS_NAME, OtsBacke
 from node.bitcoin_rpc import source
 from node.ots_calendar import Calendars
 from node.ots_progress import MAX_BITCOIN, Placed, Progress
-from tests.bitcoin_chain import BitcoinChain, BitcoinServer, op_return
+from tests.bitcoin_chain import BitcoinChain, BitcoinServer
 from tests.ots_calendar_server import Calendar
 
 NETWORK = bytes(range(32))
@@ -130,7 +130,7 @@ def test_from_a_digest_to_a_final_anchor(world: World) -> None:
     assert {uri for _, uri in progress(job).promises()} == {each.url for each in world.calendars}
     assert [each.asked for each in world.calendars] == [[DIGEST]] * 2
     assert world.step(job).state is State.SENT  # nothing yet
-    height = world.calendars[1].stamp(op_return(b"somebody else's"))
+    height = world.calendars[1].stamp(world.chain.carrying(b"somebody else's"))
     job = world.step(job)
     assert (job.state, progress(job).placed) == (State.MINED, _placed(world, job, height))
     for _ in range(5):
