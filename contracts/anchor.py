@@ -17,6 +17,7 @@ State, on the consortium chain:
     ("anchor_of", place, sha256 of proof) -> n
     ("reached",)                         -> {place: [largest size confirmed, block time]}
     ("anchored",), ("anchored_at",)      -> the size that the policy counts as anchored, and the block time it grew
+                                            (of genesis before the first)
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def genesis(ctx: Context, doc: dict[str, Value]) -> None:
     ctx.put("alarm_count", value=0)
     ctx.put("anchor_count", value=0)
     ctx.put("anchored", value=0)
-    ctx.put("anchored_at", value=0)
+    ctx.put("anchored_at", value=doc["time"])
     ctx.put("reached", value={})
 
 

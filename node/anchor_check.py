@@ -75,6 +75,8 @@ class Watch:
         self._path = path
         self.progress = _load(path)
         self.alarms: deque[str] = deque(maxlen=MAX_ALARMS)
+        self.mismatches = 0
+        """Since the start."""
 
     async def step(self) -> None:
         """Look at those that are open, then on as far as it goes."""
@@ -99,6 +101,7 @@ class Watch:
         """Whether there is nothing more to ask about a confirmation."""
         verdict, reason = await self._check(claim)
         if verdict is Verdict.MISMATCH:
+            self.mismatches += 1
             self.alarms.append(f"confirmation {number} by {claim.get('by')}: {reason}")
             _log.error("anchor confirmation is wrong", number=number, by=claim.get("by"), reason=reason)
         return verdict is not Verdict.LATER

@@ -23,7 +23,7 @@ class Standing(NamedTuple):
     """What the consortium chain says of anchoring.
 
     interval: index of the last closed one (0 before the first); height: the block that closed it; anchored: the size
-    that the policy counts as anchored; anchored_at: block time it grew to that, ms, 0 before; rank: how many
+    that the policy counts as anchored; anchored_at: block time it grew to that, ms, of genesis before; rank: how many
     validators come before this one, 0 on duty, None where this member is no validator; reached: how far each place
     has come; classes: how far each class that the policy needs.
     """

@@ -112,8 +112,8 @@ class Anchorer:
         return await check(claim, self._log, self._network_id, self._backends)
 
     def status(self) -> dict[str, Any]:
-        """What ``tally anchor status`` shows. age_seconds: since what the policy counts as anchored last grew, None
-        before; classes: the same for each class that the policy needs, with the size it has reached; problem and
+        """What ``tally anchor status`` shows. age_seconds: since what the policy counts as anchored last grew (from
+        genesis before); classes: the same for each class that the policy needs, None before its first; problem and
         queue: of all backends, whose own are in backends."""
         view = self._consortium.standing()
         progress = self._watch.progress
@@ -124,19 +124,17 @@ class Anchorer:
             "problem": next((f"{line.backend.name}: {line.problem}" for line in self._lines if line.problem), None),
             "queue": [job for line in self._lines for job in line.queue()],
             "alarms": list(self._watch.alarms),
+            "mismatches": self._watch.mismatches,
             "checked": progress.number - len(progress.open),
             "unchecked": len(progress.open),
             "log_size": len(self._log),
             "anchored": view.anchored,
-            "age_seconds": self._age(view.anchored_at),
+            "age_seconds": age(self._now(), view.anchored_at),
             "classes": {
-                group: {"anchored": reached.size, "age_seconds": self._age(reached.time)}
+                group: {"anchored": reached.size, "age_seconds": age(self._now(), reached.time)}
                 for group, reached in view.classes.items()
             },
         }
-
-    def _age(self, since: int) -> int | None:
-        return max(0, self._now() - since) // 1000 if since else None
 
     async def _go_on(self, line: Line) -> None:
         """One line's rounds. A defect in one backend is told and holds no other, nor the node."""
@@ -164,3 +162,8 @@ class Anchorer:
                     raise AssertionError(f"the ledger gave block {height} where {len(self._log) + 1} follows")
                 self._log.append(leaf(self._network_id, height, block_hash, certificate_hash))
             await trio.lowlevel.checkpoint()
+
+
+def age(now: int, since: int) -> int | None:
+    """Seconds between two times in ms, None where there is no first one."""
+    return max(0, now - since) // 1000 if since else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
+from node.anchor_gauges import add_anchor_gauges
 from node.custody.gauges import add_custody_gauges
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def metrics_text(peer: Peer) -> str:
         Gauge(name, text, registry=registry).set(value)
     _add_intake(registry, peer)
     add_custody_gauges(registry, peer.custody)
+    add_anchor_gauges(registry, ledger, peer.member, peer.anchorer)
     return generate_latest(registry).decode()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+from prometheus_client import CollectorRegistry, generate_latest
 
 import contracts.anchor
 from chain import merkle
@@ -25,6 +26,7 @@ from node import driver
 from node.anchor_backend import Check, Verdict
 from node.anchor_check import Watch
 from node.anchor_duty import Standing, Turn, standing
+from node.anchor_gauges import add_anchor_gauges
 from node.anchor_key import AnchorKeyError
 from node.anchor_ledger import SubmitError, block_source, open_anchorer, reader, submit_call
 from node.anchoring import Anchorer
@@ -109,6 +111,12 @@ class Consortium:
     def read(self, *key: Any) -> Any:
         return self.ledger.state(CONSORTIUM, encode(list(key)))
 
+    def force_duty(self, member: str) -> None:
+        """Seal blocks until it is the member's turn."""
+        while standing(reader(self.ledger), member).rank != 0:
+            self.seal()
+        self.seal()
+
     def alarms(self) -> list[str]:
         return [self.read("anchor", "alarm", n)["kind"] for n in range(self.read("anchor", "alarm_count"))]
 
@@ -130,7 +138,7 @@ class Consortium:
 @pytest.fixture
 def consortium(monkeypatch: pytest.MonkeyPatch) -> Consortium:
     made = Consortium()
-    for module in ("node.anchor_ledger", driver.__name__):
+    for module in ("node.anchor_ledger", "node.anchor_gauges", driver.__name__):
         monkeypatch.setattr(f"{module}.wall_clock", lambda: made.time)
     return made
 
@@ -194,6 +202,35 @@ def test_from_interval_to_checked_confirmation(
     # The certificate hash is the child's, whichever quorum this node itself holds.
     assert ledger.certificate(3) is not None
     assert not exported.covers(3, ledger.header(3).digest, bytes(32), path)
+
+
+def test_metrics_tell_the_age_of_each_class_whether_or_not_the_node_anchors(
+    consortium: Consortium, tmp_path: Path
+) -> None:
+    def gauges(anchorer: Anchorer | None) -> dict[str, float]:
+        registry = CollectorRegistry()
+        add_anchor_gauges(registry, consortium.ledger, "erp", anchorer)
+        lines = generate_latest(registry).decode().splitlines()
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
+
+    for _ in range(3 * INTERVAL):
+        consortium.seal()
+    found = gauges(None)
+    assert found['tally_anchor_age_seconds{class="chain"}'] == 3 * INTERVAL
+    assert found['tally_anchor_blocks{class="chain"}'] == 0
+    assert found["tally_anchor_alarms_total"] == consortium.alarms().count("anchor_overdue") == 1
+    anchorer = consortium.anchorer("erp", tmp_path, "http://127.0.0.1:1")
+
+    async def run() -> None:
+        consortium.force_duty("erp")
+        await anchorer.step()
+        await anchorer.close()
+
+    trio.run(run)
+    found = gauges(anchorer)
+    assert found['tally_anchor_failing{backend="evm"}'] == 1
+    assert found['tally_anchor_under_way{backend="evm"}'] == 1
+    assert found["tally_anchor_mismatches"] == 0
 
 
 def test_the_newest_block_is_not_in_the_log_before_its_child(consortium: Consortium) -> None:

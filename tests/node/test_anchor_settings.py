@@ -80,7 +80,10 @@ def test_every_kind_is_opened_and_says_whether_it_writes(tmp_path: Path, root: P
     assert other.place == found[3].place
 
 
-@pytest.mark.parametrize("content", [None, b"", b"text", b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"])
+DAMAGED = b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"text", DAMAGED, 2 * DAMAGED])
 def test_what_is_no_certificate_is_named(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "root.pem"
     if content is not None:
