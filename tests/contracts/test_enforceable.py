@@ -695,3 +695,45 @@ def test_everybody_concerned_is_told() -> None:
     [told] = at.told(receipt.events, "deed_drafted")
     assert told["to"] == ["aunt", "guarantor", "lender", "office", "supplier"]
     assert told["deed"] == receipt.result["id"]
+
+
+# bounds ----------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_certified_once_nothing_is_owed() -> None:
+    on = desk.desk()
+    deed = desk.notarized(on, terms={**desk.TERMS, "penalty_bp": 0, "compound_bp": 0})
+    desk.to_day(on, desk.DEFAULT_DAY)
+    ok(do(on, "claim_default", "lender", **desk.claim_args(on, deed)))
+    desk.to_day(on, "2026-02-16")
+    ok(do(on, "verify_performance", "office", **desk.verify_args(on, deed)))
+    ok(at.repay(on, deed_of(on, deed)["application"], 1_010_000))
+    receipt = do(on, "issue", "office", **desk.issue_args(on, deed))
+    assert receipt.code == "NOTHING_OWED"
+    ok(do(on, "refuse", "office", deed=deed, reason="PERFORMED", text="paid on 16 February"))
+
+
+@pytest.mark.parametrize("reason", ["CONSENT_DEFECT", "CONTENT_UNCLEAR", "UNLAWFUL", "NOT_VERIFIED", "OTHER"])
+def test_a_notary_declines_for_a_reason(reason: str) -> None:
+    on = desk.desk()
+    deed = desk.consented(on)
+    ok(do(on, "refuse", "office", deed=deed, reason=reason, text="as the file shows"))
+    assert deed_of(on, deed)["state"] == "refused"
+    assert kept(on, "refusal", deed, 0)["reason"] == reason
+
+
+def test_so_many_answers_and_no_more() -> None:
+    on = desk.desk()
+    deed = desk.claimed(on)
+    for _ in range(64):
+        ok(do(on, "answer", "aunt", deed=deed, admits=True, text="yes"))
+    assert do(on, "answer", "aunt", deed=deed, admits=True, text="yes").code == "TOO_MANY_ANSWERS"
+
+
+def test_so_many_deeds_and_no_more() -> None:
+    on = desk.desk()
+    application = desk.lent(on)
+    for _ in range(16):
+        deed = desk.drafted(on, application)
+        ok(do(on, "revoke", "lender", deed=deed, reason="OTHER", text="again"))
+    assert do(on, "draft", "lender", **desk.drafted_args(application)).code == "TOO_MANY_DEEDS"
