@@ -24,8 +24,9 @@ from tallystick.evidence.walk import PaperName
 from tests import certificates
 from tests.certificates import Holder, Token
 from tests.contracts.trading import BUYER, SUPPLIER
+from tests.evidence_case import CaseWorld, signatory
 from tests.evidence_publics import EvmWriter, log_of, stamped
-from tests.evidence_world import CaseWorld
+from tests.evidence_world import LABEL
 
 WITNESS: Final = "witness.evidence.org.cn/w1"
 LATER_S: Final = 600
@@ -38,6 +39,7 @@ class Publics:
 
     name: str = "public"
     root: Holder = field(default_factory=certificates.root)
+    ca: Holder = field(default_factory=lambda: certificates.root("Test CA"))
     evm_blocks: dict[int, dict[int, bytes]] = field(default_factory=dict)
     bitcoin_blocks: dict[int, bytes] = field(default_factory=dict)
 
@@ -53,6 +55,7 @@ class Publics:
             evm_senders=frozenset({self.writer.address}),
             bitcoin_blocks=self.bitcoin_blocks,
             tsa_roots=(self.root.der,),
+            ca_roots=(self.ca.der,),
             witnesses={WITNESS: self.witness.public},
             development=development,
         )
@@ -96,11 +99,18 @@ class Publics:
         return {"backend": "witness", "public_time": time, "proof": proof, "witness": key, "development": False}
 
 
-def anchor(world: CaseWorld, publics: Publics) -> Checkpoint:
-    """Let every kind of place see the log, and confirm it on the chain; gives the checkpoint."""
+def told(publics: Publics, label: str = LABEL, kind: type[CaseWorld] = CaseWorld) -> CaseWorld:
+    """A consortium that has told the whole story."""
+    world = kind(label, signatory(publics.ca))
+    world.until_case()
+    return world
+
+
+def anchor(world: CaseWorld, publics: Publics, later_s: int = LATER_S) -> Checkpoint:
+    """Let every kind of place see the log, so long after block time, and confirm it on the chain."""
     log = log_of(world.ledger)
     checkpoint = log.checkpoint(world.network_id, len(log))
-    time = world.now // 1_000 + LATER_S
+    time = world.now // 1_000 + later_s
     found = [
         publics.evm(checkpoint, time),
         publics.rfc3161(checkpoint, time + 30),
@@ -144,7 +154,9 @@ PAPERS: Final = (
 ANCHOR_PARTS: Final = ("backend", "size", "root", "proof", "public_time")
 
 
-def bundle(world: CaseWorld, at: int, anchored: Sequence[int] | None = None, **chosen: Any) -> bytes:
+def bundle(
+    world: CaseWorld, at: int, anchored: Sequence[int] | None = None, signer: str = "bank", **chosen: Any
+) -> bytes:
     """The bank's bundle as of a block. anchored: numbers of the confirmations to take along, all unless told."""
     count = world.state("anchor", "anchor_count")
     rows = [world.state("anchor", "anchor", number) for number in (range(count) if anchored is None else anchored)]
@@ -152,7 +164,7 @@ def bundle(world: CaseWorld, at: int, anchored: Sequence[int] | None = None, **c
     return assemble(
         LedgerProver(world.ledger),
         Chosen(**{"application": world.application, "papers": PAPERS, "opened": opened, **chosen}),
-        world.signer("bank"),
+        world.signer(signer),
         "bank",
         at,
         disclose=lambda _chain, record, proof, names: disclosed(world, record, proof, names),

@@ -1,10 +1,10 @@
-"""A real case in this process: a loan, its default and its notarization on a real ledger, every key at hand.
+"""A real loan and its default on a real ledger in this process, every key at hand.
 
 Everything follows from the label: the same label gives the same keys, the same genesis hash and the same blocks, so a
 second label is a second, forged consortium that tells the same story. Amounts are CNY, the template's zone is UTC+8.
 
     2026-01-01  the supplier is onboarded; contract, orders, despatches, receipts, bills and a guarantee are sealed
-    2026-01-02  the application, the assessment, the decision over 30 000.00, the deed and its consents
+    2026-01-02  the application, the assessment, the decision over 30 000.00
     2026-01-03  the payment out in three instalments; bill I-1 is pledged, bill I-2 disputed, order O-2 corrected
     2026-02-03  the first instalment is paid; 2026-03-05 half of the second; nothing after that
     2026-06-15  the default, on a chain whose validators changed meanwhile
@@ -21,7 +21,6 @@ from chain.codec import encode
 from chain.crypto import SigningKey, sha256
 from chain.sealed import RawDocument, SealedBody, seal, seal_file
 from chain.transaction import Transaction
-from contracts import claims
 from genesis import document as documents
 from genesis import library
 from tests.chain.chain_builder import Consortium, key_of, vote_in
@@ -51,11 +50,6 @@ SCHEDULE: Final = (
     {"due": "2026-03-03", "principal": 1_000_000, "interest": 10_000},
     {"due": "2026-04-03", "principal": 1_000_000, "interest": 5_000},
 )
-DEED_TEXT: Final = "赋予强制执行效力的债权文书".encode()
-DEED_NUMBER: Final = "(2026)京证经字第1号"
-WORK_RECORD: Final = "核实工作记录".encode()
-CERTIFICATE_NUMBER: Final = "(2026)京证执字第1号"
-AMOUNTS: Final = ("principal", "interest", "penalty", "compound", "costs", "total")
 ACCOUNT: Final = "6217 0000 1234 5678"
 """The sealed account number of the bills: disclosed to the court alone."""
 
@@ -107,8 +101,11 @@ class Original:
         return record_id(self.data)
 
 
-class CaseWorld(Consortium):
-    """The story's blocks, one method a chapter; ``tell_all`` tells them all."""
+class LoanWorld(Consortium):
+    """The story's blocks up to the default, one method a chapter."""
+
+    loan_record = "30000.00"
+    """What the bank's record of the loan says."""
 
     def __init__(self, label: str = LABEL, secret: bytes = bytes(range(32))) -> None:
         super().__init__(label, document=document(label), keys=lambda owner, purpose: key_of(label, owner, purpose))
@@ -119,7 +116,7 @@ class CaseWorld(Consortium):
         self.secret = secret
         self.originals: dict[str, Original] = {}
         """By "kind number"; a corrected record's earlier version as "kind number/1"."""
-        self.application = self.assessment = self.deed = self.case = b""
+        self.application = self.assessment = b""
         self.transactions: dict[str, bytes] = {}
         """Ids by what they did."""
 
@@ -233,6 +230,9 @@ class CaseWorld(Consortium):
         loan = [BANK, "L-1"]
         self.do("decide", "bank", "credit.decide", decision="approve", amount=LOAN, loan=loan, **about)
 
+    def after_decision(self) -> None:
+        """Room for a deed."""
+
     def payment_out(self) -> None:
         """Paid out with its schedule; one bill pledged, another disputed, an order corrected."""
         self._loan_record(disbursed_on="2026-01-03")
@@ -259,19 +259,12 @@ class CaseWorld(Consortium):
         vote_in(self, {"kind": "validators", "set": rows})
         self.seal()
 
-    def until_case(self) -> None:
-        """The whole story."""
-        self.until_default()
-        self.claim_default()
-        self.issue()
-        self.open_case()
-
     def until_default(self) -> None:
         """Everything up to the day nothing is paid any more."""
         self.history()
         self.at("2026-01-02")
         self.application_and_decision()
-        self.notarize()
+        self.after_decision()
         self.at("2026-01-03")
         self.payment_out()
         self.at("2026-02-03")
@@ -283,67 +276,10 @@ class CaseWorld(Consortium):
         self.at("2026-06-15")
         self.tell()
 
-    def notarize(self) -> bytes:
-        """The deed: drafted by the bank, consented to by bank, supplier and person, countersigned. Gives its id."""
-        terms = {"penalty_bp": 900, "compound_bp": 900, "day_count": 360, "acceleration": True}
-        verification = {"method": "letter", "address": "北京市某路一号", "answer_days": 5}
-        person = {"owner": "party", "id": "person", "kind": "joint", "covers": None, "address": "北京市某路二号"}
-        self.deed = self.do(
-            "draft", "bank", "notary.draft", application=self.application, notary="notary", ceiling=LOAN,
-            terms=terms, verification=verification, guarantors=[person], text_hash=sha256(DEED_TEXT), language="zh",
-        )  # fmt: skip
-        digest = self.state("notary", "deed", self.deed)["digest"]
-        for owner in ("bank", "supplier", "person"):
-            accepted = {"enforcement": True, "verification": True}
-            self.do(f"consent {owner}", owner, "notary.consent", deed=self.deed, digest=digest, **accepted)
-        self.do("countersign", "notary", "notary.countersign", deed=self.deed, digest=digest, number=DEED_NUMBER)
-        return self.deed
-
-    def claim_default(self) -> None:
-        """What is overdue is claimed, the notary verifies performance, nobody objects."""
-        paid_out = self.transactions["disburse"]
-        unpaid = [[due, paid_out] for due in ("2026-03-03", "2026-04-03")]
-        self.do(
-            "default", "bank", "notary.claim_default", deed=self.deed, as_of="2026-06-15", unpaid=unpaid,
-            accelerate=False, costs=[],
-        )  # fmt: skip
-        self.at("2026-06-22")
-        contacts = [
-            {"owner": "party", "id": owner, "asked_on": "2026-06-16", "answered": False, "note": "未答复"}
-            for owner in ("supplier", "person")
-        ]
-        self.do(
-            "verify", "notary", "notary.verify_performance", deed=self.deed, outcome="unpaid",
-            record=sha256(WORK_RECORD), text="经核实未履行", contacts=contacts, objections=[],
-        )  # fmt: skip
-
-    def issue(self) -> None:
-        """The execution certificate, with the amounts that the chain's own entries come to."""
-        found = claims.claim(
-            self.state("credit", "schedule", self.application), [self._entry("disburse")],
-            [self._entry("repay P-1"), self._entry("repay P-2")],
-            claims.terms(self.state("notary", "deed", self.deed)["terms"]), "2026-06-22", 480,
-        )  # fmt: skip
-        amounts = {name: getattr(found, name) for name in AMOUNTS}
-        self.do(
-            "issue", "notary", "notary.issue", deed=self.deed, number=CERTIFICATE_NUMBER, as_of="2026-06-22",
-            respondents=[["party", "supplier"], ["party", "person"]], costs=[], amounts=amounts,
-        )  # fmt: skip
-
-    def open_case(self) -> None:
-        """The bank opens a case; the route is enforcement, for the certificate stands."""
-        self.case = self.do("open", "bank", "court.open", application=self.application)
-
     # -- inside ------------------------------------------------------------------------------------------
 
-    def _entry(self, name: str) -> dict[str, Any]:
-        """The disbursement or repayment that a transaction made."""
-        kind = "disbursement" if name == "disburse" else "repayment"
-        found: dict[str, Any] = self.state("credit", kind, self.transactions[name])
-        return found
-
     def _loan_record(self, **more: str) -> None:
-        fields = {"amount": "30000.00", "rate_bp": "600", "term_days": "90", **CURRENCY, **more}
+        fields = {"amount": self.loan_record, "rate_bp": "600", "term_days": "90", **CURRENCY, **more}
         if more:
             fields.pop("term_days")
         earlier = self.originals.get("loan L-1")
@@ -394,6 +330,6 @@ def ms_of(day: str) -> int:
     return moment(day, 0).first * 1_000
 
 
-def fingerprint(world: CaseWorld) -> str:
+def fingerprint(world: LoanWorld) -> str:
     """The head's digest: the same story, the same bytes."""
     return sha256(world.ledger.header(world.ledger.height).encoded).hex()

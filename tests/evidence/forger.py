@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from chain.anchor import Trusted
 from chain.codec import decode, encode
 from chain.crypto import SigningKey
-from tallystick.evidence import archive, manifest
+from chain.verification import VerificationError
+from tallystick.evidence import archive, manifest, readable
+from tallystick.evidence.case import Case
 from tests.evidence.zip_maker import files_of
 
 Change = Callable[[Any], Any]
@@ -38,10 +41,12 @@ class Forger:
 
     def sealed(self) -> bytes:
         """The bundle's bytes, with manifest, signature and checksums made anew."""
-        whole = manifest.seal(
+        return archive.pack(self._whole())
+
+    def _whole(self) -> dict[str, bytes]:
+        return manifest.seal(
             self.files, self.key, network_id=self.network_id, height=self.height, claimant=self.claimant
         )
-        return archive.pack(whole)
 
     # -- changes, each giving another forger ------------------------------------------------------------------
 
@@ -75,6 +80,16 @@ class Forger:
         data = self.files[name].decode()
         assert old in data, f"{name} does not say {old!r}"
         return self.with_file(name, data.replace(old, new).encode())
+
+    def restated(self) -> Forger:
+        """case.json and the pages made anew from what the proofs say now, where they still say a case."""
+        case = Case(b"", self._whole(), self.network_id, Trusted())
+        try:
+            facts = case.anew.facts
+            pages = readable.render(facts)
+        except (VerificationError, KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError):
+            return self
+        return replace(self, files={**self.files, "case.json": manifest.to_json(facts), **pages})
 
     # -- finding ----------------------------------------------------------------------------------------------
 
