@@ -71,10 +71,16 @@ class Ots(Section):
     """This node's own sources of Bitcoin headers, `http://HOST:8332` (bitcoind's JSON-RPC) or `esplora+https://…`:
     the first is asked, the others must agree before a stamp is final."""
     bitcoin_auth: FilePath | None = None
-    """File with "user:password" for bitcoind, as its `.cookie`."""
+    """File with "user:password" for the first of them, as bitcoind's `.cookie`."""
     confirmations: Annotated[int, Field(ge=1, le=1_000)] = 6
     poll_s: Annotated[int, Field(ge=1, le=86_400)] = 600
     """Between questions to a calendar whether a stamp has reached a block."""
+
+    @model_validator(mode="after")
+    def _has_source(self) -> Self:
+        if self.calendars and not self.bitcoin:
+            raise ValueError("there are calendars but no source to check their stamps with: add bitcoin")
+        return self
 
 
 class Tsa(Section):
