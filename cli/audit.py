@@ -15,6 +15,7 @@ from cli.errors import CliError, not_found
 from cli.output import show, write_file
 from cli.session import Session
 from cli.values import digest, key_part
+from cli.verify import DEVELOPMENT
 from cli.verify import verify as verify_path
 
 command = group("audit", "Proof files for an auditor: export, verify.")
@@ -77,12 +78,13 @@ def export(
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
 @click.option("--genesis", "genesis_hash", required=True, metavar="HASH", help="64 digits, from outside the file")
 @click.option(
-    "--trust", "trust_file", type=EXISTING_FILE, help="JSON file: public block hashes and senders you trust"
+    "--trust", "trust_file", type=EXISTING_FILE, help="JSON file: public hashes, senders, roots and witnesses"
 )
+@DEVELOPMENT
 @click.pass_obj
-def verify(settings: Settings, path: Path, genesis_hash: str, trust_file: Path | None) -> None:
+def verify(settings: Settings, path: Path, genesis_hash: str, trust_file: Path | None, development: bool) -> None:
     """Check a proof or bundle offline; the same as `tally verify`."""
-    verify_path(settings, path, genesis_hash, trust_file)
+    verify_path(settings, path, genesis_hash, trust_file, development=development)
 
 
 def _one(session: Session, what: str, text: str, at: int | None) -> bytes:

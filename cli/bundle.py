@@ -19,8 +19,8 @@ from cli.errors import UNVERIFIED, CliError
 from cli.output import moment, read_file
 
 if TYPE_CHECKING:
+    from chain.anchor import Trusted
     from chain.verification import Verdict
-    from cli.trust import Trust
     from tallystick.headers import HeaderChain
 
 FORMAT: Final = ["tally/bundle", 1]
@@ -75,9 +75,7 @@ def open_path(path: Path) -> tuple[list[Item], list[AnchorItem]]:
     return _open_file(path)
 
 
-def check(
-    item: Item, network_id: bytes, file: bytes | None = None, headers: HeaderChain | None = None
-) -> Verdict:
+def check(item: Item, network_id: bytes, file: bytes | None = None, headers: HeaderChain | None = None) -> Verdict:
     """What one proof or disclosure proves; ``file``: what is said to be a disclosed record's raw file, ``headers``:
     those that compact proofs are checked with. Raises CliError, one line that names the proof and what fails."""
     from chain.verification import VerificationError
@@ -124,9 +122,9 @@ def disclosed(item: Item) -> bool:
     return bool(form == ["tally/disclosure", 1])
 
 
-def check_anchor(tie: AnchorItem, items: list[Item], network_id: bytes, known: Trust) -> dict[str, Any]:
+def check_anchor(tie: AnchorItem, items: list[Item], network_id: bytes, known: Trusted) -> dict[str, Any]:
     """What an anchor of a bundle proves: a public time for the block of its proof. Raises CliError."""
-    from chain.anchor import Anchor, Trusted
+    from chain.anchor import Anchor
     from chain.block import Header
     from chain.certificate import Certificate
     from chain.checkpoint import Checkpoint
@@ -145,10 +143,7 @@ def check_anchor(tie: AnchorItem, items: list[Item], network_id: bytes, known: T
         anchor = Anchor(Checkpoint(network_id, tie.size, tie.root), "evm", tie.proof)
         if not anchor.covers(header.height, header.digest, certificate.hash, tie.path):
             raise _unproved(f"{item.name}: its block {header.height} is not in the anchored log")
-        blocks: dict[int, dict[int, bytes]] = {}
-        for (chain, number), block_hash in known.block_hashes.items():
-            blocks.setdefault(chain, {})[number] = block_hash
-        found = anchor.verify(network_id, Trusted(evm_blocks=blocks, evm_senders=known.senders, development=True))
+        found = anchor.verify(network_id, known)
         public = EvmProof.decode(tie.proof)
     except UnanchoredError as error:
         raise _unproved(f"{item.name}: {error}: put it into the --trust file", "NO_TRUSTED_BLOCK") from None

@@ -14,6 +14,7 @@ COMMANDS = {
     "court": ("cli.court", "a claim before a court: route, open, file, fetch, decide, hand in, take back"),
     "credit": ("cli.credit", "applications, assessments, limits, decisions"),
     "demo": ("cli.demo", "the whole story on this machine, on real documents"),
+    "evidence": ("cli.evidence", "a case's evidence as one file that proves itself: export"),
     "genesis": ("cli.genesis", "found a consortium: draft, sign, seal, show, dev"),
     "gov": ("cli.gov", "governance: propose, vote, show"),
     "headers": ("cli.headers", "a light client's headers: sync, show; receipts that need no certificates"),
@@ -29,7 +30,7 @@ COMMANDS = {
     "record": ("cli.record", "sealed fields: show, disclose, open, readers"),
     "tx": ("cli.tx", "transactions: submit, simulate, show, wait"),
     "up": ("cli.up", "start every node of a development consortium"),
-    "verify": ("cli.verify", "check a proof or bundle offline"),
+    "verify": ("cli.verify", "check a case's evidence, a proof or bundle offline"),
 }
 
 main = RootGroup(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import click
 
 from cli import bundle, credit_words, records, trust
 from cli.command import EXISTING_FILE, Settings, TallyCommand
-from cli.errors import CliError
+from cli.errors import UNVERIFIED, CliError
 from cli.headers import open_chain
 from cli.output import facts, moment, plain, read_file, show
 
@@ -20,15 +21,24 @@ EXAMPLE = """\
 tally verify invoice.proof --genesis f1f734db…
 the hash comes from the consortium over another channel, never from the file"""
 
+DEVELOPMENT = click.option(
+    "--allow-development-chain",
+    "development",
+    is_flag=True,
+    help="let pass what proves nothing, for trying things out",
+)
+
 
 @click.command("verify", cls=TallyCommand, example=EXAMPLE)
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
 @click.option("--genesis", "genesis_hash", required=True, metavar="HASH", help="64 digits, from outside the file")
 @click.option(
-    "--trust", "trust_file", type=EXISTING_FILE, help="JSON file: public block hashes and senders you trust"
+    "--trust", "trust_file", type=EXISTING_FILE, help="JSON file: public hashes, senders, roots and witnesses"
 )
 @click.option("--file", type=EXISTING_FILE, help="with a disclosure: what is said to be the record's raw file")
 @click.option("--headers", type=EXISTING_FILE, help="with compact proofs: headers that `tally headers sync` keeps")
+@DEVELOPMENT
+@click.option("--language", type=click.Choice(("en", "zh", "both")), default="both", help="of a case's verdict")
 @click.pass_obj
 def command(
     settings: Settings,
@@ -37,12 +47,45 @@ def command(
     trust_file: Path | None,
     file: Path | None,
     headers: Path | None,
+    development: bool,
+    language: str,
 ) -> None:
-    """Check a proof, a disclosure, or a bundle (file or folder) of them, and say in plain words what it proves.
+    """Check a case's evidence bundle, a proof, a disclosure, or proofs in one file or folder; say what is proved.
 
-    Exit code 6 and one line when it does not prove it, or is from another consortium.
+    Of a case every check is listed, with the verdict. Exit code 6 when it does not stand, is from another
+    consortium, or is UNANCHORED: nothing public in --trust shows when it existed.
     """
-    verify(settings, path, genesis_hash, trust_file, file, headers)
+    if is_case(path):
+        if file is not None or headers is not None:
+            raise CliError("a case's bundle holds its own files and headers: leave --file and --headers out")
+        verify_case(settings, path, genesis_hash, trust_file, development, language)
+        return
+    verify(settings, path, genesis_hash, trust_file, file, headers, development)
+
+
+def is_case(path: Path) -> bool:
+    """Whether a file is a case's bundle (a ZIP file), by its first bytes."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as opened:
+        return opened.read(2) == b"PK"
+
+
+def verify_case(
+    settings: Settings, path: Path, genesis_hash: str, trust_file: Path | None, development: bool, language: str
+) -> None:
+    """Check a case's bundle and print the verdict; exits with 6 unless every check passes."""
+    from tallystick.evidence import verify_bundle
+    from tallystick.evidence.trust import load
+
+    network_id = trust.genesis_hash(genesis_hash)
+    known = load(trust_file, development=development)
+    verdict = verify_bundle(path, network_id, known, int(time.time()))
+    value = {"network_id": network_id, "file": str(path), **verdict.to_json()}
+    texts = [verdict.text(one) for one in (("en", "zh") if language == "both" else (language,))]
+    show(settings, value, [line for text in texts for line in [*text, ""]][:-1])
+    if not value["verified"]:
+        raise click.exceptions.Exit(UNVERIFIED)
 
 
 def verify(
@@ -52,10 +95,13 @@ def verify(
     trust_file: Path | None,
     file: Path | None = None,
     headers: Path | None = None,
+    development: bool = False,
 ) -> None:
     """The command's work, shared with `tally audit verify`."""
+    from tallystick.evidence.trust import load
+
     network_id = trust.genesis_hash(genesis_hash)
-    known = trust.load(trust_file)
+    known = load(trust_file, development=development)
     items, ties = bundle.open_path(path)
     raw = None if file is None else _raw_file(file, items)
     kept = None if headers is None else open_chain(headers, network_id)

@@ -12,13 +12,15 @@ from contracts import claims
 from contracts.decimal_text import DecimalError, at_scale, parse_or_none
 from contracts.enforceable_deed import day_of, statement
 from contracts.errors import ContractError
-from tallystick.evidence import readable
+from tallystick.evidence import manifest, readable
 from tallystick.evidence.case import Case
 from tallystick.evidence.facts import plain, recomputed
 from tallystick.evidence.walk import DeedFile, Dossier
 from tallystick.evidence.words import amount
 
 SOURCE, FIELDS = 11, 12
+_FACTS: Final = "documents/facts.json"
+_PARTICULARS: Final = "documents/particulars.json"
 RAW_HASH: Final = 3
 """Places in the record array (contracts/record.py)."""
 
@@ -130,6 +132,30 @@ def persons(case: Case) -> list[str]:
     return lines or ["no signature by a CA-issued certificate is in the deed"]
 
 
+def documents(case: Case) -> list[str]:
+    """The route's papers were set from what the proofs give and the claimant's own particulars."""
+    files = case.folder("documents")
+    if _FACTS not in files:
+        return [f"{len(files)} papers of the claimant's own; none is said to be set from the chain"]
+    from tallystick.litigation import particulars
+    from tallystick.litigation.documents import as_json
+    from tallystick.litigation.facts import LitigationError
+    from tallystick.litigation.gather import case_facts
+
+    try:
+        entry = bytes.fromhex(manifest.loads(files[_FACTS], _FACTS)["case"])
+        said = particulars.parse(files.get(_PARTICULARS, b"{}"), _PARTICULARS)
+        anew = as_json(case_facts(case.anew, said, entry))
+    except LitigationError as error:
+        raise VerificationError(f"{_FACTS}: {error}") from None
+    if files[_FACTS] != anew:
+        raise VerificationError(f"{_FACTS}, from which the papers were set, states otherwise than the proofs")
+    return [
+        f"{len(files)} papers: the facts they were set from are what the proofs and the claimant's particulars give; "
+        "how they are worded is the claimant's"
+    ]
+
+
 def people_text(case: Case) -> list[str]:
     """index.html, README.txt and rules/ are what case.json gives: nothing in them is the claimant's own."""
     wanted = readable.render(case.stated)
@@ -185,5 +211,5 @@ def _signatory(case: Case, file: DeedFile, entry: Mapping[str, Any]) -> str:
 
 
 __all__ = [
-    "amounts", "disclosures", "ledger", "originals", "people_text", "persons", "vouchers",
+    "amounts", "disclosures", "documents", "ledger", "originals", "people_text", "persons", "vouchers",
 ]  # fmt: skip

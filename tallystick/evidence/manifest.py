@@ -34,14 +34,18 @@ def to_json(value: Any) -> bytes:
 
 def from_json(data: bytes, what: str) -> Any:
     """The value of JSON in its one spelling. Raises VerificationError: two readers may not see two values."""
-    try:
-        value = json.loads(data.decode())
-        again = to_json(value)
-    except (ValueError, RecursionError):
-        raise VerificationError(f"{what} is not JSON: the bundle is damaged, ask for it again") from None
-    if again != data:
+    value = loads(data, what)
+    if to_json(value) != data:
         raise VerificationError(f"{what} is not in its one spelling: it was edited after the export")
     return value
+
+
+def loads(data: bytes, what: str) -> Any:
+    """The value of JSON. Raises VerificationError."""
+    try:
+        return json.loads(data.decode())
+    except (ValueError, RecursionError):
+        raise VerificationError(f"{what} is not JSON: the bundle is damaged, ask for it again") from None
 
 
 def seal(
