@@ -180,6 +180,7 @@ class Bench:
         self.rank: int | None = 0
         self.now = START
         self.confirmed: list[dict[str, Any]] = []
+        self.refuses = False
 
     def standing(self) -> Standing:
         reached: dict[str, Reached] = {}
@@ -193,6 +194,8 @@ class Bench:
         return self.blocks[first - 1 : min(first - 1 + limit, self.tip)]
 
     async def confirm(self, claim: dict[str, Any]) -> None:
+        if self.refuses:
+            raise RuntimeError("the ledger takes nothing now")
         self.confirmed.append({"by": "erp", "time": self.now, **claim})
 
     def known(self, place: str, proof: bytes) -> bool:
