@@ -39,6 +39,8 @@ ACCELERATED: Final = "ACCELERATED"
 ACCRUED: Final = "ACCRUED"
 COST: Final = "COST"
 
+_DATE_LENGTH: Final = len("2026-01-31")
+
 
 class Terms(NamedTuple):
     """What the parties agreed for late performance. Rates are yearly, in basis points, and whole, not a surcharge."""
@@ -138,8 +140,8 @@ def claim(
     or disbursement after as_of, NOT_ACCELERABLE, AMOUNTS_DIFFER where the state's entries do not add up,
     WRONG_ARGUMENT, CLAIM_TOO_LARGE.
     """
-    today = _day_number(as_of, zone)
-    called = None if accelerated_on is None else _call_day(agreed, accelerated_on, today, zone)
+    today = _plain_day(as_of)
+    called = None if accelerated_on is None else _call_day(agreed, accelerated_on, today)
     book = _book(disbursements, repayments, today, zone)
     if rows is not None:
         _hold_against(rows, book)
@@ -374,8 +376,8 @@ def _payment(entry: Mapping[str, Any], zone: int) -> Payment:
     return Payment(entry["id"], day_of(entry["paid_on"], zone), interest, entry["amount"] - interest)
 
 
-def _call_day(agreed: Terms, text: str, today: int, zone: int) -> int:
-    called = _day_number(text, zone)
+def _call_day(agreed: Terms, text: str, today: int) -> int:
+    called = _plain_day(text)
     if not agreed.acceleration:
         raise ContractError("NOT_ACCELERABLE", "the terms do not let the creditor call in what is not due yet")
     if called > today:
@@ -390,6 +392,13 @@ def _not_later(text: str, what: str, today: int, zone: int) -> int:
     if day > today:
         raise ContractError("CLAIM_TOO_EARLY", f"{what} is of {text}: compute as of that day or later")
     return day
+
+
+def _plain_day(text: str) -> int:
+    """Days from 1970-01-01 of a day YYYY-MM-DD, without a time of day. Raises ContractError WRONG_DATE."""
+    if len(text) != _DATE_LENGTH:
+        raise ContractError("WRONG_DATE", f"{text[:40]!r} is no day: write YYYY-MM-DD")
+    return _day_number(text, 0)
 
 
 def _day_number(text: str, zone: int) -> int:

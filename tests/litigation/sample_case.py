@@ -99,7 +99,11 @@ DEBTOR = Party(
 )
 GUARANTOR = Guarantor(
     party=Party(
-        name="陈立恒", identifier="320502198003120017", kind="person", address="江苏省苏州市姑苏区干将东路566号", phone="13900000188"
+        name="陈立恒",
+        identifier="320502198003120017",
+        kind="person",
+        address="江苏省苏州市姑苏区干将东路566号",
+        phone="13900000188",
     ),
     contract="《最高额保证合同》（JH-BZ-2026-0311）",
     signed_on="2026-02-26",
@@ -129,7 +133,10 @@ DEED = Deed(
 def _events() -> tuple[Event, ...]:
     start = 1_772_000_000_000
     rows: list[tuple[str, tuple[tuple[str, str | int], ...]]] = [
-        ("record", (("issuer", "远航重工集团"), ("kind", "order"), ("number", "PO-2026-0457"), ("occurred", "2026-02-10"))),
+        (
+            "record",
+            (("issuer", "远航重工集团"), ("kind", "order"), ("number", "PO-2026-0457"), ("occurred", "2026-02-10")),
+        ),
         ("application", (("enterprise", DEBTOR.name), ("lender", CREDITOR.name))),
         ("assessment", (("limit", 320_000_000),)),
         ("approved", (("lender", CREDITOR.name), ("amount", 300_000_000))),
@@ -137,25 +144,59 @@ def _events() -> tuple[Event, ...]:
         ("consent", (("by", DEBTOR.name),)),
         ("consent", (("by", "陈立恒"),)),
         ("countersign", (("by", DEED.notary),)),
-        ("disbursement", (("lender", CREDITOR.name), ("number", "L-2026-031"), ("amount", 300_000_000), ("day", "2026-03-02"))),
+        (
+            "disbursement",
+            (("lender", CREDITOR.name), ("number", "L-2026-031"), ("amount", 300_000_000), ("day", "2026-03-02")),
+        ),
         ("overdue", (("due", "2026-06-02"),)),
-        ("repayment", (("day", "2026-06-19"), ("amount", 105_213_334), ("interest", 5_213_334), ("principal", 100_000_000))),
+        (
+            "repayment",
+            (("day", "2026-06-19"), ("amount", 105_213_334), ("interest", 5_213_334), ("principal", 100_000_000)),
+        ),
         ("default", (("by", CREDITOR.name), ("as_of", "2026-10-12"))),
         ("verified", (("by", DEED.notary), ("outcome", "unpaid"))),
         ("certificate", (("by", DEED.notary), ("amount", 190_000_000))),
         ("case", (("by", CREDITOR.name),)),
     ]
     return tuple(
-        Event(start + number * 1_555_200_000, code, values, "consortium", 100 + 61 * number, identifier(f"tx{number:02d}"))
+        Event(
+            start + number * 1_555_200_000,
+            code,
+            values,
+            "consortium",
+            100 + 61 * number,
+            identifier(f"tx{number:02d}"),
+        )
         for number, (code, values) in enumerate(rows)
     )
 
 
 def _evidence() -> tuple[Evidence, ...]:
     rows = [
-        ("借款合同（JH-JK-2026-0310）", "lender", "contract", "借款金额、期限、利率、罚息、提前到期条款", "1-14", "originals/loan-contract.pdf"),
-        ("借款凭证 L-2026-031", "lender", "disbursement", "2026年3月2日发放300万元", "15", "records/loan-L-2026-031.json"),
-        ("还款凭证 R-2026-114", "lender", "repayment", "2026年6月19日还款", "16", "records/repayment-R-2026-114.json"),
+        (
+            "借款合同（JH-JK-2026-0310）",
+            "lender",
+            "contract",
+            "借款金额、期限、利率、罚息、提前到期条款",
+            "1-14",
+            "originals/loan-contract.pdf",
+        ),
+        (
+            "借款凭证 L-2026-031",
+            "lender",
+            "disbursement",
+            "2026年3月2日发放300万元",
+            "15",
+            "records/loan-L-2026-031.json",
+        ),
+        (
+            "还款凭证 R-2026-114",
+            "lender",
+            "repayment",
+            "2026年6月19日还款",
+            "16",
+            "records/repayment-R-2026-114.json",
+        ),
         ("公证债权文书", "notary", "deed", DEED.number, "17-31", "originals/deed.pdf"),
         ("执行证书", "notary", "certificate", DEED.certificate_number, "32-35", "states/certificate.json"),
         ("发票 AG-2026-0457", "counterparty", "trade", "基础交易的发票", "36", "originals/invoice-AG-2026-0457.xml"),
