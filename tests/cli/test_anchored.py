@@ -49,12 +49,13 @@ def test_anchored_evidence(tmp_path: Path, tally: Any) -> None:
         hashes = {str(anchor["chain_id"]): {str(anchor["block_number"]): f"0x{public_hash.hash.hex()}"}}
         trust.write_text(json.dumps({"block_hashes": hashes, "senders": [status["node"]["backends"][0]["address"]]}))
     # Every node and the public chain have stopped.
-    checked = tally("verify", path, "--genesis", made.network_id.hex(), "--trust", trust)
+    assert tally("verify", path, "--genesis", made.network_id.hex(), "--trust", trust).code == 6
+    given = ("--genesis", made.network_id.hex(), "--trust", trust, "--allow-development-chain")
+    checked = tally("verify", path, *given)
     assert checked.code == 0, checked.err
     assert f"stood on public chain {anchor['chain_id']} no later than" in checked.out
     assert "DEV-ANCHOR: proves nothing" in checked.out
     exported = sorted((home / "procurement/data/anchors/final").glob("*/evm.json"))
-    given = ("--genesis", made.network_id.hex(), "--trust", trust, "--allow-development-chain")
     document = tally("anchor", "verify", exported[0], *given)
     assert document.code == 0, document.err
     trust.write_text(json.dumps({"block_hashes": hashes, "senders": []}))

@@ -19,6 +19,7 @@ from node.devchain import call
 from node.devchain_blocks import CHAIN_ID, DevChain
 from node.evm_block import build_proof
 
+ALLOWED = "--allow-development-chain"
 KINDS = ("record", "transaction", "failed", "present", "absent")
 
 
@@ -179,7 +180,10 @@ def test_an_anchored_bundle(anchored: Anchored, proofs: Any, tally: Any, tmp_pat
     path, trust = tmp_path / "b", tmp_path / "trust.json"
     path.write_bytes(bundle.pack([proofs.record], [anchored.tie]))
     trust.write_text(json.dumps(anchored.trust))
-    done = tally("verify", path, "--genesis", proofs.genesis, "--trust", trust)
+    refused = tally("verify", path, "--genesis", proofs.genesis, "--trust", trust)
+    assert refused.code == 6
+    assert "DEVELOPMENT_CHAIN" in refused.err
+    done = tally("verify", path, "--genesis", proofs.genesis, "--trust", trust, ALLOWED)
     assert done.code == 0, done.err
     assert "block 1 stood on public chain 31338 no later than 2027-01-15" in done.out
     assert "DEV-ANCHOR: proves nothing" in done.out
@@ -198,7 +202,7 @@ def test_an_anchor_needs_what_is_trusted(anchored: Anchored, proofs: Any, tally:
         ({"block_hashes": wrong}, "hash is not the trusted one"),
     ):
         trust.write_text(json.dumps({**anchored.trust, **change}))
-        done = tally("verify", path, "--genesis", proofs.genesis, "--trust", trust)
+        done = tally("verify", path, "--genesis", proofs.genesis, "--trust", trust, ALLOWED)
         assert done.code == 6
         assert said in done.err
     trust.write_text(json.dumps(anchored.trust))
