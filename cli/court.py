@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
-from cli import court_work
+from cli import court_inbox, court_work
 from cli.command import EXISTING_FILE, FILE, Settings, group
 from cli.court_paper import COMMANDS as PAPER_COMMANDS
 from cli.errors import CliError
@@ -23,7 +23,6 @@ _BUNDLE = click.argument("bundle", type=EXISTING_FILE)
 _RESPONDENTS = click.option(
     "--respondent", "respondents", multiple=True, metavar="ID", help="against whom; default all bound; repeat"
 )
-_SHOWN: Final = 200
 
 
 @command.command("route", reads=True, example="tally court route 5f0c… --home net --as lender")
@@ -220,7 +219,7 @@ def show_case(settings: Settings, case_id: str | None) -> None:
             return
         if settings.acting is None:
             raise CliError("whose cases? give a case's id, or --as MEMBER")
-        cases = _docket(session, settings.acting)
+        cases = court_inbox.cases_of(session.client, settings.acting)
     rows = [
         [
             case["id"],
@@ -257,14 +256,3 @@ def _require_court(session: Session, case: dict[str, Any]) -> None:
         raise CliError(
             f"the case is filed with {filed}, not with {session.owner['id']}", code="NOT_YOUR_CASE", exit_code=3
         )
-
-
-def _docket(session: Session, member: str) -> list[dict[str, Any]]:
-    """The newest cases of a creditor or court, newest first."""
-    count: int = session.client.state("consortium", "court", "docket_count", member) or 0
-    places: list[list[str | int]] = [
-        ["docket", member, number] for number in reversed(range(max(0, count - _SHOWN), count))
-    ]
-    ids = session.client.states("consortium", "court", places) if places else []
-    cases: list[dict[str, Any]] = session.client.states("consortium", "court", [["case", case] for case in ids])
-    return cases

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from cli import court_inbox
 from cli.output import money
 
 if TYPE_CHECKING:
@@ -41,7 +42,13 @@ def open_work(client: Client, recipient: str) -> list[Item]:
         if application is not None:
             latest.setdefault(application, {})[notice["name"]] = notice
     found = [item for application in latest for item in _of_application(client, recipient, application, latest)]
-    return [*_overdue_first(found), *_to_acknowledge(notices), *_disputes(notices), *_alerts(notices)]
+    return [
+        *_overdue_first(found),
+        *_cases(client, recipient),
+        *_to_acknowledge(notices),
+        *_disputes(notices),
+        *_alerts(notices),
+    ]
 
 
 def _of_application(
@@ -82,6 +89,10 @@ def _overdue_first(items: list[Item]) -> list[Item]:
     return sorted(items, key=lambda item: not item.what.startswith("collect"))
 
 
+def _cases(client: Client, recipient: str) -> list[Item]:
+    return [Item(row.what, row.case, row.about, "", row.command) for row in court_inbox.waiting(client, recipient)]
+
+
 def _to_acknowledge(notices: list[Notice]) -> list[Item]:
     """Assignments that a debtor was told of and has not acknowledged."""
     waiting: dict[str, Notice] = {}
@@ -105,9 +116,7 @@ def _disputes(notices: list[Notice]) -> list[Item]:
             open_ones[bill] = notice
         elif notice["name"] == "dispute_resolved" and notice["data"]["status"] != "open":
             open_ones.pop(bill, None)
-    return [
-        Item("disputed", "", _bill(notice["data"]), "", "tally credit resolve") for notice in open_ones.values()
-    ]
+    return [Item("disputed", "", _bill(notice["data"]), "", "tally credit resolve") for notice in open_ones.values()]
 
 
 def _alerts(notices: list[Notice]) -> list[Item]:
@@ -123,6 +132,8 @@ def said(name: str, data: dict[str, Any]) -> str:
     """A notice in one line."""
     if name == "alert":
         return f"{data['rule']}: {data['text']}"
+    if name.startswith("case_"):
+        return court_inbox.said(data)
     parts = [str(data["enterprise"])] if "enterprise" in data else []
     if data.get("bill") or data.get("contract") or "number" in data:
         parts.append(_bill(data))

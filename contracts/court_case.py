@@ -106,7 +106,7 @@ def advance(
 def tell(ctx: Context, step: str, case: dict[str, Any], text: str) -> None:
     """Notice "case_" + step to creditor, court and respondents."""
     said = {"case": case["id"], "application": case["application"], "route": case["route"], "state": case["state"]}
-    said |= {"court": case["court"] or case["court_name"], "number": case["number"], "text": text}
+    said |= {"court": case["court"] or case["court_name"], "docket": case["number"], "text": text}
     notify(ctx, f"case_{step}", [case["creditor"], case["court"], *case["respondents"]], said)
 
 

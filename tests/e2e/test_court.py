@@ -93,11 +93,18 @@ def heard_of(court: Court, who: str, names: set[str]) -> bool:
         return names <= {notice["name"] for notice in client.inbox(who, newest=True, limit=50)["notices"]}
 
 
+def to_do(court: Court, who: str, case: str) -> str | None:
+    """What of the case waits for somebody, by its inbox."""
+    work = court.network.done(who, "inbox")["work"]
+    return next((str(item["what"]) for item in work if item["id"] == case), None)
+
+
 def test_the_bundle_comes_to_the_courts_node_and_to_nobody_else(court: Court) -> None:
     network = court.network
     route = network.done("lender", "court", "route", court.application)
     assert (route["letter"], route["respondents"], route["open_now"]) == ("B", ["kestrel"], True)
     case, bundle = opened(court), court.bundle("bundle.zip")
+    assert to_do(court, "lender", case) == "file the case"
     filed = network.done("lender", "court", "file", case, bundle, "--court", "court")
     digest = hashlib.sha256(bundle.read_bytes()).hexdigest()
     assert filed["bundle"] == digest
@@ -105,6 +112,7 @@ def test_the_bundle_comes_to_the_courts_node_and_to_nobody_else(court: Court) ->
     fetched = court.folder / "fetched.zip"
     wait(lambda: network.tally("court", "court", "fetch", case, "-o", fetched).code == 0, "at the court", 30, 0.2)
     assert fetched.read_bytes() == bundle.read_bytes()
+    assert to_do(court, "court", case) == "acknowledge the case"
     for stranger in ("guarantor", "procurement"):  # they keep copies of it, and open none
         refused = network.tally(stranger, "court", "fetch", case, "-o", court.folder / "no.zip", "--json")
         assert refused.code == 3, refused.err
