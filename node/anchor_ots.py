@@ -55,7 +55,7 @@ class OtsBackend(Backend):
 
     calendars: base URLs, none where this node only re-checks. sources: the first is asked for everything, the others
     must agree before FINAL; none where this node can neither anchor nor re-check. confirmations: blocks from the
-    stamp's to the newest, both counted. poll_seconds: between two questions to a calendar about one stamp.
+    stamp's to the newest, both counted. poll_seconds: between two looks at one stamp, with calendars and sources.
     """
 
     kind = ots.KIND
@@ -80,7 +80,7 @@ class OtsBackend(Backend):
         self._renew_ms = renew_seconds * 1000
         self._now = now
         self._genesis: bytes | None = None
-        self._asked: dict[int, int] = {}
+        self._looked: dict[tuple[str, int], int] = {}
         self._troubles: dict[str, str] = {}
 
     @property
@@ -97,16 +97,18 @@ class OtsBackend(Backend):
 
     async def begin(self, memory: Memory, jobs: Sequence[Job], /) -> tuple[Memory, Sequence[Job]]:
         """Remember which chain the source serves; jobs of a trial chain that began anew start again."""
-        if not self._sources:
+        if not self._sources or (self._genesis is not None and self._rests("chain", 0)):
             return memory, jobs
         genesis = await self._source.block_hash(0)
         if genesis is None:
             raise BackendError(f"{self._source.name} has no first block: it is not ready, or not a Bitcoin node")
-        self._genesis, known = genesis, memory.get("genesis")
+        known = memory.get("genesis")
+        if known == MAIN_GENESIS and genesis != known:
+            self._genesis = None
+            raise BackendError(f"{self._source.name} does not serve Bitcoin's main chain any more: correct the URL")
+        self._genesis = genesis
         if genesis == known:
             return memory, jobs
-        if known == MAIN_GENESIS:
-            raise BackendError(f"{self._source.name} does not serve Bitcoin's main chain any more: correct the URL")
         if known is not None:
             jobs = [job if job.state is State.FINAL else job.renewed() for job in jobs]
         return {**memory, "genesis": genesis}, jobs
@@ -138,15 +140,19 @@ class OtsBackend(Backend):
 
     async def poll(self, job: Job, /) -> Job:
         """Ask the calendars what became of their promises, then look for the stamp's blocks on the chain."""
+        if self._rests("poll", job.size):
+            return job.move(job.state)
         progress = Progress.of(job.data)
         if job.state is not State.MINED:
-            progress = await self._upgrade(job.size, progress)
+            progress = await self._upgrade(progress)
         try:
             progress = await self._locate(progress)
         except BackendError as error:
-            # What the calendars sent is kept nevertheless; the source is asked again at the next round.
+            self._looked.pop(("poll", job.size), None)
             self._troubles[_SOURCE] = str(error)
-            return replace(job, data=progress.data())
+            if progress.data() == job.data:
+                raise
+            return replace(job, data=progress.data())  # what the calendars sent is kept nevertheless
         self._troubles.pop(_SOURCE, None)
         return job.move(State.SENT if progress.placed is None else State.MINED, data=progress.data())
 
@@ -165,26 +171,17 @@ class OtsBackend(Backend):
         placed, stamp = progress.placed, progress.stamp
         if placed is None or stamp is None:
             raise AssertionError("a MINED stamp stands in a block")
-        for source in self._sources:
-            seen = await source.block_hash(placed.height)
-            if seen is None or placed.height > await source.tip() - self._confirmations + 1:
-                return job
-            if seen != placed.block:
-                raise BackendError(
-                    f"{source.name} has another Bitcoin block {placed.height} than {self._source.name}"
-                )
-        way = stamp.only(placed.root, bitcoin(placed.height))
-        headers = await self._following(placed.height)
-        if way is None or headers[0].development is not (self.place == DEVELOPMENT_PLACE):
-            raise BackendError(
-                f"{self._source.name} has a Bitcoin block {placed.height} that is none: correct the URL"
-            )
-        proof = ots.OtsProof(way.file(), placed.height, tuple([header.raw for header in headers]))
+        if self._rests("finalize", job.size):
+            return job
         try:
-            ots.verify(proof, self._text(job), {placed.height: placed.block})
-        except VerificationError as error:
-            raise BackendError(f"the anchor's own proof does not verify: {error}") from None
-        self._asked.pop(job.size, None)
+            proof = await self._prove(job, placed, stamp)
+        except BackendError:
+            self._looked.pop(("finalize", job.size), None)
+            raise
+        if proof is None:
+            return job
+        for what in ("poll", "finalize"):
+            self._looked.pop((what, job.size), None)
         return job.move(State.FINAL, proof=proof.encode())
 
     def confirmation(self, job: Job, /) -> dict[str, Value]:
@@ -259,12 +256,16 @@ class OtsBackend(Backend):
             self._troubles.pop(url, None)
         self._troubles.update(refusals)
 
-    async def _upgrade(self, size: int, progress: Progress) -> Progress:
-        """With what the calendars say now; unchanged while the pause since the last round lasts."""
-        now, last = self._now(), self._asked.get(size)
+    def _rests(self, what: str, size: int) -> bool:
+        """Whether it was looked at less than ``poll_seconds`` ago: strangers' servers are asked with measure."""
+        now, last = self._now(), self._looked.get((what, size))
         if last is not None and now - last < self._poll_ms:
-            return progress
-        self._asked[size] = now
+            return True
+        self._looked[what, size] = now
+        return False
+
+    async def _upgrade(self, progress: Progress) -> Progress:
+        """With what the calendars say now."""
         found: list[Stamp] = []
         refusals: dict[str, str] = {}
 
@@ -300,6 +301,34 @@ class OtsBackend(Backend):
             elif placed is None:
                 placed = Placed(height, block_hash, root)
         return replace(progress, placed=placed)
+
+    async def _prove(self, job: Job, placed: Placed, stamp: Stamp) -> ots.OtsProof | None:
+        """The proof, verified; None while a source has the block not at all, or under too few others.
+
+        Raises BackendError.
+        """
+        for source in self._sources:
+            seen = await source.block_hash(placed.height)
+            if seen is None or placed.height > await source.tip() - self._confirmations + 1:
+                return None
+            if seen != placed.block:
+                if source is self._source:
+                    return None  # reorganised since the last look: the next one finds out
+                raise BackendError(
+                    f"{source.name} has another Bitcoin block {placed.height} than {self._source.name}"
+                )
+        way = stamp.only(placed.root, bitcoin(placed.height))
+        headers = await self._following(placed.height)
+        if way is None or headers[0].development is not (self.place == DEVELOPMENT_PLACE):
+            raise BackendError(
+                f"{self._source.name} has a Bitcoin block {placed.height} that is none: correct the URL"
+            )
+        proof = ots.OtsProof(way.file(), placed.height, tuple([header.raw for header in headers]))
+        try:
+            ots.verify(proof, self._text(job), {placed.height: placed.block})
+        except VerificationError as error:
+            raise BackendError(f"the anchor's own proof does not verify: {error}") from None
+        return proof
 
     async def _following(self, height: int) -> list[Header]:
         """The headers of ``height`` and of the blocks that confirm it."""

@@ -84,7 +84,9 @@ def evm_chain(settings: ChainSettings, passphrase: str, folder: Path) -> EvmChai
 def _ots(settings: Ots, network_id: bytes) -> Backend:
     try:
         # The password is that of this node's own bitcoind, the first; a stranger's server must not see it.
-        sources = [source(url, None if place else settings.bitcoin_auth) for place, url in enumerate(settings.bitcoin)]
+        sources = [
+            source(url, None if place else settings.bitcoin_auth) for place, url in enumerate(settings.bitcoin)
+        ]
     except ValueError as error:
         raise AnchorKeyError(f"anchor.ots.bitcoin: {error}") from None
     return OtsBackend(

@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from chain.anchor import Trusted, verify_anchor
-from chain.bitcoin import shown
+from chain.bitcoin import MAIN_GENESIS, shown
 from chain.checkpoint import Checkpoint
 from chain.codec import decode, encode
 from chain.ots import OtsProof
@@ -195,11 +195,11 @@ def test_a_trial_chain_that_began_anew_takes_its_jobs_along(world: World) -> Non
 
 
 def test_main_chain_memory_is_not_given_up_for_another(world: World) -> None:
-    from chain.bitcoin import MAIN_GENESIS
-
     async def use(backend: OtsBackend) -> None:
-        with pytest.raises(BackendError, match="main chain any more"):
-            await backend.begin({"genesis": MAIN_GENESIS}, [])
+        for _ in range(2):
+            with pytest.raises(BackendError, match="main chain any more"):
+                await backend.begin({"genesis": MAIN_GENESIS}, [])
+        assert backend.place is None
 
     world.run(use)
 
@@ -383,6 +383,51 @@ def test_what_calendars_sent_is_kept_while_the_source_is_away(world: World) -> N
     assert (progress(job).stamp or Stamp(b"")).bitcoin()
     world.calendars[0].forget()
     assert world.step(job).state is State.MINED
+
+
+def test_sources_are_left_in_peace_between_two_looks_but_not_their_contradictions(world: World) -> None:
+    job = world.sent()
+    world.calendars[0].stamp()
+    liar = BitcoinChain(1)
+    liar.mine(count=20)
+
+    async def use(backend: OtsBackend) -> None:
+        placed = await backend.poll(job)
+        assert placed.state is State.MINED
+        assert (await backend.finalize(placed)).state is State.MINED
+        world.chain.mine(count=6)
+        before = world.node.calls
+        for _ in range(5):
+            await backend.begin({"genesis": world.chain.hash(0)}, [])
+            assert await backend.finalize(await backend.poll(placed)) == placed
+        assert world.node.calls - before <= 1
+        world.time += 600_000
+        world.other.chain = liar
+        for _ in range(2):
+            with pytest.raises(BackendError, match="has another Bitcoin block"):
+                await backend.finalize(await backend.poll(placed))
+        world.other.chain = world.chain
+        assert (await backend.finalize(placed)).state is State.FINAL
+
+    world.run(use, poll_seconds=600)
+
+
+def test_a_source_that_is_away_is_told(world: World) -> None:
+    job = world.sent()
+    world.calendars[0].stamp()
+    mined = world.step(job)
+
+    async def use(backend: OtsBackend) -> None:
+        world.node.broken = (502, b"")
+        for state in (mined, mined):
+            with pytest.raises(BackendError, match="HTTP status 502"):
+                await backend.poll(state)
+        assert "HTTP status 502" in backend.status()["trouble"]
+        world.node.broken = None
+        assert await backend.poll(mined) == mined
+        assert backend.status()["trouble"] == ""
+
+    world.run(use, poll_seconds=600)
 
 
 def test_sources_must_agree(world: World) -> None:
