@@ -36,9 +36,9 @@ Methods of the contract "notary" (arguments; * optional), by whom, what they giv
                         {principal, interest, penalty, compound, costs, total}}; the notary. The amounts are computed
                         from the chain's disbursements and repayments; those given must be the same. Gives {id, …}
     refuse              {deed, reason, text}; the notary. PERFORMED: back to notarized, any other: route B
-    executed            {deed, amount, on, reference, evidence*}; the creditor or a court
+    executed            {deed, amount, on, reference, evidence*}; the creditor or the court with the case
     revoke              {deed, reason, text}; the creditor a draft of its own (and what waits for a notary that has
-                        left), the notary what it countersigned, a court a certificate (不予执行)
+                        left), the notary what it countersigned, the court with the case a certificate
 
 State, on the consortium chain, in the namespace "notary" (steps hold by, owner, role, signers, height, time,
 transaction beside what is named here; a day is YYYY-MM-DD in the deed's zone):
@@ -84,6 +84,7 @@ from contracts.enforceable_deed import (
     load,
     missing,
     parties,
+    require_case,
     require_creditor,
     require_notary,
     require_state,
@@ -223,12 +224,13 @@ def revoke(ctx: Context, args: Args) -> Value:
     """End a deed: {deed, reason, text}. Gives {state}.
 
     The creditor takes back its own draft, and what waits for a notary that is no member any more; the notary what it
-    countersigned, an execution certificate included; a court refuses enforcement of a certificate (不予执行).
+    countersigned, an execution certificate included; a court refuses enforcement in a case filed with it (不予执行).
     """
     arguments.expect(args, "deed", "reason", "text")
     actor = access.authorise(ctx, "notary.revoke")
     deed = load(ctx, args["deed"])
     if actor.role == "court":
+        require_case(ctx, actor, deed)
         require_state(deed, CERTIFIED)
     elif actor.role == "notary":
         require_notary(actor, deed)

@@ -28,6 +28,7 @@ from contracts.enforceable_deed import (
     load,
     obligors,
     past_day,
+    require_case,
     require_creditor,
     require_notary,
     require_state,
@@ -130,15 +131,17 @@ def refuse(ctx: Context, args: Args) -> Value:
 
 
 def executed(ctx: Context, args: Args) -> Value:
-    """The certificate was enforced: {deed, amount, on, reference, evidence*}, says the creditor or a court.
+    """The certificate was enforced: {deed, amount, on, reference, evidence*}. Gives {state}.
 
-    amount: obtained, minor units; 0 where enforcement found nothing. reference: the court's number of the case.
-    Gives {state}.
+    By the creditor or the court with the case. amount: obtained, minor units; 0 where enforcement found nothing.
+    reference: the court's number of the case.
     """
     arguments.expect(args, "deed", "amount", "on", "reference", optional=("evidence",))
     actor = access.authorise(ctx, "notary.executed")
     deed = load(ctx, args["deed"])
-    if actor.role != "court":
+    if actor.role == "court":
+        require_case(ctx, actor, deed)
+    else:
         require_creditor(actor, deed)
     require_state(deed, CERTIFIED)
     certified = ctx.get("certificate", deed["id"])

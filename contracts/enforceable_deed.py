@@ -102,6 +102,21 @@ def require_notary(actor: Actor, deed: dict[str, Any]) -> None:
         raise ContractError("NOT_YOUR_DEED", f"{deed['notary']} is the notary of this deed, not {actor.id}")
 
 
+def require_case(ctx: Context, actor: Actor, deed: dict[str, Any]) -> None:
+    """A court acts on what was brought before it. Raises ContractError NOT_YOUR_DEED."""
+    if all(case["court"] != actor.id for case in cases(ctx, deed)):
+        raise ContractError(
+            "NOT_YOUR_DEED", f"no case over this deed was filed with {actor.id}: court.file does that"
+        )
+
+
+def cases(ctx: Context, deed: dict[str, Any]) -> list[dict[str, Any]]:
+    """Cases over the deed that were opened with its certificate, oldest first."""
+    ids = ctx.read(CONSORTIUM, "court", "cases", deed["application"]) or []
+    found = [ctx.read(CONSORTIUM, "court", "case", identity) for identity in ids]
+    return [case for case in found if case["deed"] == deed["id"] and case["certificate"]]
+
+
 def obligors(deed: dict[str, Any]) -> tuple[Obligor, ...]:
     """The debtor, then the guarantors in the deed's order."""
     debtor = Obligor(PARTY, deed["debtor"], DEBTOR, None, deed["verification"]["address"])

@@ -7,7 +7,8 @@ chain does not know: whoever waits until then asks a lawyer.
 
 90 days before the end the parties are told (notice limitation_near), at the end again (limitation_passed). From then
 on nothing interrupts it and no certificate is issued. A deed that is not countersigned, or is refused, revoked or
-executed, is not watched, nor is a line on which nothing is owed.
+executed, is not watched, nor is a line on which nothing is owed, nor a deed whose enforcement was applied for
+(contract court).
 
 State, on the consortium chain, in the namespace "notary":
     ("limitation", deed) -> {interrupted: [day, demand | claim, transaction] of the latest, or [], accelerated_on:
@@ -24,6 +25,7 @@ from contracts.access import CONSORTIUM
 from contracts.context import Args, Context, Method, Reads, Value
 from contracts.enforceable_deed import (
     ENFORCEABLE,
+    cases,
     load,
     past_day,
     require_creditor,
@@ -43,6 +45,8 @@ LOOK_MS: Final = (YEARS * 365 - NEAR_DAYS) * MS_PER_DAY  # nothing that is lent 
 DEEDS_PER_BLOCK: Final = 32
 LAST_YEAR: Final = 9999  # that the calendar of records has
 MAX_TEXT: Final = 1_024
+
+APPLIED_FOR: Final = ("filed", "acknowledged", "asked", "accepted")  # states of court_case.py
 
 DUE: Final = "due"
 ACCELERATED: Final = "accelerated"
@@ -154,7 +158,7 @@ def begin_block(ctx: Context) -> None:
 
 def _look_at(ctx: Context, deed: dict[str, Any]) -> None:
     found = of(ctx, deed)
-    if found.ends and _owed(ctx, deed):
+    if found.ends and _owed(ctx, deed) and not _is_applied_for(ctx, deed):
         entry = ctx.get("limitation", deed["id"]) or _EMPTY
         said = {"last_day": found.last_day, "start": found.start, "cause": found.cause}
         if found.passed(ctx.time) and entry["passed"] != found.last_day:
@@ -174,6 +178,11 @@ def _look(ctx: Context, found: Limitation) -> int:
 
 def _near(found: Limitation) -> int:
     return found.ends - NEAR_DAYS * MS_PER_DAY
+
+
+def _is_applied_for(ctx: Context, deed: dict[str, Any]) -> bool:
+    """Whether a case with the certificate is filed, and neither rejected nor withdrawn."""
+    return any(case["state"] in APPLIED_FOR for case in cases(ctx, deed))
 
 
 def _owed(ctx: Context, deed: dict[str, Any]) -> bool:

@@ -162,9 +162,10 @@ def _certificate(desk: Desk, deed: str, application: str) -> None:
     for said in ("certified", "number E-4: 10,381.20 GBP", "denies: it was paid in cash", "with a CA signature"):
         assert said in shown.out
     assert desk.run("lender", "notary", "refuse", deed, "--reason", "OTHER", "--text", "no").code == 4
-    assert desk.notary("tribunal", "executed", deed, "--amount", "10381.20", "--reference", "(2026) 1")["state"] == (
-        "executed"
-    )
+    report = ("executed", deed, "--amount", "10381.20", "--reference", "(2026) 1")
+    stranger = desk.run("tribunal", "notary", *report)
+    assert (stranger.code, "NOT_YOUR_DEED" in stranger.err) == (4, True)
+    assert desk.notary("lender", *report)["state"] == "executed"
     late = desk.run("office", "notary", "revoke", deed, "--reason", "OTHER", "--text", "too late")
     assert (late.code, "WRONG_STATE" in late.err) == (4, True)
     assert desk.run("office", "notary", "deed", "00" * 32).code == 3

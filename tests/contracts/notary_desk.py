@@ -207,6 +207,15 @@ def certified(on: Ledger, **changes: Any) -> bytes:
     return deed
 
 
+def filed(on: Ledger, deed: bytes, court: str = "court", state: str = "filed") -> None:
+    """A case over the deed's certificate, filed with a court, as contracts/court_case.py stores it."""
+    entry = deed_of(on, deed)
+    certificate = entry["certificate"] or b"c" * 32  # of a deed without one: for steps that are refused anyway
+    case = {"deed": deed, "certificate": certificate, "court": court, "state": state}
+    on.seed(CONSORTIUM, "court", "case", b"case" * 8, value=case)
+    on.seed(CONSORTIUM, "court", "cases", entry["application"], value=[b"case" * 8])
+
+
 def refused(on: Ledger) -> bytes:
     deed = verified(on, "disputed")
     ok(do(on, "refuse", "office", deed=deed, reason="DISPUTED", text="paid, says the debtor"))
@@ -215,12 +224,14 @@ def refused(on: Ledger) -> bytes:
 
 def executed(on: Ledger) -> bytes:
     deed = certified(on)
+    filed(on, deed)
     ok(do(on, "executed", "court", deed=deed, amount=1, on=at.day_of(on), reference="(2026) 1"))
     return deed
 
 
 def revoked(on: Ledger) -> bytes:
     deed = certified(on)
+    filed(on, deed)
     ok(do(on, "revoke", "court", deed=deed, reason="UNLAWFUL", text="not for payment"))
     return deed
 

@@ -25,7 +25,9 @@ NOTARY_METHODS = sorted(name for name in METHOD_ROLES if name.startswith("notary
 def standing(state: str) -> tuple[Ledger, bytes]:
     """A ledger with a deed in a state: for calls that fail, which leave no trace."""
     on = desk.desk()
-    return on, desk.REACH[state](on)
+    deed = desk.REACH[state](on)
+    desk.filed(on, deed)
+    return on, deed
 
 
 def attempt(on: Ledger, deed: bytes, method: str, by: str, /, **changes: Any) -> Receipt:
@@ -277,6 +279,7 @@ def test_a_draft_is_the_application_s_lender_s(who: str) -> None:
 def test_no_step_under_a_revoked_key(method: str) -> None:
     on = desk.desk()
     deed = desk.REACH[STATE_FOR[method]](on)
+    desk.filed(on, deed)
     by = BY[method]
     ok(on.call(CONSORTIUM, "registry.rotate_key", {"old": key(by), "new": key(f"{by} two")}, [key(by)]))
     on.next_block()
@@ -695,6 +698,20 @@ def test_everybody_concerned_is_told() -> None:
     [told] = at.told(receipt.events, "deed_drafted")
     assert told["to"] == ["aunt", "guarantor", "lender", "office", "supplier"]
     assert told["deed"] == receipt.result["id"]
+
+
+# a court acts on the cases before it -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["executed", "revoke"])
+def test_a_court_acts_on_what_was_filed_with_it(method: str) -> None:
+    on = desk.desk()
+    deed = desk.certified(on)
+    assert attempt(on, deed, method, "court").code == "NOT_YOUR_DEED"
+    desk.filed(on, deed, court="another")
+    assert attempt(on, deed, method, "court").code == "NOT_YOUR_DEED"
+    desk.filed(on, deed)
+    ok(attempt(on, deed, method, "court"))
 
 
 # bounds ----------------------------------------------------------------------------------------------------------

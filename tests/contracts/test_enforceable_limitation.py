@@ -162,6 +162,14 @@ def test_no_certificate_after_it() -> None:
     assert do(on, "issue", "office", **desk.issue_args(on, deed)).code == "LIMITATION_PASSED"
 
 
+@pytest.mark.parametrize(("state", "times"), [("opened", 1), ("filed", 0), ("accepted", 0), ("rejected", 1)])
+def test_nobody_is_told_once_enforcement_was_applied_for(state: str, times: int) -> None:
+    on = desk.desk()
+    deed = desk.certified(on)
+    desk.filed(on, deed, state=state)
+    assert len(told_on(on, ["2027-12-05"])) == times
+
+
 def test_nobody_is_told_of_what_is_paid_or_ended() -> None:
     on = desk.desk()
     deed = desk.notarized(on)
