@@ -9,8 +9,7 @@ request is sent again. One backend is one authority; a consortium that wants two
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from chain import cms, rfc3161
@@ -20,21 +19,12 @@ from chain.codec import Value
 from chain.crypto import sha256
 from contracts import anchor_kinds
 from node import bounded_http
+from node.anchor_asking import CLOCK_SECONDS, Clock, ask_anew, is_near, raw, still_asked, wall_clock
 from node.anchor_backend import Backend, BackendError, Check, Job, Memory, State, Verdict
 
 QUERY: Final = "application/timestamp-query"
 """RFC 3161 § 3.4."""
-CLOCK_SECONDS: Final = 300
-"""How far an authority's clock and a member's may be apart."""
 _NONCE_BITS: Final = 63
-
-Clock = Callable[[], int]
-"""ms since 1970."""
-
-
-def wall_clock() -> int:
-    """This machine's."""
-    return time.time_ns() // 1_000_000
 
 
 class TsaBackend(Backend):
@@ -86,7 +76,7 @@ class TsaBackend(Backend):
         if memory.get("authority") == self._authority and self._development is None:
             self._development = bool(memory["development"])
         known = {} if self._development is None else self._fields(self._development)
-        return known, jobs
+        return known, still_asked(jobs, "token")
 
     async def prepare(self, job: Job, _jobs: Sequence[Job], now: int, /) -> Job:
         """QUEUED → PREPARED: the request with a new nonce."""
@@ -100,7 +90,7 @@ class TsaBackend(Backend):
             return job.move(State.SENT), None
         if self._url is None:
             raise BackendError(f"{self._name}: this node only re-checks here: set its url")
-        host, content = bounded_http.host(self._url), _bytes(job.data["request"])
+        host, content = bounded_http.host(self._url), raw(job.data["request"])
         request = self._pool.build_request("POST", self._url, content=content, headers={"content-type": QUERY})
         status, answer = await bounded_http.exchange(self._pool, request, cms.MAX_SIZE)
         if status != 200:
@@ -109,7 +99,7 @@ class TsaBackend(Backend):
             found = self._verify(job, answer)
         except VerificationError as error:
             return job.move(State.SENT), f"{host}: {error}"
-        if not self._is_near(found.time, job):
+        if not is_near(found.time, job, self._now()):
             return job.move(State.SENT), f"{host} has another time than this node: correct the clock"
         return job.move(State.SENT, data={**job.data, "token": answer}), None
 
@@ -118,14 +108,18 @@ class TsaBackend(Backend):
         if "token" not in job.data:
             return job if job.state is State.SENT else job.move(State.SENT)
         try:
-            self._verify(job, _bytes(job.data["token"]))
+            self._verify(job, raw(job.data["token"]))
         except VerificationError:
             return job.move(State.SENT, data={key: value for key, value in job.data.items() if key != "token"})
         return job.move(State.MINED)
 
+    async def press(self, job: Job, _jobs: Sequence[Job], now: int, /) -> Job:
+        """The same request again."""
+        return ask_anew(job, now)
+
     async def finalize(self, job: Job, /) -> Job:
         """MINED → FINAL: a token is final as soon as it stands. Raises BackendError where it does not any more."""
-        token = _bytes(job.data["token"])
+        token = raw(job.data["token"])
         try:
             self._development = self._verify(job, token).development
         except VerificationError as error:
@@ -134,7 +128,7 @@ class TsaBackend(Backend):
 
     def confirmation(self, job: Job, /) -> dict[str, Value]:
         """public_time: of the token, s; authority: SHA-256 of the pinned root; development: the token's own word."""
-        found = self._verify(job, _bytes(job.proof))
+        found = self._verify(job, raw(job.proof))
         return {"public_time": found.time, **self._fields(found.development)}
 
     def export(self, job: Job, /) -> dict[str, bytes]:
@@ -181,14 +175,3 @@ class TsaBackend(Backend):
         if not isinstance(nonce, int):
             raise AssertionError("a job of this backend holds a number here")
         return rfc3161.verify_token(token, self._text(job), [self._root], nonce=nonce, crls=self._crls)
-
-    def _is_near(self, stamped: int, job: Job) -> bool:
-        """Whether a token's time lies between the request and now, as this node's clock has them."""
-        begin, end = job.prepared_at // 1000, self._now() // 1000
-        return begin - CLOCK_SECONDS <= stamped <= end + CLOCK_SECONDS
-
-
-def _bytes(value: Value) -> bytes:
-    if not isinstance(value, bytes):
-        raise AssertionError("a job of this backend holds bytes here")
-    return value

@@ -24,8 +24,8 @@ from chain.cosignature import Note, NoteError
 from chain.crypto import SigningKey
 from contracts import anchor_kinds
 from node import bounded_http
-from node.anchor_backend import Backend, BackendError, Check, Job, State, Verdict
-from node.anchor_tsa import CLOCK_SECONDS, Clock, wall_clock
+from node.anchor_asking import CLOCK_SECONDS, Clock, ask_anew, is_near, raw, still_asked, wall_clock
+from node.anchor_backend import Backend, BackendError, Check, Job, Memory, State, Verdict
 
 ADD: Final = "/add-checkpoint"
 ROUNDS: Final = 3
@@ -86,10 +86,16 @@ class WitnessBackend(Backend):
         """Whether this node sends checkpoints."""
         return self._url is not None and self._log_key is not None
 
+    async def begin(self, memory: Memory, jobs: Sequence[Job], /) -> tuple[Memory, Sequence[Job]]:
+        """Of what was not cosigned yet the newest is enough."""
+        return memory, still_asked(jobs, "cosigned")
+
     async def prepare(self, job: Job, _jobs: Sequence[Job], now: int, /) -> Job:
-        """QUEUED → PREPARED: the checkpoint, signed."""
+        """QUEUED → PREPARED: the checkpoint, signed. Raises BackendError for one that the witness is beyond."""
         if self._log_key is None:
             raise BackendError(f"{self._name}: this node has no key to sign the log with: set keys.signer")
+        if self._known_size > job.size:
+            raise BackendError(self._too_old())
         note = cosignature.sign_checkpoint(job.checkpoint(self._network_id), self._log_key)
         return job.move(State.PREPARED, prepared_at=now, data={"note": note.encode()})
 
@@ -99,7 +105,7 @@ class WitnessBackend(Backend):
             return job.move(State.SENT), None
         if self._url is None:
             raise BackendError(f"{self._name}: this node only re-checks here: set its url")
-        note, host = _bytes(job.data["note"]), bounded_http.host(self._url)
+        note, host = raw(job.data["note"]), bounded_http.host(self._url)
         old = self._known_size if self._known_size <= job.size else 0
         for _ in range(ROUNDS):
             request = self._pool.build_request("POST", self._url, content=self._request(job, old, note))
@@ -107,9 +113,10 @@ class WitnessBackend(Backend):
             size = _size(*answer)
             if size is None or size == old:
                 return self._taken(job, old, *answer)
+            self._known_size = size
             if size > job.size:
-                return job.move(State.SENT), f"{host} has cosigned {size} blocks already: this checkpoint is too old"
-            self._known_size = old = size
+                return job.move(State.SENT), self._too_old()
+            old = size
         return job.move(State.SENT), f"{host} cosigns for others at the same time: asked again later"
 
     async def poll(self, job: Job, /) -> Job:
@@ -117,14 +124,20 @@ class WitnessBackend(Backend):
         if "cosigned" not in job.data:
             return job if job.state is State.SENT else job.move(State.SENT)
         try:
-            self._verify(job.checkpoint(self._network_id), _bytes(job.data["cosigned"]))
+            self._verify(job.checkpoint(self._network_id), raw(job.data["cosigned"]))
         except VerificationError:
             return job.move(State.SENT, data={"note": job.data["note"]})
         return job.move(State.MINED)
 
+    async def press(self, job: Job, _jobs: Sequence[Job], now: int, /) -> Job:
+        """The same note again; one that came too late waits for the newer one's confirmation, and goes."""
+        if self._known_size > job.size:
+            return job.move(State.QUEUED, data={}, prepared_at=0)
+        return ask_anew(job, now)
+
     async def finalize(self, job: Job, /) -> Job:
         """MINED → FINAL: a cosignature is final as soon as it stands. Raises BackendError where it does not."""
-        note = _bytes(job.data["cosigned"])
+        note = raw(job.data["cosigned"])
         try:
             self._verify(job.checkpoint(self._network_id), note)
         except VerificationError as error:
@@ -133,7 +146,7 @@ class WitnessBackend(Backend):
 
     def confirmation(self, job: Job, /) -> dict[str, Value]:
         """public_time: the witness's, s; witness: its key; development: whether its name is one for trials."""
-        found = self._verify(job.checkpoint(self._network_id), _bytes(job.proof))
+        found = self._verify(job.checkpoint(self._network_id), raw(job.proof))
         return {"public_time": found.time, **self._fields()}
 
     def export(self, job: Job, /) -> dict[str, bytes]:
@@ -201,11 +214,11 @@ class WitnessBackend(Backend):
             hint = {403: ": give its operator this node's log key", 404: ": its operator does not know this log"}
             return job.move(State.SENT), f"{host} answers with HTTP status {status}{hint.get(status, '')}"
         try:
-            cosigned = self._joined(Note.parse(_bytes(job.data["note"])), cosignature.parse_lines(body))
+            cosigned = self._joined(Note.parse(raw(job.data["note"])), cosignature.parse_lines(body))
             found = self._verify(job.checkpoint(self._network_id), cosigned)
         except (NoteError, VerificationError) as error:
             return job.move(State.SENT), f"{host}: {error}"
-        if not job.prepared_at // 1000 - CLOCK_SECONDS <= found.time <= self._now() // 1000 + CLOCK_SECONDS:
+        if not is_near(found.time, job, self._now()):
             return job.move(State.SENT), f"{host} has another time than this node: correct the clock"
         self._known_size, self._fork = job.size, ""
         return job.move(State.SENT, data={**job.data, "cosigned": cosigned}), None
@@ -216,6 +229,9 @@ class WitnessBackend(Backend):
         own = [line for line in lines if cosignature.cosignature_times(note.text, [line], known)]
         return Note(note.text, (*note.lines, *own)).encode()
 
+    def _too_old(self) -> str:
+        return f"{self._witness} has cosigned {self._known_size} blocks already: this checkpoint is too old"
+
     def _verify(self, checkpoint: Checkpoint, note: bytes) -> cosignature.Cosigned:
         """Raises VerificationError."""
         return cosignature.verify_cosigned(note, checkpoint, {self._witness: self._public})
@@ -225,9 +241,3 @@ def _size(status: int, body: bytes) -> int | None:
     """The size that the witness cosigned last, where the answer says that another was given."""
     digits = body.removesuffix(b"\n")
     return int(digits) if status == 409 and len(digits) <= _MAX_DIGITS and digits.isdigit() else None
-
-
-def _bytes(value: Value) -> bytes:
-    if not isinstance(value, bytes):
-        raise AssertionError("a job of this backend holds bytes here")
-    return value

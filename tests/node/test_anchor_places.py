@@ -16,8 +16,9 @@ from chain.anchor import DEVELOPMENT_NOTE, Trusted, verify_anchor
 from chain.checkpoint import Log
 from chain.cosignature import TYPE_LOG, origin_of, parse_verifier_key
 from chain.crypto import SigningKey
+from node.anchor_asking import CLOCK_SECONDS, wall_clock
 from node.anchor_backend import Backend, BackendError, Job, State, Verdict
-from node.anchor_tsa import CLOCK_SECONDS, TsaBackend, wall_clock
+from node.anchor_tsa import TsaBackend
 from node.anchor_witness import WitnessBackend
 from tests import certificates as made
 from tests.certificates import Token
@@ -301,7 +302,7 @@ class TestWitness:
             assert witness.asked == 3, "the first answer told the size to prove from"
             late, refusal = await to_the_end(cosigner(witness), job(10))
             assert late.state is State.SENT
-            assert refusal == "127.0.0.1 has cosigned 23 blocks already: this checkpoint is too old"
+            assert refusal == f"{witness.name} has cosigned 23 blocks already: this checkpoint is too old"
 
         run(story)
 

@@ -23,8 +23,8 @@ from chain.anchor import Trusted, verify_anchor
 from chain.checkpoint import Log
 from chain.cosignature import TYPE_COSIGNATURE, TYPE_LOG, origin_of, parse_verifier_key, verifier_key
 from chain.crypto import SigningKey, sha256
+from node.anchor_asking import wall_clock
 from node.anchor_backend import Job, State, Verdict
-from node.anchor_tsa import wall_clock
 from node.anchor_witness import WitnessBackend
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,7 +153,7 @@ def test_the_whole_life_of_a_log(witness: Witness, tmp_path: Path) -> None:
     old, refusal = anchor(witness.backend(), 23)
     assert (old.state, refusal) == (
         State.SENT,
-        "127.0.0.1 has cosigned 40 blocks already: this checkpoint is too old",
+        f"{NAME} has cosigned 40 blocks already: this checkpoint is too old",
     )
     _, refusal = anchor(witness.backend(key=SigningKey(sha256(b"stranger"))), 60)
     assert refusal == "127.0.0.1 answers with HTTP status 403: give its operator this node's log key"
