@@ -104,7 +104,7 @@ def _play(stage: Stage, teller: Teller, documents: Path, later: Path | None, kee
         teller.say(f"Genesis hash: {stage.genesis}")
         stage.wait_ready()
         teller.show(_processes(stage))
-    with teller.step("A regulator, an insurer and a second lender join"):
+    with teller.step("A regulator, an insurer, a second lender, a notary and a court join"):
         story.admission.admit_all()
         story.market.publish()
     with teller.step("Whom the documents are about"):
@@ -125,16 +125,27 @@ def _play(stage: Stage, teller: Teller, documents: Path, later: Path | None, kee
     with teller.step("An auditor asks at another node"):
         audit.ask()
         audit.export()
+    if story.recovery.case:
+        with teller.step("The bundle goes to court"):
+            story.recovery.export()
+            story.recovery.hand_in()
     if keep:
         with teller.step("The evidence is checked offline (the nodes are kept running, and are not asked)"):
             audit.check()
+            _check_case(story, audit)
         return story, audit
     with teller.step("Everything is stopped, and the evidence still stands"):
         stage.stop()
         _require_silence(stage)
         teller.say("All four nodes and the public chain have been stopped: nothing answers at their addresses.")
         audit.check()
+        _check_case(story, audit)
     return story, audit
+
+
+def _check_case(story: Story, audit: Audit) -> None:
+    if story.recovery.case:
+        story.recovery.check(audit)
 
 
 def _require_silence(stage: Stage) -> None:

@@ -17,6 +17,7 @@ from cli.errors import DONE, FAILED, REJECTED, CliError, one_line
 from cli.output import table
 from cli.session import PARTIES, PASSPHRASE_FILE
 from cli.story_cast import Cast, cast_of
+from cli.story_court import Recovery
 from cli.story_credit import PROCUREMENT, Deal, Desk, Key, Paper
 from cli.story_custody import Custody
 from cli.story_market import Market
@@ -64,6 +65,7 @@ class Story:
         self.papers: dict[Key, Paper] = {}
         self.deals: list[Deal] = []
         self.course: Later | None = None
+        self.recovery = Recovery(self)
         self.anchors: list[dict[str, Any]] = []
         self.anchor_note = ""
 
@@ -167,6 +169,8 @@ class Story:
             self.teller.say("No documents come in later, or there is no line that they could move.")
             return
         self.course = course = Later(self, deal)
+        with self.teller.step("The debt is made enforceable, while all is well"):
+            self.recovery.make_deed(deal)
         for number in range(1, MAX_PERIODS + 1):
             if not (self.later / f"period-{number}").is_dir():
                 break
@@ -179,6 +183,10 @@ class Story:
             course.pledge_twice()
         with self.teller.step("Every number explained"):
             course.explain()
+        with self.teller.step("Nobody pays: default, verification, execution certificate"):
+            self.recovery.default()
+        with self.teller.step("The case"):
+            self.recovery.open_case()
 
     def preserve(self) -> None:
         """Bind contract, bills, guarantees, assessment, decision and disbursement of each deal together."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +23,8 @@ LENDER, PROCUREMENT, GUARANTOR = "lender", "procurement", "guarantor"
 TERM_DAYS: Final = 90
 RATE_BP: Final = 650
 
+Dated = Callable[[int, int], tuple[str, tuple[str, ...]]]
+"""(amount, scale) to the day of a payment out and its instalments."""
 Key = tuple[str, str, str]
 """Kind, issuer and number of a record."""
 
@@ -206,8 +208,11 @@ class Desk:
             )  # fmt: skip
             deal.pledged.append(bill)
 
-    def pay_out(self, deal: Deal) -> None:
-        """What limit and collateral carry today, in two instalments; the rest follows with the evidence."""
+    def pay_out(self, deal: Deal, dated: Dated | None = None) -> None:
+        """What limit and collateral carry today, in two instalments; the rest follows with the evidence.
+
+        dated: gives another day than today and the schedule that goes with it.
+        """
         line = self._tally.ask(deal.lender, "credit line", deal.application, told=False)
         amount = min(line["approved"] - line["drawn"], line["room"]["available"])
         if amount < line["approved"] - line["drawn"]:
@@ -215,9 +220,11 @@ class Desk:
             self._teller.say(f"The collateral carries {base} today; more can be drawn as goods and bills move.")
         if amount <= 0:
             return
+        scale = line["scale"]
+        day, schedule = (None, self._schedule(amount, scale)) if dated is None else dated(amount, scale)
         paid = self._tally.do(
             deal.lender, "credit disburse", deal.application, amount=decimal_text(amount, line["scale"]),
-            instalment=self._schedule(amount, line["scale"]),
+            instalment=schedule, on=day,
         )  # fmt: skip
         deal.paid = deal.paid or paid
         deal.payments.append(paid)

@@ -107,7 +107,7 @@ class Audit:
         """Verify every file in a process of its own, then with another genesis hash. Raises CliError if one fails."""
         stage, teller = self.story.stage, self.story.teller
         for place, (path, what) in enumerate(self.files.items()):
-            exit_code, printed = self._verify(path, stage.genesis)
+            exit_code, printed = self.verify(path, stage.genesis)
             if exit_code != DONE:
                 said = _last(printed)
                 raise CliError(f"{path.name} does not verify: {said}", code="NOT_PROVED", exit_code=UNVERIFIED)
@@ -119,7 +119,7 @@ class Audit:
             teller.say(f"Proved: {what}.")
         other = f"{int(stage.genesis[0], 16) ^ 1:x}{stage.genesis[1:]}"
         path = next(iter(self.files))
-        exit_code, printed = self._verify(path, other)
+        exit_code, printed = self.verify(path, other)
         teller.show(printed.splitlines(), deeper="  ")
         if exit_code != UNVERIFIED:
             raise CliError(f"{path.name} was not refused under another genesis hash", code="NOT_REFUSED")
@@ -147,11 +147,11 @@ class Audit:
             hashes.setdefault(str(row["chain_id"]), {})[str(number)] = self.story.stage.public_block_hash(number)
         return {"block_hashes": hashes, "senders": sorted({f"0x{row['sender']}" for row in anchors})}
 
-    def _verify(self, path: Path, genesis: str) -> tuple[int, str]:
-        """(exit code, output) of `tally verify` run as a command."""
+    def verify(self, path: Path, genesis: str, *, development: bool = True) -> tuple[int, str]:
+        """(exit code, output) of `tally verify` run as a command; development: whether this chain counts at all."""
         stage = self.story.stage
         words = ["verify", typed(path), "--genesis", genesis, "--trust", typed(stage.directory / TRUST)]
-        words.append("--allow-development-chain")
+        words += ["--allow-development-chain"] if development else []
         self.story.teller.show([f"$ tally {' '.join(words)}"])
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         done = subprocess.run(

@@ -15,7 +15,8 @@ from cli import inbox_work
 from cli.errors import FAILED, CliError
 from cli.output import percent, table
 from cli.story import Story
-from cli.story_credit import LENDER, MATCHED, Deal, Key, Paper
+from cli.story_court import DUE_DAYS, PAID_OUT_DAYS
+from cli.story_credit import LENDER, MATCHED, TERM_DAYS, Deal, Key, Paper
 from cli.story_members import SECOND_LENDER
 from cli.story_stage import OUTBOX_OF, PERIOD_S
 from cli.story_teller import typed
@@ -72,7 +73,8 @@ class Later:
         self._wait_for_close(self._open()["number"])
         after = self._line()
         self._told(after, before)
-        self._lend_more(after, after["granted"] - before["granted"], bills)
+        last = not self._folder(f"period-{number + 1}").is_dir()
+        self._lend_more(after, after["granted"] - before["granted"], bills, last=last)
 
     def undone(self) -> None:
         """Goods go back: exactly what their milestones had earned is taken back, in the block that shows it."""
@@ -246,7 +248,7 @@ class Later:
             f"{deal.money(rise.after)}."
         )
 
-    def _lend_more(self, line: dict[str, Any], increment: int, bills: list[Paper]) -> None:
+    def _lend_more(self, line: dict[str, Any], increment: int, bills: list[Paper], *, last: bool) -> None:
         """The lender decides on the increment: this one lends all of it, as far as the collateral carries."""
         deal = self.deal
         self.story.teller.say("The lender decides on the increment: this one lends all of it.")
@@ -254,7 +256,21 @@ class Later:
             deal.lender, "credit extend", deal.application, approve=decimal_text(increment, line["scale"])
         )
         self.story.desk.pledge(deal, bills)
-        self.story.desk.pay_out(deal)
+        if last:
+            self._last_payment()
+        else:
+            self.story.desk.pay_out(deal)
+
+    def _last_payment(self) -> None:
+        """What is drawn last is not paid back: booked as of a day in the past, since the story cannot wait."""
+        deal, recovery = self.deal, self.story.recovery
+        say = self.story.teller.say
+        say(
+            f"The demo cannot wait {TERM_DAYS} days for a default. So its last payment out is booked as made "
+            f"{PAID_OUT_DAYS} days ago; its instalments fell due {DUE_DAYS[0]} and {DUE_DAYS[1]} days ago."
+        )
+        self.story.desk.pay_out(deal, recovery.schedule)
+        self.story.stage.until(lambda: self._line()["state"] == "overdue", "the line is overdue")
 
     def _second_line(self) -> str:
         """A line of the second lender's own, in what repayments have freed of the limit; gives its application."""

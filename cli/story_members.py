@@ -1,4 +1,4 @@
-"""Who joins the running consortium: a regulator, an insurer and a second lender, by proposal, votes and admission.
+"""Who joins the running consortium: regulator, insurer, second lender, notary and court, by vote and admission.
 
 They run no node of their own: their keys are made here, their business chains are kept by every node, and what they
 sign goes in through a validator's node.
@@ -15,7 +15,10 @@ from cli.story_stage import Stage
 from cli.story_teller import Tally, Teller, typed
 
 REGULATOR, INSURER, SECOND_LENDER = "regulator", "insurer", "lender-two"
-NEWCOMERS: Final = ((REGULATOR, "regulator"), (INSURER, "insurer"), (SECOND_LENDER, "lender"))
+NOTARY, COURT = "notary-office", "court"
+NEWCOMERS: Final = (
+    (REGULATOR, "regulator"), (INSURER, "insurer"), (SECOND_LENDER, "lender"), (NOTARY, "notary"), (COURT, "court"),
+)  # fmt: skip
 HALVES: Final = "newcomers"
 
 
@@ -31,9 +34,9 @@ class Admission:
     def admit_all(self) -> None:
         """All of them. Raises CliError when the validators are not the four that they were."""
         self._teller.say(
-            "A regulator, an insurer and a second lender want to join. Each makes its key; the members vote on its "
-            "public half by hash, and what is approved anybody may enter. They run no node: what they sign goes in "
-            "through a validator's."
+            "A regulator, an insurer, a second lender, a notary and a court want to join. Each makes its key; the "
+            "members vote on its public half by hash, and what is approved anybody may enter. They run no node: what "
+            "they sign goes in through a validator's."
         )
         (self._stage.directory / HALVES).mkdir()
         for member, role in NEWCOMERS:
