@@ -119,8 +119,12 @@ def _paper(paper: Paper, names: Mapping[str, str]) -> Iterator[Event]:
         held = (("number", number), ("lender", _name(pledge["lender"], names)), ("amount", pledge["amount"]))
         yield Event(pledge["time"], "pledged", held, CONSORTIUM, pledge["height"])
     for dispute in paper.disputes:
-        said = (("number", number), ("outcome", dispute["status"]))
-        yield Event(dispute["time"], "dispute_resolved", said, CONSORTIUM, dispute["height"])
+        if dispute["status"] == "open":
+            by = ("by", _name(dispute["by"][0][1], names))
+            yield Event(dispute["time"], "disputed", (("number", number), by), CONSORTIUM, dispute["height"])
+        else:
+            said = (("number", number), ("outcome", dispute["status"]))
+            yield Event(dispute["time"], "dispute_resolved", said, CONSORTIUM, dispute["height"])
 
 
 def _overdue(stated: Stated) -> Iterator[Event]:

@@ -34,7 +34,7 @@ def values(facts: CaseFacts, wording: Wording) -> dict[str, Any]:
         "case_id": facts.case.hex(),
         "enforcement": enforcement,
         "suit": not enforcement,
-        "court": facts.court,
+        "court": facts.court or word("court_blank"),
         "currency": f"{word('currencies', facts.currency)} ({facts.currency})",
         "unit": wording.unit(),
         "date": wording.day(facts.claim.as_of),
@@ -379,11 +379,16 @@ def _long_texts(facts: CaseFacts, wording: Wording) -> dict[str, str]:
             for payment in facts.claim.payments
         ),
         "deed_text": (text("deed", **deed) if facts.deed else text("no_deed"))
-        + "".join(f"\n{said}" for _, said in facts.reasons),
+        + "".join(f"\n{reason}" for reason in _reasons(facts, wording)),
         "basis_security": "".join(word("basis", name) for name in basis),
         "route_text": word("routes", facts.route),
-        "reasons_text": "\n".join(said for _, said in facts.reasons),
+        "reasons_text": "\n".join(_reasons(facts, wording)),
     }
+
+
+def _reasons(facts: CaseFacts, wording: Wording) -> list[str]:
+    """Why the route is taken, in the language's words for the code, else as the chain says it."""
+    return [wording.language.word_or(text, "reasons", code) for code, text in facts.reasons]
 
 
 def _only_text(said: dict[str, Any]) -> dict[str, str]:

@@ -23,8 +23,8 @@ MAX_PDF: Final = 64 * 1024 * 1024
 class Signature(NamedTuple):
     """One signature of a PDF. subject: the certificate's, as text.
 
-    intact: what it covers is unaltered. trusted: the certificate leads to a given root, at the signing time it claims.
-    whole: nothing was added after it but further signatures.
+    intact: what it covers is unaltered. trusted: the certificate leads to a root given, at the signing time that it
+    claims. whole: nothing was added after it but further signatures.
     """
 
     subject: str
@@ -115,11 +115,12 @@ def _free_field(hanko: Any, writer: Any) -> str:
 def _quiet() -> Iterator[None]:
     """pyHanko logs what it then raises or returns: say it once."""
     logger = logging.getLogger("pyhanko")
-    disabled, logger.disabled = logger.disabled, True
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        logger.disabled = disabled
+        logger.setLevel(level)
 
 
 def _line(error: Exception) -> str:

@@ -247,6 +247,7 @@ def facts(route: str = "A") -> CaseFacts:
         disbursements=(Disbursement(identifier("disbursed-1"), "2026-03-02", 300_000_000, "L-2026-031"),),
         deed=DEED,
         accelerated_on="2026-10-12",
+        reasons=(("CERTIFICATE_STANDS", "the execution certificate stands"),),
         events=_events(),
         evidence=_evidence(),
         preservation="申请查封、冻结被申请人名下价值相当的银行存款或其他财产",
@@ -258,7 +259,7 @@ def facts(route: str = "A") -> CaseFacts:
         case,
         route="B",
         deed=replace(DEED, certificate_number="", certificate_id=b"", issued_on="", time_limit=""),
-        reasons=(("REFUSED", "公证机构不予出具执行证书：债务人在核实期限内提出异议。"),),
+        reasons=(("CERTIFICATE_REFUSED", "the notary declined to issue an execution certificate"),),
         mediation="yes",
         court="上海市浦东新区人民法院",
     )
