@@ -9,6 +9,7 @@ import click
 
 from cli import court_inbox, court_work
 from cli.command import EXISTING_FILE, FILE, Settings, group
+from cli.court_documents import COMMANDS as DOCUMENT_COMMANDS
 from cli.court_paper import COMMANDS as PAPER_COMMANDS
 from cli.errors import CliError
 from cli.output import facts, moment, show, table, write_file
@@ -235,7 +236,7 @@ def show_case(settings: Settings, case_id: str | None) -> None:
     show(settings, cases, table(["case", "state", "route", "creditor", "court", "number", "last step"], rows))
 
 
-for _command in PAPER_COMMANDS:
+for _command in (*DOCUMENT_COMMANDS, *PAPER_COMMANDS):
     command.add_command(_command)
 
 

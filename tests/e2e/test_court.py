@@ -27,6 +27,7 @@ pytestmark = pytest.mark.slow
 
 CONTRACT = "ocds-7k2vzq-MVW-2026-014-C1"
 LONG_AGO = ("--on", "2026-02-01", "--instalment", "2026-03-01:20000.00:300.00")
+SUIT = ("--as-of", "2026-11-01", "--terms", "1500,1500,365")
 PDF = b"%PDF-1.7 the statement of claim"
 
 
@@ -103,8 +104,16 @@ def test_the_bundle_comes_to_the_courts_node_and_to_nobody_else(court: Court) ->
     network = court.network
     route = network.done("lender", "court", "route", court.application)
     assert (route["letter"], route["respondents"], route["open_now"]) == ("B", ["kestrel"], True)
-    case, bundle = opened(court), court.bundle("bundle.zip")
+    case, bundle = opened(court), court.folder / "bundle.zip"
     assert to_do(court, "lender", case) == "file the case"
+    made = network.done("lender", "evidence", "export", case, "-o", bundle, "--unanchored", *SUIT)
+    assert made["route"] == "B"
+    papers = court.folder / "papers"
+    written = network.done("lender", "court", "papers", case, "-o", papers, *SUIT)["documents"]
+    inside = archive.unpack(bundle.read_bytes())
+    assert {row["language"] for row in written} == {"zh", "en", ""}
+    for row in written:  # what the lender reads and signs is what the bundle holds
+        assert Path(row["path"]).read_bytes() == inside[f"documents/{Path(row['path']).name}"]
     filed = network.done("lender", "court", "file", case, bundle, "--court", "court")
     digest = hashlib.sha256(bundle.read_bytes()).hexdigest()
     assert filed["bundle"] == digest
@@ -113,6 +122,8 @@ def test_the_bundle_comes_to_the_courts_node_and_to_nobody_else(court: Court) ->
     wait(lambda: network.tally("court", "court", "fetch", case, "-o", fetched).code == 0, "at the court", 30, 0.2)
     assert fetched.read_bytes() == bundle.read_bytes()
     assert to_do(court, "court", case) == "acknowledge the case"
+    verdict = run("verify", fetched, "--genesis", network.genesis, "--json")
+    assert (verdict.code, verdict.json["status"]) == (6, "UNANCHORED"), verdict.out
     for stranger in ("guarantor", "procurement"):  # they keep copies of it, and open none
         refused = network.tally(stranger, "court", "fetch", case, "-o", court.folder / "no.zip", "--json")
         assert refused.code == 3, refused.err
