@@ -14,7 +14,7 @@ from chain.anchor import Trusted
 from chain.codec import decode, encode
 from chain.crypto import SigningKey
 from chain.verification import VerificationError
-from tallystick.evidence import archive, manifest, readable
+from tallystick.evidence import archive, hand, manifest, readable
 from tallystick.evidence.case import Case
 from tests.evidence.zip_maker import files_of
 
@@ -86,10 +86,11 @@ class Forger:
         case = Case(b"", self._whole(), self.network_id, Trusted())
         try:
             facts = case.anew.facts
-            pages = readable.render(facts)
+            pages = readable.render(facts) | hand.render(self.files)
         except (VerificationError, KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError):
             return self
-        return replace(self, files={**self.files, "case.json": manifest.to_json(facts), **pages})
+        kept = {name: data for name, data in self.files.items() if not name.startswith("hand/")}
+        return replace(self, files={**kept, "case.json": manifest.to_json(facts), **pages})
 
     # -- finding ----------------------------------------------------------------------------------------------
 

@@ -12,8 +12,16 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from chain.crypto import SigningKey
-from contracts import access, court, court_route, credit_line, enforceable, enforceable_certificate, enforceable_default
-from contracts import lending
+from contracts import (
+    access,
+    court,
+    court_route,
+    credit_line,
+    enforceable,
+    enforceable_certificate,
+    enforceable_default,
+    lending,
+)
 from tests.evidence_case import CLAIMED, CaseWorld
 from tests.evidence_world import LOAN
 
@@ -171,7 +179,8 @@ class BorrowedTransaction(RogueWorld):
     def consent(self, owner: str) -> None:
         """See CaseWorld."""
         if owner == "person":
-            self.confirm("guarantee G-1", "person")
+            further = self.key("person", "further").public
+            self.do("add key", "person", "registry.add_key", key=further, purpose="signer", rights=["credit.confirm"])
         super().consent(owner)
 
     def rules(self) -> Rules:
@@ -180,8 +189,7 @@ class BorrowedTransaction(RogueWorld):
 
         def signed(ctx: Any, actor: Any) -> dict[str, Any]:
             said = honest(ctx, actor)
-            other = self.transactions.get("confirm guarantee G-1")
-            return {**said, "transaction": other} if actor.id == "person" and other else said
+            return {**said, "transaction": self.transactions["add key"]} if actor.id == "person" else said
 
         return {(enforceable, "signed"): signed}
 
