@@ -242,8 +242,9 @@ class HeaderChain:
             raise VerificationError(f"the header chain ends at block {self.height}: `tally headers sync` past {size}")
         before: tuple[int, bytes] | None = None
         with self.path.open("rb") as file:
+            end = os.fstat(file.fileno()).st_size  # it has grown since it was opened
             for mark in self._marks:
-                raw = _record(file, mark.place, self._size) or b""
+                raw = _record(file, mark.place, end) or b""
                 try:
                     stretch = Stretch.from_value(decode(raw, max_size=MAX_RECORD))
                 except (HeadersError, CodecError):

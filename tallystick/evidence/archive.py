@@ -28,7 +28,7 @@ DATE: Final = (1980, 1, 1, 0, 0, 0)
 MODE: Final = 0o100644 << 16
 
 FOLDERS: Final = (
-    "anchors", "disclosures", "documents", "originals", "records", "rules", "states", "transactions",
+    "anchors", "disclosures", "documents", "hand", "originals", "records", "rules", "states", "transactions",
 )  # fmt: skip
 TOP: Final = (
     "README.txt", "SHA256SUMS", "case.json", "index.html", "manifest.json", "manifest.sig",

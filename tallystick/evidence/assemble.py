@@ -14,7 +14,7 @@ from chain.checkpoint import Checkpoint, Log
 from chain.crypto import SigningKey, sha256
 from chain.disclosure import Disclosure
 from contracts.context import KeyPart, Value
-from tallystick.evidence import anchors, archive, manifest, readable
+from tallystick.evidence import anchors, archive, hand, manifest, readable
 from tallystick.evidence.case import attach
 from tallystick.evidence.contents import Done, Sealed, State, open_proof
 from tallystick.evidence.facts import Attached, Chosen, Stated, state
@@ -146,7 +146,7 @@ def assemble(
     files |= _numbered("transactions", [proof for _, proof in done])
     files |= _anchor_files(prover.network_id, files, anchored, log)
     files["case.json"] = manifest.to_json(facts)
-    files |= readable.render(facts)
+    files |= readable.render(facts) | hand.render(files)
     return archive.pack(manifest.seal(files, key, network_id=prover.network_id, height=height, claimant=claimant))
 
 

@@ -10,7 +10,7 @@ Files of a bundle::
     originals/NNNN.ext            the files that the records were read from, of the record with the same number
     anchors/NN/…, anchors/paths.json    checkpoints, what shows them outside, and the paths to them; see anchors.py
     documents/*.pdf, *.json       the papers of the route, and the data that each was set from
-    rules/*.txt, index.html, README.txt   for people: rendered from case.json and compared
+    rules/*.txt, index.html, README.txt, hand/*.txt   for people: rendered from case.json and proofs, and compared
     manifest.json, manifest.sig, SHA256SUMS   see manifest.py
 """
 

@@ -12,7 +12,7 @@ from contracts import claims
 from contracts.decimal_text import DecimalError, at_scale, parse_or_none
 from contracts.enforceable_deed import day_of, statement
 from contracts.errors import ContractError
-from tallystick.evidence import manifest, readable
+from tallystick.evidence import hand, manifest, readable
 from tallystick.evidence.case import Case
 from tallystick.evidence.facts import plain, recomputed
 from tallystick.evidence.walk import DeedFile, Dossier
@@ -157,13 +157,13 @@ def documents(case: Case) -> list[str]:
 
 
 def people_text(case: Case) -> list[str]:
-    """index.html, README.txt and rules/ are what case.json gives: nothing in them is the claimant's own."""
-    wanted = readable.render(case.stated)
-    there = {name for name in case.files if name in readable.NAMES or name.startswith("rules/")}
+    """index.html, README.txt, rules/ and hand/ are what case.json and the proofs give: nothing of the claimant's."""
+    wanted = readable.render(case.stated) | hand.render(case.files)
+    there = {name for name in case.files if name in readable.NAMES or name.startswith(("rules/", "hand/"))}
     for name in sorted(there | wanted.keys()):
         if case.files.get(name) != wanted.get(name):
-            raise VerificationError(f"{name} says otherwise than case.json")
-    return [f"{len(wanted)} pages for people say what case.json says"]
+            raise VerificationError(f"{name} says otherwise than case.json and the proofs")
+    return [f"{len(wanted)} pages for people say what case.json and the proofs say"]
 
 
 def _opened(disclosure: bytes, array: list[Any]) -> dict[str, Any]:
