@@ -72,8 +72,8 @@ def _loan(stated: Stated, names: Mapping[str, str]) -> Iterator[Event]:
 
 def _deed(file: DeedFile, names: Mapping[str, str]) -> Iterator[Event]:
     yield _step("deed", file.deed, names)
-    for entry in file.consents.values():
-        yield _step("consent", entry, names)
+    for (_, identity), entry in file.consents.items():
+        yield _step("agreement" if identity == file.deed["creditor"] else "consent", entry, names)
     if file.countersignature is not None:
         yield _step("countersign", file.countersignature, names)
     for entry in file.demands:

@@ -140,13 +140,14 @@ class Event:
 
 @dataclass(frozen=True)
 class Evidence:
-    """One item of the evidence list. source and proves: text, or a code that the forms' words know."""
+    """One item of the evidence list. source and proves: text, or "@" and a code that the forms' words know."""
 
     name: str
     source: str
     proves: str
     kind: str = ""  # of a record or step; the forms' words for it come before the name
     content: str = ""
+    issuer: str = ""
     pages: str = ""  # as in the bundle, such as "1-3"
     original: Literal["original", "copy", "electronic"] = "electronic"
     sha256: bytes = b""

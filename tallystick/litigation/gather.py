@@ -7,10 +7,11 @@ that the documents say what the bundle proves.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from contracts import claims
-from contracts.access import CONSORTIUM
+from contracts.access import CONSORTIUM, MEMBER, PARTY
 from tallystick.litigation.chronology import chronology, day_of_time
 from tallystick.litigation.facts import (
     CaseFacts,
@@ -21,6 +22,7 @@ from tallystick.litigation.facts import (
     Guarantor,
     LitigationError,
     Loan,
+    Party,
 )
 from tallystick.litigation.particulars import GuaranteeEntry, Particulars
 
@@ -56,7 +58,7 @@ def case_facts(stated: Stated, particulars: Particulars, case: bytes = b"") -> C
     called_in = (
         file.certificate["accelerated_on"] if certified and file and file.certificate else chosen.accelerated_on
     )
-    guarantors = tuple(_guarantors(file, particulars, names))
+    guarantors = tuple(_guarantors(found, file, particulars, names))
     respondents = tuple(entry["respondents"])
     opponents = particulars.copies if particulars.copies is not None else len(respondents)
     return CaseFacts(
@@ -65,8 +67,8 @@ def case_facts(stated: Stated, particulars: Particulars, case: bytes = b"") -> C
         network=bytes.fromhex(stated.facts["network_id"]),
         application=found.application["id"],
         court=particulars.court or names.get(entry["court"], entry["court_name"]),
-        creditor=particulars.party(line["lender"], names[line["lender"]]),
-        debtor=particulars.party(line["enterprise"], names[line["enterprise"]]),
+        creditor=_party(found, MEMBER, line["lender"], particulars, names),
+        debtor=_party(found, PARTY, line["enterprise"], particulars, names),
         loan=_loan(found, particulars),
         claim=stated.claim,
         agreed=_terms(stated),
@@ -111,6 +113,13 @@ def _names(found: Dossier, particulars: Particulars) -> dict[str, str]:
     return names
 
 
+def _party(found: Dossier, owner: str, identity: str, particulars: Particulars, names: Mapping[str, str]) -> Party:
+    """A party as the particulars have it; what they leave out of name and identifier is the registry's."""
+    said = particulars.party(identity, names.get(identity, identity))
+    registered = (found.people.get((owner, identity)) or {}).get("identifiers", ())
+    return said if said.identifier or not registered else replace(said, identifier=registered[0])
+
+
 def _terms(stated: Stated) -> claims.Terms:
     file = stated.dossier.deed
     if file is not None:
@@ -133,7 +142,9 @@ def _disbursement(entry: Mapping[str, Any], zone: int) -> Disbursement:
     return Disbursement(entry["id"], day, entry["amount"], entry["loan"][2], entry["loan_id"])
 
 
-def _guarantors(file: DeedFile | None, particulars: Particulars, names: Mapping[str, str]) -> Iterator[Guarantor]:
+def _guarantors(
+    found: Dossier, file: DeedFile | None, particulars: Particulars, names: Mapping[str, str]
+) -> Iterator[Guarantor]:
     """Those of the deed, then those whose guarantee only the particulars tell of."""
     rows = [] if file is None else file.deed["guarantors"]
     certificate = None if file is None else file.certificate
@@ -141,7 +152,7 @@ def _guarantors(file: DeedFile | None, particulars: Particulars, names: Mapping[
     for row in rows:
         entry = particulars.guarantees.get(row["id"], GuaranteeEntry())
         yield Guarantor(
-            party=particulars.party(row["id"], names.get(row["id"], row["id"])),
+            party=_party(found, row["owner"], row["id"], particulars, names),
             contract=entry.contract,
             signed_on=entry.signed_on,
             ceiling=row["covers"],
@@ -152,7 +163,7 @@ def _guarantors(file: DeedFile | None, particulars: Particulars, names: Mapping[
     for identity, entry in particulars.guarantees.items():
         if identity not in bound:
             yield Guarantor(
-                party=particulars.party(identity, names.get(identity, identity)),
+                party=_party(found, PARTY, identity, particulars, names),
                 contract=entry.contract,
                 signed_on=entry.signed_on,
                 ceiling=entry.ceiling,
@@ -183,14 +194,15 @@ def _deed_evidence(file: DeedFile | None, names: Mapping[str, str]) -> Iterator[
         return
     deed = file.deed
     by = names.get(deed["notary"], deed["notary"])
-    yield _step_evidence("deed", deed["number"], by, "deed", deed, deed["text_hash"])
+    yield _step_evidence("deed", deed["number"], by, "@deed", deed, deed["text_hash"])
     for (_, identity), entry in file.consents.items():
         called = names.get(identity, identity)
-        yield _step_evidence("consent", called, called, "consent", entry)
+        code = "agreement" if identity == deed["creditor"] else "consent"
+        yield _step_evidence(code, called, called, f"@{code}", entry)
     for entry in file.verifications:
-        yield _step_evidence("verification", "", by, "verification", entry, entry["record"])
+        yield _step_evidence("verification", "", by, "@verification", entry, entry["record"])
     if file.certificate is not None:
-        yield _step_evidence("certificate", file.certificate["number"], by, "certificate", file.certificate)
+        yield _step_evidence("certificate", file.certificate["number"], by, "@certificate", file.certificate)
 
 
 def _step_evidence(
@@ -224,9 +236,9 @@ def _record(paper: Paper, entry: Mapping[str, Any], file: str, names: Mapping[st
     return Evidence(
         name=paper.name.number,
         source=f"{member} · {system} · {connector} {version}",
-        proves=_PROVES.get(paper.name.kind, "trade"),
+        proves=_PROVES.get(paper.name.kind, "@trade"),
         kind=paper.name.kind,
-        content=names.get(paper.name.issuer, paper.name.issuer),
+        issuer=names.get(paper.name.issuer, paper.name.issuer),
         sha256=source[_RAW_HASH],
         chain=paper.name.chain,
         height=entry["height"],

@@ -95,7 +95,9 @@ def _party(party: Party, wording: Wording, role: str) -> dict[str, Any]:
         "person": party.kind == "person",
         "identifier": party.identifier,
         "address": party.address,
-        "representative": party.representative or wording.language.word("none"),
+        "has_representative": party.kind == "organisation" and party.representative != "",
+        "needs_representative": party.kind == "organisation" and party.representative == "",
+        "representative": party.representative,
         "position": party.position or wording.language.word("none"),
         "phone": party.phone,
         "chain_id": party.chain_id,
@@ -292,9 +294,10 @@ def _happened(facts: CaseFacts, wording: Wording) -> dict[str, Any]:
         "evidence": [
             {
                 "name": " ".join(filter(None, (word("kinds", item.kind) if item.kind else "", item.name))),
-                "source": word("sources", item.source),
-                "proves": word("proves", item.proves),
+                "source": _coded(item.source, "sources", wording),
+                "proves": _coded(item.proves, "proves", wording),
                 "content": item.content,
+                "issuer": wording.say(word("issued_by"), by=item.issuer) if item.issuer else "",
                 "pages": item.pages or word("not_on_chain"),
                 "original": word("original", item.original),
                 "file": item.file or word("not_on_chain"),
@@ -304,6 +307,11 @@ def _happened(facts: CaseFacts, wording: Wording) -> dict[str, Any]:
             for item in facts.evidence
         ],
     }
+
+
+def _coded(text: str, words: str, wording: Wording) -> str:
+    """The words for a code, "@contract"; any other text is said as it is."""
+    return wording.language.word(words, text[1:]) if text.startswith("@") else text
 
 
 def _hashes(item: Evidence, wording: Wording) -> str:

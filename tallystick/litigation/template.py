@@ -12,7 +12,8 @@ a map with one of these, and optionally `when`: PATH or "!PATH" (left out where 
     blocks: [BLOCK …]                           a group, to repeat or leave out together
 
 Fields, paragraphs and rows of a signature take `when` and `each` too. In WORDS, `{path.to.value}` stands for a
-value; a field that comes out empty says the language's word for none.
+value; a field that comes out empty says the language's word for none, or stays blank to be filled in by hand where
+it says `empty: "blank"`.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class _Filler:
         text = self.words(row.get("text", ""), values)
         return {
             "label": self.words(row["label"], values),
-            "text": text or (self.none if kind == "fields" else ""),
+            "text": text or (self.none if kind == "fields" and row.get("empty") != "blank" else ""),
             "style": row.get("style", ""),
         }
 

@@ -197,9 +197,16 @@ def _evidence() -> tuple[Evidence, ...]:
             "16",
             "records/repayment-R-2026-114.json",
         ),
-        ("公证债权文书", "notary", "deed", DEED.number, "17-31", "originals/deed.pdf"),
-        ("执行证书", "notary", "certificate", DEED.certificate_number, "32-35", "states/certificate.json"),
-        ("发票 AG-2026-0457", "counterparty", "trade", "基础交易的发票", "36", "originals/invoice-AG-2026-0457.xml"),
+        ("公证债权文书", "@notary", "@deed", DEED.number, "17-31", "originals/deed.pdf"),
+        ("执行证书", "@notary", "@certificate", DEED.certificate_number, "32-35", "states/certificate.json"),
+        (
+            "发票 AG-2026-0457",
+            "@counterparty",
+            "@trade",
+            "基础交易的发票",
+            "36",
+            "originals/invoice-AG-2026-0457.xml",
+        ),
     ]
     return tuple(
         Evidence(
