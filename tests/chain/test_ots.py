@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain.anchor import DEVELOPMENT_NOTE, Trusted, UnanchoredError, VerificationError, verify_anchor
-from chain.bitcoin import TIME_SLACK, Header
+from chain.bitcoin import TIME_SLACK, Header, shown
 from chain.checkpoint import Checkpoint
 from chain.codec import encode
 from chain.ots import MAX_HEADERS, OtsProof, verify
@@ -46,6 +46,22 @@ TWO_CALENDARS = bytes.fromhex(
     "2f2f626f622e6274632e63616c656e6461722e6f70656e74696d657374616d70732e6f7267"
 )
 """A stamp of two public calendars, of August 2016: two-calendars.txt.ots among the stock client's examples."""
+
+BLOCK_912095 = bytes.fromhex(
+    "004f70656e54696d657374616d7073000050726f6f6600bf89e2e884e892940108c70972a12908b73c2407d9cc6842ba2a02203a690f3090"
+    "cd29f30c45f0cfd93df163020000000235313bd4981d66791a3c5b95fb6bf143f44dfe1f1ccc3bd84ba92fe737603f160000000000fdffff"
+    "ff37a768130a5606a66b1c097cd62254cc125983e2daa1401bc991f683689e45aa0000000000fdffffff020000000000000000226a20f023"
+    "d25a0000000000001600144397729a7c13aa93436efb892c318c3b6f0716bcddea0d000808f020cf3c3c388af663193dff233c343c631b55"
+    "3ed110844d09dcb5edfd227eb59ec30808f020ebc6f0710c90510b986ac8c60792f5e1cc5db0094739b7108733bebf6d4ab1b00808f020b5"
+    "25e690ce5dadcc52281df4ab9e6dc1cb96b2a17ad05c13b3674d0ddaa783740808f0205b552b0e85fa0c49446a6fb5ffac97573d76f07468"
+    "3b71bb03de754b5aa2a62b0808f1204b69c51e5fcde3d3505e74118a08df5f7ffeafd62f645f61f102a482e8a8c96a0808f1205f8d4aa339"
+    "cc64f53c55f423256e3684db22286404e5cd7d0ce5c4ab7e3b41550808f020bdf6edd41ded014d47e3d6f54a6e5e7c984dff5c233de06d23"
+    "0070ceeb3ec9830808f120e5daa667dadad1197fadcc772d99b0b3610eacb13ab3421bd8d8bfd624eea0a40808f120f9f1559cdff0a03e85"
+    "7987024158305b4bddc19cbcaade76ade22400540fcd570808f020c905a8eaadcecdcbac36d17377f89abdd2f80ab739839a5e4c087cf6be"
+    "e20faa0808f02085ddd3180d8dc34c26b5f7a47915e4fcbc22af82c02da37308fffc9e2fcfc8e60808f020b83aceee59189f210df3c553a8"
+    "a584467728e0ae8b0b2a61be3803b88b6f32640808000588960d73d7190103dfd537"
+)
+"""Of August 2025, upgraded, in a block of the main chain: gdp2q25-2nd.pdf.ots among the same examples."""
 
 
 class World:
@@ -220,6 +236,16 @@ def test_a_public_stamp_is_read_and_written_again() -> None:
     assert stamp.file() == TWO_CALENDARS
     assert [uri for _, uri in stamp.pending()] == [PUBLIC, "https://bob.btc.calendar.opentimestamps.org"]
     assert stamp.bitcoin() == []
+
+
+def test_a_public_stamp_leads_to_its_block() -> None:
+    """What the stock client says of it, too."""
+    stamp = decode_file(BLOCK_912095)
+    assert stamp.file() == BLOCK_912095
+    [(root, height)] = stamp.bitcoin()
+    assert height == 912_095
+    assert shown(root) == "936131994129988e1932d8c1c6a9780fd42ae4c87204cfb0ac852be1250039ae"
+    assert stamp.only(root, bitcoin(height)) == stamp
 
 
 BODY = MAGIC + b"\x01\x08" + bytes(32)

@@ -57,7 +57,7 @@ class World:
 
     def backend(self, sources: Sequence[str] | None = None, **options: Any) -> OtsBackend:
         """As after a start: nothing remembered. Calendars are asked at every round unless said otherwise."""
-        urls = [self.node.url, self.other.url] if sources is None else sources
+        urls = [self.node.url, self.other.esplora] if sources is None else sources
         settings: dict[str, Any] = {"poll_seconds": 0, "now": lambda: self.time} | options
         calendars = [each.url for each in self.calendars]
         return OtsBackend(calendars, [source(url) for url in urls], NETWORK, **settings)
