@@ -17,7 +17,9 @@ from contracts import enforceable_deed as deeds
 from contracts import enforceable_limitation as limitation
 from contracts.access import CONSORTIUM, MEMBER, PARTY
 from contracts.context import Reads
+from contracts.court_case import OVER
 from contracts.errors import ContractError
+from contracts.record import moment
 
 ENFORCEMENT: Final = "A"
 SUIT: Final = "B"
@@ -101,18 +103,42 @@ def _of_certificate(
     if refused is not None:
         text = f"the court refused enforcement in case {refused.hex()}"
         return _suit(asked, deed, respondents, ENFORCEMENT_REFUSED, text)
-    period = limitation.of(view, deed)
-    if period.passed(view.time):
-        text = f"enforcement had to be applied for by {period.last_day}, two years from {period.start}"
+    last_day = _last_day(view, deed)
+    if last_day and view.time >= _end_of(last_day, deed):
+        text = f"enforcement had to be applied for by {last_day}: that is two years"
         return _suit(asked, deed, respondents, LIMITATION_PASSED, text)
     covered = {row["id"] for row in certificate["respondents"]}
     outside = sorted(set(respondents or ()) - covered)
     if outside:
         text = f"the certificate is not against {', '.join(outside)}: they are sued, the others not"
         return _suit(asked, deed, outside, NOT_COVERED, text)
-    text = f"execution certificate {certificate['number']} stands; the court may be asked until {period.last_day}"
+    until = f"may be asked until {last_day}" if last_day else "has been asked in time"
+    text = f"execution certificate {certificate['number']} stands; the court {until}"
     bound = tuple(sorted(respondents or covered))
     return Route(ENFORCEMENT, ((CERTIFICATE_STANDS, text),), deed["id"], certificate["id"], bound)
+
+
+def _last_day(view: View, deed: dict[str, Any]) -> str:
+    """The last day for enforcement, YYYY-MM-DD; "" while a case that was filed in time is before a court.
+
+    Applying to a court interrupts the period, which starts anew with that day (法释〔2020〕21号 art. 19 [M]).
+    """
+    found = limitation.of(view, deed).last_day
+    for case_id in view.read(CONSORTIUM, "court", "cases", deed["application"]) or []:
+        case = view.read(CONSORTIUM, "court", "case", case_id)
+        if case["certificate"] != deed["certificate"] or not case["filings"]:
+            continue
+        filed = case["filings"][0]["time"]
+        if found and filed < _end_of(found, deed):
+            if case["state"] not in OVER:
+                return ""
+            found = max(found, limitation.years_after(deeds.day_of(filed, deed["zone"])))
+    return found
+
+
+def _end_of(day: str, deed: dict[str, Any]) -> int:
+    """The end of a day in the deed's zone, ms."""
+    return moment(day, deed["zone"]).last * 1_000
 
 
 def _suit(

@@ -100,6 +100,42 @@ def test_a_demand_in_time_keeps_the_way_of_enforcement(on: Ledger) -> None:
     assert route(on, application).letter == "A"
 
 
+def test_a_case_filed_in_time_keeps_its_way_however_long_the_court_takes(on: Ledger) -> None:
+    case = at.asked(on)
+    application = case_of(on, case)["application"]
+    last = notary.kept(on, "certificate", notary.only_deed(on))["apply_by"]
+    notary.to_day(on, last)
+    on.next_block(after_ms=400 * 86_400_000)
+    assert route(on, application).letter == "A"
+    ok(do(on, "supplement", "lender", case=case, bundle=at.SUPPLEMENT, size=1))
+
+
+def test_a_case_filed_in_time_starts_the_two_years_anew(on: Ledger) -> None:
+    last = "2028-03-01"  # two years from the last instalment's day
+    case = at.opened(on)
+    application = case_of(on, case)["application"]
+    assert notary.kept(on, "certificate", notary.only_deed(on))["apply_by"] == last
+    at.readable(on)
+    notary.to_day(on, "2028-02-10")
+    ok(do(on, "file", "lender", **at.filing(case)))
+    at.enter(on, case, "1")
+    ok(do(on, "acknowledge", "court", case=case, bundle=at.BUNDLE, record="1"))
+    ok(do(on, "reject", "court", case=case, code="NOT_COMPETENT", text="elsewhere"))
+    notary.to_day(on, "2030-02-10")
+    assert (route(on, application).letter, "2030-02-10" in route(on, application).reasons[0][1]) == ("A", True)
+    notary.to_day(on, "2030-02-11")
+    assert route(on, application).reasons[0][0] == "LIMITATION_PASSED"
+
+
+def test_a_case_filed_too_late_starts_nothing(on: Ledger) -> None:
+    case = at.opened(on)
+    application = case_of(on, case)["application"]
+    notary.to_day(on, "2028-03-02")
+    late = {**case_of(on, case), "filings": [{"time": on.time}]}
+    on.seed(CONSORTIUM, "court", "case", case, value=late)
+    assert route(on, application).reasons[0][0] == "LIMITATION_PASSED"
+
+
 def test_who_is_not_covered_is_sued_and_the_others_are_not(on: Ledger) -> None:
     deed = notary.verified(on)
     args = notary.issue_args(on, deed, respondents=[["party", "supplier"], ["party", "aunt"]])
