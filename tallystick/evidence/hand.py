@@ -7,9 +7,13 @@ rendered again and compared by the verifier; a reader need not believe them eith
     key HEX, absent   of a state: the SHA-256 of the key stands before that of the value in the second line's bytes;
                       absence is not spelled out, but the key is
     body HEX, signature KEY HEX          a transaction's body, and who signed it (Ed25519)
+    raw HEX           of a record: with the original's bytes after it, its SHA-256 stands in the record
+    sealed NAME HEX … an opened field: each one's SHA-256 stands in the next, of the last one in the record
+    names HEX …       all sealed fields' names, in the same way: each stands there once
     statement HEX     the genesis statement: its SHA-256 is the genesis hash, the first validators' keys stand in it
     handover HEX, next HEX               a header that hands over to another set of validators, and that set
     header HEX        the block's header
+    validators N needed Q                how many there are, and how many signatures make a block
     vote HEX, seal MEMBER KEY HEX        what the validators signed for the header above it, and their signatures
     log ANCHOR, hash HEX …               from the block's leaf to the root in ``anchors/ANCHOR/checkpoint.txt``
 """
@@ -24,6 +28,8 @@ from chain.certificate import Certificate, ValidatorSet, VoteKind, vote_message
 from chain.checkpoint import Checkpoint, leaf
 from chain.codec import decode, encode
 from chain.crypto import sha256
+from chain.disclosure import NATURAL_KEY, Disclosure
+from chain.sealed import RawDocument
 from chain.verification import MAX_PROOF_SIZE
 from tallystick.evidence import anchors
 
@@ -41,8 +47,10 @@ def render(files: Mapping[str, bytes]) -> dict[str, bytes]:
             header = Header.decode(proof["header"])
             height = header.height
             blocks.setdefault(height, proof)
-            lines = [f"block {height}", *_item(proof["claim"], header)]
             number = name.removeprefix(f"{folder}/").removesuffix(".proof")
+            opened = files.get(f"disclosures/{number}.disclosure") if folder == "records" else None
+            shown = [] if opened is None else _opened(Disclosure.decode(opened), f"originals/{number}.", files)
+            lines = [f"block {height}", *shown, *_item(proof["claim"], header)]
             made[f"hand/{folder}-{number}.txt"] = _text(lines)
     checkpoints = {anchor.name: anchor.checkpoint for anchor in anchors.read(_folder(files, "anchors"))}
     rows = anchors.paths(files)["inclusion"]
@@ -65,6 +73,23 @@ def _item(claim: Mapping[str, Any], header: Header) -> Iterator[str]:
     if not consortium:
         head, index, path = claim["head"]
         yield from _merkle(head, index, path, header.chain_count)
+
+
+def _opened(disclosure: Disclosure, original: str, files: Mapping[str, bytes]) -> Iterator[str]:
+    file = next((data for name, data in files.items() if name.startswith(original)), None)
+    if file is not None and disclosure.raw_salt is not None:
+        yield f"raw {RawDocument(disclosure.raw_salt, file).encode()[: -len(file) or None].hex()}"
+    for found in disclosure.openings:
+        data = encode(["tally/sealed_field", 1, found.name, found.salt, found.value])
+        yield f"sealed {found.name} {_ways(data, found.index, found.path, found.count)}"
+    if disclosure.names is not None:
+        key = decode(decode(disclosure.proof)["claim"]["record"][0])[NATURAL_KEY]
+        data = encode(["tally/sealed_names", 1, *key, list(disclosure.names.names)])
+        yield f"names {_ways(data, 0, disclosure.names.path, len(disclosure.names.names) + 1)}"
+
+
+def _ways(data: bytes, index: int, path: Sequence[bytes], count: int) -> str:
+    return " ".join(line.removeprefix("hash ") for line in _merkle(data, index, path, count))
 
 
 def _state(claim: Mapping[str, Any]) -> Iterator[str]:
@@ -110,6 +135,7 @@ def _seals(value: Any, validators: ValidatorSet, raw: bytes) -> Iterator[str]:
     certificate, header = Certificate.from_value(value), Header.decode(raw)
     kind, digest = VoteKind.COMMIT, certificate.digest
     message = vote_message(header.network_id, certificate.epoch, kind, certificate.height, certificate.round, digest)
+    yield f"validators {len(validators.ids)} needed {validators.quorum}"
     yield f"vote {message.hex()}"
     for member, signature in certificate.signatures:
         yield f"seal {member} {validators.keys.get(member, b'').hex()} {signature.hex()}"
