@@ -1,4 +1,4 @@
-"""Looking at a PDF as its reader does: pages drawn by PDFium, text as it is extracted, glyphs as the file names them."""
+"""Looking at a PDF as its reader does: pages drawn by PDFium, text as it is copied, glyphs as the file names them."""
 
 from __future__ import annotations
 
