@@ -101,7 +101,7 @@ def papers(
 @click.command(
     "sign",
     cls=TallyCommand,
-    example="tally court sign papers/claim.zh.pdf --pkcs12 lender.p12 -o signed.pdf --passphrase-file secret",
+    example="tally court sign papers/evidence-list.zh.pdf --pkcs12 lender.p12 -o signed.pdf --passphrase-file secret",
 )
 @click.argument("pdf", type=EXISTING_FILE)
 @click.option("--pkcs12", type=EXISTING_FILE, required=True, help="key and certificate that sign (PKCS#12)")

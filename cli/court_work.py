@@ -6,6 +6,7 @@ keeps it in its own vault as the raw file of the record on its own chain.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,9 @@ CONTRACT: Final = "court"
 CONNECTOR: Final = "tally-court"
 CONNECTOR_VERSION: Final = "1"
 TEMPLATE: Final = "court"
+WAIT_S: Final = 30.0
+POLL_S: Final = 0.5
+NOT_YET: Final = ("NOT_FOUND", "NOT_HELD")
 MAX_BUNDLE: Final = 64 * 1024 * 1024
 """Bytes: the largest document that a node keeps."""
 
@@ -77,16 +81,32 @@ def newest_filing(case: Mapping[str, Any]) -> tuple[int, Mapping[str, Any]]:
     return len(case["filings"]) - 1, case["filings"][-1]
 
 
-def fetch(session: Session, case: Mapping[str, Any], number: int | None = None) -> bytes:
-    """A bundle of a case as the node can have it, held against the chain. Raises CliError WRONG_BUNDLE."""
+def fetch(session: Session, case: Mapping[str, Any], number: int | None = None, wait_s: float = WAIT_S) -> bytes:
+    """A bundle of a case as the node can have it, held against the chain.
+
+    What was filed a moment ago is not in custody yet: asked again until it is, so many seconds. Raises CliError
+    WRONG_BUNDLE, ClientError NOT_FOUND, NOT_A_READER.
+    """
     newest, _ = newest_filing(case)
     wanted = newest if number is None else number
     if not 0 <= wanted <= newest:
         raise not_found(f"the case has filings 0 to {newest}: choose one of them")
     filing = case["filings"][wanted]
-    data = session.client.document(filing["bundle"], case["creditor"])
+    data = _document(session, filing["bundle"], case["creditor"], time.monotonic() + wait_s)
     require_filed(filing, data)
     return data
+
+
+def _document(session: Session, name: bytes, chain: str, until: float) -> bytes:
+    from tallystick.client import ClientError
+
+    while True:
+        try:
+            return session.client.document(name, chain)
+        except ClientError as error:
+            if error.code not in NOT_YET or time.monotonic() >= until:
+                raise
+        time.sleep(POLL_S)
 
 
 def require_filed(filing: Mapping[str, Any], data: bytes) -> None:
