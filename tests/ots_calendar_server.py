@@ -52,6 +52,7 @@ class Calendar:
     def __init__(self, chain: BitcoinChain, name: str = "calendar") -> None:
         self.chain = chain
         self.key = name.encode()
+        self.lock = threading.Lock()
         self.broken: tuple[int, bytes] | None = None
         self.asked: list[bytes] = []
         self.fetched = 0
@@ -70,6 +71,10 @@ class Calendar:
 
     def take(self, digest: bytes) -> bytes:
         """A digest's stamp with the promise; the nonce keeps the neighbours in the batch from guessing it."""
+        with self.lock:
+            return self._take(digest)
+
+    def _take(self, digest: bytes) -> bytes:
         self.asked.append(digest)
         number = (1_800_000_000 + len(self.asked)).to_bytes(4, "big")
         way = [Operation(APPEND, os.urandom(16)), Operation(SHA256), Operation(PREPEND, number)]
@@ -79,15 +84,22 @@ class Calendar:
         self.known.append(stamp.pending()[0][0])
         return stamp.encode()
 
+    @property
+    def waiting(self) -> list[bytes]:
+        """What is in no block (any more)."""
+        return [message for message in self.known if message not in self.stamped]
+
     def stamp(self, *others: bytes) -> int:
-        """Put all that was handed in into a new block, after other transactions; the height. Again after a rewind."""
-        tip, ways = merkle_ways(self.known)
-        raw = self.chain.carrying(tip)
-        height = self.chain.mine(*others, raw)
-        into = way_into_block(self.chain, height, raw, tip, 1 + len(others))
-        for message, way in zip(self.known, ways, strict=True):
-            self.stamped[message] = chain_of(message, way + into, bitcoin(height)).encode()
-        return height
+        """Put what waits into a new block, after other transactions; the block's height."""
+        with self.lock:
+            batch = self.waiting
+            tip, ways = merkle_ways(batch)
+            raw = self.chain.carrying(tip)
+            height = self.chain.mine(*others, raw)
+            into = way_into_block(self.chain, height, raw, tip, 1 + len(others))
+            for message, way in zip(batch, ways, strict=True):
+                self.stamped[message] = chain_of(message, way + into, bitcoin(height)).encode()
+            return height
 
     def forget(self) -> None:
         """Lose everything, as a calendar does that comes back from an old backup."""

@@ -18,6 +18,7 @@ from node.anchor_backend import State
 from node.anchor_ots import FILE_NAME, HEADERS_NAME, OtsBackend
 from node.anchoring import Anchorer
 from node.bitcoin_rpc import source
+from tests import ots_kills
 from tests.anchor_bench import NETWORK, Bench, Loop
 from tests.bitcoin_chain import BitcoinChain, BitcoinServer
 from tests.ots_calendar_server import Calendar
@@ -124,6 +125,14 @@ def test_killed_at_every_step(bench: Bench, outside: Outside, monkeypatch: pytes
             assert number > 4
             return
     raise AssertionError(f"more than {MOST} steps")
+
+
+@pytest.mark.slow
+def test_processes_killed_with_a_signal() -> None:
+    """A small instance of ``python -m tests.ots_kills``: every ninth step, once."""
+    counts = ots_kills.run(1, every=9)
+    assert counts["steps"] > 20
+    assert counts["killed"] == -(-counts["steps"] // 9)
 
 
 def _finished(bench: Bench, outside: Outside) -> None:
