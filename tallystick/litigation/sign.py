@@ -43,7 +43,7 @@ def sign_pdf(pdf: bytes, pkcs12: bytes, passphrase: str, *, reason: str = "", lo
     signer = _signer(hanko, pkcs12, passphrase)
     with _quiet():
         try:
-            writer = hanko.IncrementalPdfFileWriter(io.BytesIO(pdf))
+            writer = hanko.Writer(io.BytesIO(pdf))
             meta = hanko.signers.PdfSignatureMetadata(
                 field_name=_free_field(hanko, writer),
                 md_algorithm="sha256",
@@ -146,9 +146,15 @@ def _hanko() -> Any:
     from pyhanko.sign.validation.status import SignatureCoverageLevel
     from pyhanko_certvalidator import ValidationContext
 
+    class Writer(IncrementalPdfFileWriter):
+        """Leaves the metadata as the typesetter wrote it: pyHanko's own would take the place of PDF/A's."""
+
+        def _update_meta(self) -> None:
+            return
+
     return SimpleNamespace(
         load_certs=load_certs_from_pemder_data,
-        IncrementalPdfFileWriter=IncrementalPdfFileWriter,
+        Writer=Writer,
         PdfError=PdfError,
         PdfFileReader=PdfFileReader,
         SigningError=SigningError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -13,23 +14,31 @@ from cryptography.x509.oid import NameOID
 PASSPHRASE = "口令 passphrase"
 
 
-def authority(name: str) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+class Authority(NamedTuple):
+    """A root and its key."""
+
+    name: str
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+
+    @property
+    def der(self) -> bytes:
+        """The root certificate."""
+        return self.certificate.public_bytes(serialization.Encoding.DER)
+
+
+def authority(name: str) -> Authority:
     """A root of its own."""
     key = ec.generate_private_key(ec.SECP256R1())
-    return key, _certificate(name, key, name, key, is_authority=True)
+    return Authority(name, key, _certificate(name, key, name, key, is_authority=True))
 
 
-def signer(name: str, issuer: tuple[ec.EllipticCurvePrivateKey, x509.Certificate]) -> bytes:
+def signer(name: str, issuer: Authority) -> bytes:
     """A PKCS#12 file with a key and its certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
-    issued_by = issuer[1].subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
-    certificate = _certificate(name, key, str(issued_by), issuer[0], is_authority=False)
+    certificate = _certificate(name, key, issuer.name, issuer.key, is_authority=False)
     encryption = serialization.BestAvailableEncryption(PASSPHRASE.encode())
-    return pkcs12.serialize_key_and_certificates(b"signer", key, certificate, [issuer[1]], encryption)
-
-
-def der(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.DER)
+    return pkcs12.serialize_key_and_certificates(b"signer", key, certificate, [issuer.certificate], encryption)
 
 
 def _certificate(
