@@ -81,9 +81,9 @@ class Publics:
         root = sha256(self.root.der)
         return {"backend": "rfc3161", "public_time": time, "proof": token, "authority": root, "development": False}
 
-    def ots(self, checkpoint: Checkpoint, time: int) -> dict[str, Any]:
+    def ots(self, checkpoint: Checkpoint, time: int, height: int = 840_000) -> dict[str, Any]:
         """An OpenTimestamps proof on a trial chain: only a development flag makes it count."""
-        proof, block_hash = stamped(checkpoint.body, time=time)
+        proof, block_hash = stamped(checkpoint.body, time=time, height=height)
         self.bitcoin_blocks[proof.height] = block_hash
         return {
             "backend": "ots", "public_time": time, "proof": proof.encode(), "block_number": proof.height,
@@ -106,15 +106,15 @@ def told(publics: Publics, label: str = LABEL, kind: type[CaseWorld] = CaseWorld
     return world
 
 
-def anchor(world: CaseWorld, publics: Publics, later_s: int = LATER_S) -> Checkpoint:
+def anchor(world: CaseWorld, publics: Publics, later_s: int = LATER_S, number: int = 21_000_000) -> Checkpoint:
     """Let every kind of place see the log, so long after block time, and confirm it on the chain."""
     log = log_of(world.ledger)
     checkpoint = log.checkpoint(world.network_id, len(log))
     time = world.now // 1_000 + later_s
     found = [
-        publics.evm(checkpoint, time),
+        publics.evm(checkpoint, time, number),
         publics.rfc3161(checkpoint, time + 30),
-        publics.ots(checkpoint, time + 60),
+        publics.ots(checkpoint, time + 60, number - 20_160_000),
         publics.cosigned(checkpoint, time, world.key("bank", "log")),
     ]
     world.seal(time=world.now + 2 * LATER_S * 1_000)

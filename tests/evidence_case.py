@@ -120,9 +120,13 @@ class CaseWorld(LoanWorld):
         """What the chain's own entries come to."""
         found = claims.claim(
             self.state("credit", "schedule", self.application), [self._entry("disburse")],
-            [self._entry("repay P-1"), self._entry("repay P-2")], claims.terms(self._deed()["terms"]), CERTIFIED, 480,
+            [self._entry(name) for name in self.repayments()], claims.terms(self._deed()["terms"]), CERTIFIED, 480,
         )  # fmt: skip
         return {name: getattr(found, name) for name in AMOUNTS}
+
+    def repayments(self) -> list[str]:
+        """Names of the transactions that booked them."""
+        return ["repay P-1", "repay P-2"]
 
     def open_case(self) -> None:
         """The bank opens a case; the route is enforcement, for the certificate stands."""

@@ -255,9 +255,12 @@ class LoanWorld(Consortium):
 
     def change_validators(self) -> None:
         """The notary becomes a validator."""
+        key = self.key("notary", "validator").public
+        self.do("validator key", "notary", "registry.add_key", key=key, purpose="validator")
         rows = [[member, self.key(member, "validator").public] for member in LATER_VOTERS]
         vote_in(self, {"kind": "validators", "set": rows})
         self.seal()
+        assert self.ledger.validators().ids == LATER_VOTERS
 
     def revoke_lost_key(self) -> None:
         """The supplier has a key revoked that it lost."""

@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chain.anchor import Trusted
+from chain.checkpoint import Log
 from chain.codec import decode, encode
 from chain.crypto import SigningKey
 from chain.verification import VerificationError
 from tallystick.evidence import archive, hand, manifest, readable
+from tallystick.evidence.assemble import heights_of
 from tallystick.evidence.case import Case
 from tests.evidence.zip_maker import files_of
 
@@ -85,12 +87,25 @@ class Forger:
         """case.json and the pages made anew from what the proofs say now, where they still say a case."""
         case = Case(b"", self._whole(), self.network_id, Trusted())
         try:
-            facts = case.anew.facts
-            pages = readable.render(facts) | hand.render(self.files)
+            return self.with_file("case.json", manifest.to_json(case.anew.facts)).repaged()
         except (VerificationError, KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError):
             return self
-        kept = {name: data for name, data in self.files.items() if not name.startswith("hand/")}
-        return replace(self, files={**kept, "case.json": manifest.to_json(facts), **pages})
+
+    def repaged(self) -> Forger:
+        """The pages for people made anew from case.json and the proofs as they stand."""
+        facts = manifest.from_json(self.files["case.json"], "case.json")
+        kept = {name: data for name, data in self.files.items() if not name.startswith(("rules/", "hand/"))}
+        return replace(self, files={**kept, **readable.render(facts), **hand.render(kept)})
+
+    def covering(self, log: Log, size: int) -> Forger:
+        """Paths in a log of one's own for every block of the proofs, to each anchor."""
+        names = sorted({name.split("/")[1] for name in self.folder("anchors")} - {"paths.json"})
+        rows = [
+            {"anchor": name, "height": height, "path": [node.hex() for node in log.inclusion(height - 1, size)]}
+            for name in names
+            for height in heights_of(self.files)
+        ]
+        return self.json("anchors/paths.json", lambda paths: {**paths, "inclusion": rows})
 
     # -- finding ----------------------------------------------------------------------------------------------
 

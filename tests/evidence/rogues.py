@@ -22,6 +22,8 @@ from contracts import (
     enforceable_default,
     lending,
 )
+from contracts.enforceable_deed import signed as step_fields
+from contracts.enforceable_default import debt as owed
 from tests.evidence_case import CLAIMED, CaseWorld
 from tests.evidence_world import LOAN
 
@@ -135,10 +137,9 @@ class Inflated(RogueWorld):
 
     def rules(self) -> Rules:
         """The notary's figures are not held against the books."""
-        computed = enforceable_certificate.debt
 
         def debt(*args: Any) -> Any:
-            found = computed(*args)
+            found = owed(*args)
             more = 9 * found.penalty
             return found._replace(penalty=found.penalty + more, total=found.total + more)
 
@@ -185,10 +186,9 @@ class BorrowedTransaction(RogueWorld):
 
     def rules(self) -> Rules:
         """A step says itself which transaction it was."""
-        honest = enforceable.signed
 
         def signed(ctx: Any, actor: Any) -> dict[str, Any]:
-            said = honest(ctx, actor)
+            said = step_fields(ctx, actor)
             return {**said, "transaction": self.transactions["add key"]} if actor.id == "person" else said
 
         return {(enforceable, "signed"): signed}
