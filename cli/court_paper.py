@@ -43,7 +43,7 @@ def hand_in(
     A case that the court answered by asking for more takes a further bundle the same way; the folder of a bundle
     that is filed already is written again.
     """
-    data = court_work.bundle_of(bundle)
+    data = court_work.bundle_of(bundle, court_work.MAX_BY_HAND)
     with Session(settings) as session:
         case = court_work.case_of(session, case_id)
         court_folder.require_bundle(data, output)
@@ -181,7 +181,7 @@ def _require_sums(folder: Path, answer: str) -> None:
     """The bundle in the folder is what the answer names: a court signs for what it has."""
     from chain.crypto import sha256
 
-    data = read_file(folder / court_folder.BUNDLE, court_work.MAX_BUNDLE)
+    data = read_file(folder / court_folder.BUNDLE, court_work.MAX_BY_HAND)
     if f"\nbundle: {sha256(data).hex()}\nsize: {len(data)}\n" not in answer:
         raise CliError(
             f"{folder / court_folder.BUNDLE} is not the bundle that the answer names: ask the claimant for it again",

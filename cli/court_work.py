@@ -25,8 +25,10 @@ TEMPLATE: Final = "court"
 WAIT_S: Final = 30.0
 POLL_S: Final = 0.5
 NOT_YET: Final = ("NOT_FOUND", "NOT_HELD")
-MAX_BUNDLE: Final = 64 * 1024 * 1024
-"""Bytes: the largest document that a node keeps."""
+MAX_BY_NODE: Final = 64 * 1024 * 1024
+"""Bytes: the largest document that a node keeps; a larger bundle is handed in."""
+MAX_BY_HAND: Final = 256 * 1024 * 1024
+"""Bytes: the largest bundle (tallystick/evidence/archive.py)."""
 
 
 def case_of(session: Session, text: str) -> dict[str, Any]:
@@ -42,11 +44,15 @@ def call(session: Session, method: str, args: dict[str, Any]) -> dict[str, Any]:
     return submit(session, chain=CONSORTIUM, contract=CONTRACT, method=method, args=args)
 
 
-def bundle_of(path: Path) -> bytes:
+def bundle_of(path: Path, most: int = MAX_BY_NODE) -> bytes:
     """A bundle from a file. Raises CliError."""
-    data = read_file(path, MAX_BUNDLE)
+    data = read_file(path, MAX_BY_HAND)
     if not data:
         raise CliError(f"{path} is empty: give the bundle that `tally evidence export` wrote")
+    if len(data) > most:
+        raise CliError(
+            f"{path} has more than {most} bytes, which no node keeps: tally court hand-in, or leave originals out"
+        )
     return data
 
 

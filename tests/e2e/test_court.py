@@ -96,6 +96,18 @@ def heard_of(court: Court, who: str, names: set[str]) -> bool:
         return names <= {notice["name"] for notice in client.inbox(who, newest=True, limit=50)["notices"]}
 
 
+def deposits(court: Court) -> int:
+    with court.client("erp") as client:
+        return int(client.state("consortium", "custody", "deposits", "lender") or 0)
+
+
+def in_custody(court: Court, before: int) -> bool:
+    """Whether the lender has a deposit more, held by all for whom a copy was made."""
+    with court.client("erp") as client:
+        row = client.state("consortium", "custody", "deposit", "lender", before)
+    return row is not None and set(row["held"]) >= set(row["roots"])
+
+
 def to_do(court: Court, who: str, case: str) -> str | None:
     """What of the case waits for somebody, by its inbox."""
     work = court.network.done(who, "inbox")["work"]
@@ -149,8 +161,16 @@ def test_the_court_asks_gets_more_and_accepts(court: Court) -> None:
     (case,) = [row["id"] for row in network.done("court", "court", "show")]
     network.done("court", "court", "ask", case, "the delivery notes")
     more = court.bundle("more.zip", 1_000)
+    before = deposits(court)
     assert network.done("lender", "court", "supplement", case, more)["filing"] == 1
-    network.done("court", "court", "acknowledge", case)
+    wait(partial(in_custody, court, before), "held by every custodian", 30)
+    network.nodes.kill("lender")  # the court gets it from a custodian then
+    fetched = court.folder / "more-fetched.zip"
+    network.done("court", "court", "fetch", case, "-o", fetched)
+    assert fetched.read_bytes() == more.read_bytes()
+    network.nodes.start("lender")
+    network.done("court", "court", "acknowledge", case, "--file", fetched)
+    network.nodes.wait_ready("lender", timeout_s=READY_S)
     network.done("court", "court", "accept", case, "--number", "(2026)沪74民初1号")
     shown = network.tally("lender", "court", "show", case)
     assert "(2026)沪74民初1号" in shown.out
