@@ -8,19 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from chain.checkpoint import Checkpoint, Log
 from chain.crypto import SigningKey, sha256
 from chain.disclosure import Disclosure
 from contracts.context import KeyPart, Value
 from tallystick.evidence import anchors, archive, hand, manifest, readable
-from tallystick.evidence.case import attach
+from tallystick.evidence.case import attach, original_name
 from tallystick.evidence.contents import Done, Sealed, State, open_proof
 from tallystick.evidence.facts import Attached, Chosen, Stated, state
 from tallystick.evidence.view import Entry
-
-_SUFFIXES: Final = ((b"%PDF-", "pdf"), (b"PK\x03\x04", "zip"), (b"<", "xml"), (b"{", "json"), (b"[", "json"))
 
 
 class ExportError(ValueError):
@@ -171,15 +169,9 @@ def _attach(
         data = shown.disclosure.encode()
         files[f"disclosures/{number}.disclosure"] = data
     if shown.original is not None:
-        original = f"originals/{number}.{suffix(shown.original)}"
+        original = original_name(number, shown.original)
         files[original] = shown.original
     return attach(number, record, data, original, files)
-
-
-def suffix(data: bytes) -> str:
-    """How an original's name ends, by its first bytes."""
-    start = data.lstrip(b"\xef\xbb\xbf \t\r\n")
-    return next((name for sign, name in _SUFFIXES if start.startswith(sign)), "bin")
 
 
 def heights_of(files: Mapping[str, bytes]) -> list[int]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from chain.crypto import sha256
 from chain.disclosure import Disclosure
@@ -33,6 +33,9 @@ from tallystick.evidence.view import Proved
 
 if TYPE_CHECKING:
     from chain.anchor import Trusted
+
+
+_SUFFIXES: Final = ((b"%PDF-", "pdf"), (b"PK\x03\x04", "zip"), (b"<", "xml"), (b"{", "json"), (b"[", "json"))
 
 
 @dataclass
@@ -203,3 +206,10 @@ def attach(
         return Attached(number, record, opened)
     data = files[original]
     return Attached(number, record, opened, original, len(data), sha256(data))
+
+
+def original_name(number: str, data: bytes) -> str:
+    """The name of a record's original: how it ends is told by its first bytes."""
+    start = data.lstrip(b"\xef\xbb\xbf \t\r\n")
+    suffix = next((name for sign, name in _SUFFIXES if start.startswith(sign)), "bin")
+    return f"originals/{number}.{suffix}"

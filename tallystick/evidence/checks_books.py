@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from chain.codec import encode
 from chain.disclosure import Disclosure, verify_disclosure
 from chain.sealed import RawDocument
 from chain.verification import Verdict, VerificationError
@@ -13,8 +14,8 @@ from contracts.decimal_text import DecimalError, at_scale, parse_or_none
 from contracts.enforceable_deed import day_of, statement
 from contracts.errors import ContractError
 from tallystick.evidence import hand, manifest, readable
-from tallystick.evidence.case import Case
-from tallystick.evidence.facts import plain, recomputed
+from tallystick.evidence.case import Case, original_name
+from tallystick.evidence.facts import recomputed
 from tallystick.evidence.walk import DeedFile, Dossier
 from tallystick.evidence.words import amount
 
@@ -66,6 +67,8 @@ def amounts(case: Case) -> list[str]:
     claim = case.anew.claim
     if claim is not None:
         lines.append(f"claimed as of {claim.as_of}: {amount(claim.total, found.scale, found.line['currency'])}")
+        if found.deed is None:
+            lines.append("by terms that the claimant states: the chain holds none without a deed")
     return lines or ["nothing is claimed yet"]
 
 
@@ -117,6 +120,8 @@ def originals(case: Case) -> list[str]:
         if record is None or key not in case.files:
             raise VerificationError(f"{name} belongs to no record whose raw file is disclosed")
         salt = Disclosure.decode(case.files[key]).raw_salt
+        if name != original_name(number, data):
+            raise VerificationError(f"{name} is not named {original_name(number, data)}, as this original is")
         if salt is None or RawDocument(salt, data).hash != record.array[SOURCE][RAW_HASH]:
             raise VerificationError(f"{name} is not the file that record {record.natural_key[2]} was read from")
     return [f"{len(files)} originals are the files that their records were read from"]
@@ -183,8 +188,8 @@ def _require_amounts(found: Dossier, file: DeedFile, entry: Mapping[str, Any]) -
         anew = claims.as_value(recomputed(found, file, entry, costs))
     except ContractError as error:
         raise VerificationError(f"the claim as of {entry['as_of']}: {error.message}") from None
-    for part, value in plain(anew).items():
-        if plain(entry["claim"]).get(part) != value:
+    for part, value in anew.items():
+        if part not in entry["claim"] or encode(entry["claim"][part]) != encode(value):
             raise VerificationError(
                 f"the claim as of {entry['as_of']} does not add up: its {part} is not what the chain's entries give"
             )
@@ -196,7 +201,6 @@ def _signatory(case: Case, file: DeedFile, entry: Mapping[str, Any]) -> str:
     ca = entry["ca"]
     if not case.trusted.ca_roots:
         return "its CA-issued signature is not checked: the --trust file names no ca_roots; its chain key stands"
-    from chain.codec import encode
     from chain.x509 import CertificateError, verify_detached
 
     data = encode(statement(case.network_id, file.deed))
@@ -208,8 +212,3 @@ def _signatory(case: Case, file: DeedFile, entry: Mapping[str, Any]) -> str:
     except CertificateError as error:
         raise VerificationError(f"the CA-issued signature of {entry['by']} does not stand: {error}") from None
     return f"signed with the certificate of {found.subject} as well"
-
-
-__all__ = [
-    "amounts", "disclosures", "documents", "ledger", "originals", "people_text", "persons", "vouchers",
-]  # fmt: skip

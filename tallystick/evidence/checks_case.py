@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from chain.codec import encode
 from chain.verification import VerificationError
 from contracts.access import CONSORTIUM, MEMBER, METHOD_ROLES, PARTY, covers, is_valid_at
 from contracts.enforceable_deed import obligors, parties, statement
@@ -14,7 +15,7 @@ from tallystick.evidence import manifest
 from tallystick.evidence.case import Case
 from tallystick.evidence.facts import plain
 from tallystick.evidence.view import hash_value
-from tallystick.evidence.walk import DeedFile, Dossier, Person, Step
+from tallystick.evidence.walk import DeedFile, Dossier, Person
 
 MS_PER_DAY: Final = 86_400_000
 UNPAID: Final = "unpaid"
@@ -50,7 +51,10 @@ def complete(case: Case) -> list[str]:
     if spare:
         raise VerificationError(f"{spare[0]} is proved and belongs to nothing in the case")
     wanted = [(paper.name.chain, identity) for paper in found.dossier.papers for identity in paper.versions]
-    numbers = [f"{number:04d}" for number in range(1, len(wanted) + 1)]
+    numbers = _numbers(len(wanted))
+    for folder, count in (("states", len(case.states)), ("transactions", len(case.transactions))):
+        if list(case.folder(folder)) != [f"{folder}/{number}.proof" for number in _numbers(count)]:
+            raise VerificationError(f"the files of {folder}/ are not numbered from 0001 to {count:04d}")
     if list(case.records) != numbers:
         raise VerificationError(f"the bundle holds {len(case.records)} records, the case has {len(wanted)}")
     for number, (chain, identity) in zip(numbers, wanted, strict=True):
@@ -95,7 +99,7 @@ def backed(case: Case) -> list[str]:
         if step.signers is not None and step.signers != done.signers:
             raise VerificationError(f"{what}: other keys signed its transaction than the chain says")
         for name, value in step.about.items():
-            if done.args.get(name) != value:
+            if name not in done.args or encode(done.args[name]) != encode(value):
                 raise VerificationError(f"{what}: its transaction is about another {name}")
     return [f"{len(found.steps)} steps, each done by a signed transaction that succeeded"]
 
@@ -178,7 +182,11 @@ def consents(case: Case) -> list[str]:
 
 def route(case: Case) -> list[str]:
     """An open case goes the way that the chain leaves now."""
-    way = case.anew.route
+    way, file = case.anew.route, case.anew.dossier.deed
+    if way.certificate and (file is None or file.certificate is None or file.certificate["id"] != way.certificate):
+        raise VerificationError("the deed's state names an execution certificate that is not there")
+    if way.certificate and file is not None and (file.revocation or file.execution):
+        raise VerificationError("the deed's state says that its certificate stands, and it was revoked or executed")
     for one in case.anew.dossier.cases:
         if one["state"] not in ("rejected", "withdrawn", "accepted") and one["route"] != way.letter:
             raise VerificationError(
@@ -186,6 +194,10 @@ def route(case: Case) -> list[str]:
                 f"{way.reasons[0][1]}"
             )
     return [f"way {way.letter}: {text}" for _, text in way.reasons]
+
+
+def _numbers(count: int) -> list[str]:
+    return [f"{number:04d}" for number in range(1, count + 1)]
 
 
 def _require_key(
@@ -281,9 +293,3 @@ def _first_difference(case: Case) -> str:
     names = sorted(set(stated) | set(anew))
     name = next((name for name in names if stated.get(name) != anew.get(name)), None)
     return "" if name is None else f": see {name!r}"
-
-
-__all__ = [
-    "Step", "backed", "claimant", "complete", "consents", "keys", "one_block", "order", "roles", "route",
-    "statement_stands",
-]  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from contracts.access import CONSORTIUM, MEMBER
 from contracts.context import Context
+from contracts.enforceable_certificate import PARTS
 from contracts.evidence import Reader, keys_of
 from tallystick.evidence.view import Source, hash_value
 
@@ -19,7 +20,8 @@ Person: TypeAlias = tuple[str, str]
 """(owner: "member" or "party", id)."""
 MOST: Final = 1_024
 """Of any one list: more is no bundle."""
-STEP_PARTS: Final = frozenset({"by", "owner", "role", "signers", "height", "time", "transaction"})
+_DRAFTED: Final = ("application", "text_hash", "notary", "ceiling", "terms", "verification", "language")
+"""Parts of a deed that stand in it as they were given."""
 
 
 class Step(NamedTuple):
@@ -292,24 +294,27 @@ def _deed_steps(file: DeedFile) -> Iterator[Step]:
     deed = file.deed
     about = {"deed": deed["id"]}
     agreed = {**about, "digest": deed["digest"]}
-    drafted = {"application": deed["application"], "text_hash": deed["text_hash"], "notary": deed["notary"]}
+    drafted = {part: deed[part] for part in _DRAFTED}
     yield _signed("draft", deed, drafted)
     for entry in file.consents.values():
         yield _signed("consent", entry, {**agreed, "enforcement": True, "verification": True})
     groups = (
-        ("countersign", [file.countersignature], agreed),
-        ("demand", file.demands, about),
-        ("claim_default", file.defaults, about),
-        ("answer", file.answers, about),
-        ("verify_performance", file.verifications, about),
-        ("refuse", file.refusals, about),
-        ("issue", [file.certificate], about),
-        ("executed", [file.execution], about),
-        ("revoke", [file.revocation], about),
+        ("countersign", [file.countersignature], agreed, ("number",)),
+        ("demand", file.demands, about, ("on", "text")),
+        ("claim_default", file.defaults, about, ("as_of", "costs")),
+        ("answer", file.answers, about, ("admits", "text")),
+        ("verify_performance", file.verifications, about, ("outcome", "record", "text")),
+        ("refuse", file.refusals, about, ("reason", "text")),
+        ("issue", [file.certificate], about, ("number", "as_of", "costs")),
+        ("executed", [file.execution], about, ("amount", "on", "reference")),
+        ("revoke", [file.revocation], about, ("reason", "text")),
     )
-    for method, entries, named in groups:
+    for method, entries, named, parts in groups:
         for entry in _there(entries):
-            yield _signed(method, entry, named)
+            said = {part: entry[part] for part in parts}
+            if method == "issue":
+                said["amounts"] = {part: entry["claim"][part] for part in PARTS}
+            yield _signed(method, entry, {**named, **said})
 
 
 def _signed(method: str, entry: Mapping[str, Any], about: Mapping[str, Any]) -> Step:
