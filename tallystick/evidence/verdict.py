@@ -110,9 +110,13 @@ class BundleVerdict:
         if not self.facts:
             return
         facts, claim, chinese = self.facts, self.facts["claim"], language == CHINESE
-        yield ("所述事实：" if chinese else "What is stated:")
+        when = f"{facts['height']}, {moment(facts['time'])}"
+        said = f"所述事实（截至区块 {when}，此后的事实不在其中）："
+        yield said if chinese else f"What is stated, as of block {when}; what happened later is not in it:"
         for _, text in facts["route"]["reasons"]:
             yield f"  {'程序' if chinese else 'way to the court'} {facts['route']['letter']}: {text}"
+        for paper in facts["papers"]:
+            yield from (f"  {line}" for line in _remarks(paper, chinese))
         if claim is not None:
             scale, currency = facts["line"]["scale"], facts["line"]["currency"]
             total, daily = amount(claim["total"], scale, currency), amount(claim["daily"], scale, currency)
@@ -130,3 +134,17 @@ class BundleVerdict:
         if self.development:
             yield _DEVELOPMENT[language]
         yield _CONCLUSION[self.status][language].format(failed=", ".join(self.failed))
+
+
+def _remarks(paper: dict[str, Any], chinese: bool) -> Iterator[str]:
+    """What a reader must know of a paper: that it was corrected, is disputed, or backs another loan."""
+    name = f"{paper['kind']} {paper['number']}"
+    if paper["in_force"] is None:
+        yield f"{name}: {'链上无此记录' if chinese else 'is not on the chain'}"
+    elif paper["in_force"]["superseded"]:
+        count = len(paper["in_force"]["superseded"])
+        yield f"{name}: {f'已更正 {count} 次' if chinese else f'has earlier versions, {count} in all'}"
+    for row in paper["disputes"]:
+        yield f"{name}: {'异议' if chinese else 'dispute'} {row['status']}: {row['reason']}"
+    for row in paper["pledges"]:
+        yield f"{name}: {'质押给' if chinese else 'pledged to'} {row['lender']}"
