@@ -79,6 +79,7 @@ def open_case(settings: Settings, application: str, respondents: tuple[str, ...]
 def file(settings: Settings, case_id: str, bundle: Path, court: str) -> None:
     """File the bundle with a court that has a node: it lies in your vault, for that court alone to read."""
     data = court_work.bundle_of(bundle)
+    court_work.files_of(data)
     with Session(settings) as session:
         session.unlock()
         case = court_work.case_of(session, case_id)
@@ -96,16 +97,16 @@ def file(settings: Settings, case_id: str, bundle: Path, court: str) -> None:
 @_BUNDLE
 @click.pass_obj
 def supplement(settings: Settings, case_id: str, bundle: Path) -> None:
-    """File a further bundle, which the court has asked for, the way the first one went."""
+    """File a further bundle, which a court with a node has asked for."""
     data = court_work.bundle_of(bundle)
+    court_work.files_of(data)
     with Session(settings) as session:
         session.unlock()
         case = court_work.case_of(session, case_id)
-        if case["delivery"] == "custody":
-            court_work.make_readable(session, case["court"])
-            name = court_work.put_bundle(session, case["court"], data)
-        else:
-            name = session.client.put_document(data, ["case"])
+        if case["delivery"] == "hand_in":
+            raise CliError("the case was handed in: tally court hand-in writes the next folder", code="HANDED_IN")
+        court_work.make_readable(session, case["court"])
+        name = court_work.put_bundle(session, case["court"], data)
         state = court_work.call(session, "supplement", {"case": case["id"], "bundle": name, "size": len(data)})
     result = state["receipt"]["result"]
     value = {**result, "bundle": name, "size": len(data), "transaction": state}

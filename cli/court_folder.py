@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from cli import court_work
 from cli.errors import CliError
 from cli.output import write_file
 
@@ -61,7 +62,8 @@ def write(folder: Path, network_id: bytes, case: Mapping[str, Any], bundle: byte
     from contracts.court_case import REJECTIONS
 
     require_bundle(bundle, folder)
-    files = {BUNDLE: bundle, **_papers(bundle)}
+    papers = {name: data for name, data in court_work.files_of(bundle).items() if name.startswith(DOCUMENTS)}
+    files = {BUNDLE: bundle, **{name: data for name, data in papers.items() if name.endswith(".pdf")}}
     files[ANSWER] = form(network_id, case).encode()
     files[README] = _README.format(
         case=case["id"].hex(),
@@ -83,7 +85,7 @@ def require_bundle(bundle: bytes, folder: Path) -> None:
     """A bundle, and a folder to write it to. Raises CliError, before anything is sent."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CliError(f"{folder} exists and is not empty: choose another folder, or remove it first")
-    _papers(bundle)
+    court_work.files_of(bundle)
 
 
 def form(network_id: bytes, case: Mapping[str, Any]) -> str:
@@ -140,16 +142,3 @@ def _difference(text: str, wanted: str) -> str:
         if number >= len(found) or found[number] != line:
             return f"line {number + 1}, which must be {line[:200]!r}: sign it again as the form has it"
     return "what follows its last line: sign it again as the form has it, each line ended once"
-
-
-def _papers(bundle: bytes) -> dict[str, bytes]:
-    """The PDF documents of a bundle, to read beside it. Raises CliError for a file that is no bundle."""
-    from chain.verification import VerificationError
-    from tallystick.evidence import archive
-
-    try:
-        files = archive.unpack(bundle)
-    except VerificationError as error:
-        raise CliError(f"this is no bundle ({error}): give the file of `tally evidence export`") from None
-    papers = {name: data for name, data in sorted(files.items()) if name.startswith(DOCUMENTS)}
-    return {name: data for name, data in papers.items() if name.endswith(".pdf")}

@@ -56,6 +56,17 @@ def bundle_of(path: Path, most: int = MAX_BY_NODE) -> bytes:
     return data
 
 
+def files_of(bundle: bytes) -> dict[str, bytes]:
+    """The files of a bundle in its one outer form; what is in them is not looked at. Raises CliError NO_BUNDLE."""
+    from chain.verification import VerificationError
+    from tallystick.evidence import archive
+
+    try:
+        return archive.unpack(bundle)
+    except VerificationError as error:
+        raise CliError(f"no bundle ({error}): give the file of `tally evidence export`", code="NO_BUNDLE") from None
+
+
 def document_kind(court: str) -> str:
     """Kind of the bundles for a court in the creditor's vault."""
     from chain.crypto import hash_value

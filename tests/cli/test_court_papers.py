@@ -15,7 +15,7 @@ from contracts import court_answer
 from tallystick.evidence import archive
 from tallystick.litigation.sign import signatures_of
 from tests.cli.conftest import PASSPHRASE, Result, run
-from tests.litigation import certificates
+from tests.litigation import signers
 
 NETWORK = b"n" * 32
 BUNDLE = archive.pack({"case.json": b"{}", "documents/claim.zh.pdf": b"%PDF-1.7", "documents/facts.json": b"{}"})
@@ -140,11 +140,11 @@ def test_a_folder_in_use_and_a_file_that_is_no_bundle_are_refused(folder: Path, 
 def test_a_document_is_signed_at_the_command_line(tmp_path: Path) -> None:
     import typst
 
-    root = certificates.authority("Root")
+    root = signers.authority("Root")
     (tmp_path / "paper.typ").write_text("= Claim", encoding="utf-8")
     (tmp_path / "claim.pdf").write_bytes(typst.compile(tmp_path / "paper.typ"))
-    (tmp_path / "lender.p12").write_bytes(certificates.signer("Lender", root))
-    (tmp_path / "secret").write_text(f"{certificates.PASSPHRASE}\n", encoding="utf-8")
+    (tmp_path / "lender.p12").write_bytes(signers.signer("Lender", root))
+    (tmp_path / "secret").write_text(f"{signers.PASSPHRASE}\n", encoding="utf-8")
     words = (
         "court",
         "sign",
@@ -156,7 +156,7 @@ def test_a_document_is_signed_at_the_command_line(tmp_path: Path) -> None:
     )
     done = run(*words, "--passphrase-file", tmp_path / "secret")
     assert done.code == 0, done.err
-    (found,) = signatures_of((tmp_path / "signed.pdf").read_bytes(), [certificates.der(root[1])])
+    (found,) = signatures_of((tmp_path / "signed.pdf").read_bytes(), [root.der])
     assert (found.intact, found.trusted, found.whole) == (True, True, True)
     (tmp_path / "secret").write_text("wrong", encoding="utf-8")
     wrong = run(*words, "--passphrase-file", tmp_path / "secret", "--json")

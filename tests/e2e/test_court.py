@@ -240,6 +240,7 @@ def test_what_is_no_bundle_or_no_case_is_refused_before_anything_is_sent(court: 
     good = court.bundle("good.zip", 10)
     for words, code in (
         (("hand-in", case, junk, "-o", court.folder / "new", "--court", "court"), 2),
+        (("file", case, junk, "--court", "court"), 2),
         (("hand-in", case, good, "-o", occupied, "--court", "court"), 2),
         (("hand-in", case, good, "-o", court.folder / "new"), 2),
         (("fetch", case, "-o", court.folder / "none.zip"), 3),
