@@ -13,6 +13,7 @@ import pytest
 from chain import execution, merkle
 from chain.block import CONSORTIUM, Receipt
 from chain.codec import encode
+from chain.crypto import SigningKey
 from chain.ledger import Ledger
 from chain.state import StateError
 from chain.store import MemoryStore, StoreError
@@ -579,3 +580,21 @@ def test_a_failing_hook_does_not_keep_validators_from_changing(probe: Probe) -> 
     assert receipt.code == "HOOK_FAILED"
     assert [name for name, _ in receipt.events] == ["epoch_started"]
     assert probe.consortium.ledger.head.epoch == 1
+
+
+def test_a_contract_checks_signatures_that_are_no_transactions(probe: Probe) -> None:
+    key = SigningKey(b"p" * 32)
+    signature = key.sign(b"paper")
+
+    def check(ctx: Context, _args: Args) -> Value:
+        right = ctx.verify_signature(key.public, b"paper", signature)
+        wrong = [
+            ctx.verify_signature(key.public, b"other", signature),
+            ctx.verify_signature(bytes(32), b"paper", signature),
+            ctx.verify_signature(key.public, b"paper", signature[:-1]),
+            ctx.verify_signature(b"short", b"paper", signature),
+        ]
+        return [right, wrong]
+
+    (done,) = probe.seal(probe.call("erp", check))
+    assert done.result == [True, [False] * 4]
