@@ -19,8 +19,11 @@ from chain.proof import prove_record_by_id, prove_state, prove_transaction
 from contracts.context import KeyPart
 from tallystick.evidence.assemble import AnchorRow, Opened, assemble
 from tallystick.evidence.contents import Sealed
-from tallystick.evidence.facts import Chosen
+from tallystick.evidence.facts import Chosen, Stated
 from tallystick.evidence.walk import PaperName
+from tallystick.litigation.documents import as_json
+from tallystick.litigation.gather import case_facts
+from tallystick.litigation.particulars import parse
 from tests import certificates
 from tests.certificates import Holder, Token
 from tests.contracts.trading import BUYER, SUPPLIER
@@ -172,7 +175,17 @@ def bundle(
             AnchorRow(row["backend"], row["size"], row["root"], row["proof"], row["public_time"]) for row in rows
         ],
         log=log_of(world.ledger),
+        documents=lambda stated: papers(stated, world.case),
     )
+
+
+def papers(stated: Stated, case: bytes) -> dict[str, bytes]:
+    """The facts that the route's papers are set from, once there is a case, beside a paper that stands for them."""
+    if not stated.dossier.cases:
+        return {}
+    particulars = b"{}\n"
+    facts = as_json(case_facts(stated, parse(particulars, "particulars.json"), case))
+    return {"facts.json": facts, "particulars.json": particulars, "application.zh.pdf": b"%PDF-1.7 a paper\n"}
 
 
 def disclosed(world: CaseWorld, record: Sealed, proof: bytes, names: Sequence[str]) -> Opened:

@@ -6,21 +6,34 @@ otherwise; who also has every other bundle, every older height, and every key of
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from chain.anchor import Trusted
 from chain.checkpoint import Log
 from chain.codec import decode, encode
 from chain.crypto import SigningKey
 from chain.verification import VerificationError
+from contracts.errors import ContractError
 from tallystick.evidence import archive, hand, manifest, readable
 from tallystick.evidence.assemble import heights_of
 from tallystick.evidence.case import Case
+from tallystick.litigation.documents import as_json
+from tallystick.litigation.facts import LitigationError
+from tallystick.litigation.gather import case_facts
+from tallystick.litigation.particulars import parse
 from tests.evidence.zip_maker import files_of
 
 Change = Callable[[Any], Any]
+FACTS: Final = "documents/facts.json"
+PARTICULARS: Final = "documents/particulars.json"
+UNREADABLE: Final = (
+    VerificationError, ContractError, LitigationError, KeyError, TypeError, ValueError, IndexError, AttributeError,
+    ArithmeticError,
+)  # fmt: skip
+"""What reading a bundle raises that no longer says a case."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +96,24 @@ class Forger:
         assert old in data, f"{name} does not say {old!r}"
         return self.with_file(name, data.replace(old, new).encode())
 
-    def restated(self) -> Forger:
-        """case.json and the pages made anew from what the proofs say now, where they still say a case."""
-        case = Case(b"", self._whole(), self.network_id, Trusted())
+    def restated(self, *, papers: bool = True) -> Forger:
+        """case.json and the pages made anew from what the proofs say now, where they still say a case.
+
+        papers: also the facts that the route's papers are set from.
+        """
         try:
-            return self.with_file("case.json", manifest.to_json(case.anew.facts)).repaged()
-        except (VerificationError, KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError):
+            ours = self._with_papers() if papers and FACTS in self.files else self
+            return ours.with_file("case.json", manifest.to_json(ours._case().anew.facts)).repaged()
+        except UNREADABLE:
             return self
+
+    def _with_papers(self) -> Forger:
+        entry = bytes.fromhex(json.loads(self.files[FACTS])["case"])
+        particulars = parse(self.files[PARTICULARS], PARTICULARS)
+        return self.with_file(FACTS, as_json(case_facts(self._case().anew, particulars, entry)))
+
+    def _case(self) -> Case:
+        return Case(b"", self._whole(), self.network_id, Trusted())
 
     def repaged(self) -> Forger:
         """The pages for people made anew from case.json and the proofs as they stand."""

@@ -7,6 +7,7 @@ bad_archives.py, forged anchors in forged_anchors.py.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
@@ -17,7 +18,7 @@ from chain.crypto import SigningKey, sha256
 from tallystick.evidence import archive, manifest
 from tallystick.evidence.walk import PaperName
 from tests.contracts.trading import BUYER
-from tests.evidence.forger import Forger
+from tests.evidence.forger import FACTS, Forger
 from tests.evidence.scene import Scene
 from tests.evidence_bundle import bundle
 
@@ -323,6 +324,14 @@ def _swapped_original(scene: Scene) -> bytes:
     return scene.honest.with_file(_original(scene), scene.honest.files[other]).restated().sealed()
 
 
+def _papers_facts(scene: Scene) -> bytes:
+    """What the route's papers were set from claims ten times the principal."""
+    facts = json.loads(scene.honest.files[FACTS])
+    facts["claim"]["principal"] *= 10
+    text = json.dumps(facts, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+    return scene.honest.with_file(FACTS, text.encode()).restated(papers=False).sealed()
+
+
 def _page(name: str, old: str, new: str) -> Callable[[Scene], bytes]:
     return lambda scene: scene.honest.text(name, old, new).sealed()
 
@@ -382,6 +391,7 @@ FORGERIES: Final = (
     Forgery("a disclosure of another record", "disclosures", _of_another_record),
     Forgery("an original edited", "originals", _edited_original, only=True),
     Forgery("an original of another record", "originals", _swapped_original, only=True),
+    Forgery("the facts of the papers edited", "documents", _papers_facts, only=True),
     Forgery("another amount on the first page", "pages", _page("index.html", "15443.66", "95443.66"), only=True),
     Forgery("a genesis hash in README", "pages", _page("README.txt", "--genesis HASH", "--genesis 00"), only=True),
     Forgery("a rule's page that says more", "pages", _page("rules/17.txt", "17", "17 (approved)"), only=True),
