@@ -8,6 +8,7 @@ Each backend has its own, so that one's damage is nobody else's.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,9 +88,9 @@ def _job(row: Sequence[Any]) -> Job:
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Put a file in its place whole, or not at all, durably. Blocking."""
+    """Put a file in its place whole, or not at all, durably. Blocking; several threads may write the same file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".new")
+    aside = path.with_name(f"{path.name}.{threading.get_native_id()}.new")
     with open(aside, "wb") as file:
         file.write(content)
         file.flush()
