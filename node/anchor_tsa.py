@@ -63,8 +63,8 @@ class TsaBackend(Backend):
 
     @property
     def place(self) -> str | None:
-        """Of the pinned root; None before the first token has shown whether the authority is one for trials."""
-        return None if self._development is None else anchor_kinds.place(self.kind, self._fields(self._development))
+        """Of the pinned root; whether it is one for trials is known from the first token on."""
+        return anchor_kinds.place(self.kind, self._fields(bool(self._development)))
 
     @property
     def writes(self) -> bool:

@@ -96,12 +96,12 @@ class TestAuthority:
         self, authority: LocalAuthority, tmp_path: Path
     ) -> None:
         backend = tsa(authority)
-        assert (backend.kind, backend.writes, backend.place) == ("rfc3161", True, None)
+        real = f"rfc3161:{sha256(authority.root.der).hexdigest()}"
+        assert (backend.kind, backend.writes, backend.place) == ("rfc3161", True, real)
         final, refusal = run(to_the_end, backend, job(23))
         assert (final.state, refusal) == (State.FINAL, None)
         checkpoint = final.checkpoint(NETWORK)
-        place = f"rfc3161:{sha256(authority.root.der).hexdigest()}:development"
-        assert backend.place == place
+        assert backend.place == f"{real}:development"
         assert backend.status()["note"] == DEVELOPMENT_NOTE
 
         trusted = Trusted(tsa_roots=(authority.root.der,), development=True)
