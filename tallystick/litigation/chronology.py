@@ -33,6 +33,16 @@ _COURT_STEPS: Final = {
 """Steps of a case (contracts/court_case.py), each with its code in the forms' words."""
 
 
+EVENTS: Final = frozenset(
+    {
+        *("application", "approved", "extended", "disbursement", "repayment", "overdue", "record", "pledged"),
+        *("deed", "agreement", "consent", "countersign", "demand", "default", "answer", "verified", "refused"),
+        *("certificate", "executed", "revoked", "disputed", "dispute_resolved", *_COURT_STEPS.values()),
+    }
+)
+"""Every code; the forms' words have a text for each."""
+
+
 def chronology(stated: Stated, names: Mapping[str, str]) -> tuple[Event, ...]:
     """The events of a case, the earliest first. names: how members and parties are called, by id."""
     found = stated.dossier

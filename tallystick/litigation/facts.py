@@ -191,6 +191,8 @@ class CaseFacts:
     other_claims: tuple[str, ...] = ()
     preservation: str = ""
     mediation: Literal["yes", "no", "undecided"] = "undecided"
+    electronic_service: Literal["yes", "no", ""] = ""
+    doubled_interest: bool = True  # for late performance of what is enforced (route A)
     facts_text: str = ""  # what the claimant adds to the facts, in its own words
     copies: int = 1  # of the evidence list, one for each opponent
     extra: dict[str, str] = field(default_factory=dict)  # for another country's forms

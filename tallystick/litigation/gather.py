@@ -87,6 +87,8 @@ def case_facts(stated: Stated, particulars: Particulars, case: bytes = b"") -> C
         other_claims=tuple(particulars.other_claims),
         preservation=particulars.preservation,
         mediation=particulars.mediation,
+        electronic_service=particulars.electronic_service,
+        doubled_interest=particulars.doubled_interest,
         facts_text=particulars.facts_text,
         copies=opponents,
     )

@@ -65,6 +65,8 @@ def values(facts: CaseFacts, wording: Wording) -> dict[str, Any]:
         "facts_text": facts.facts_text,
         "copies": str(facts.copies),
         "mediation": {name: _box(facts.mediation == name) for name in ("yes", "no", "undecided")},
+        "electronic_service": {name: _box(facts.electronic_service == name) for name in ("yes", "no")},
+        "doubled_interest": facts.doubled_interest,
         "box": _boxes(facts),
         "extra": dict(facts.extra),
         **_money_moved(facts, wording),

@@ -11,7 +11,8 @@ A JSON file of the claimant's, checked strictly::
      "guarantees": {"guarantor": {"contract": …, "signed_on": …, "ceiling": null, "liability": "joint"}},
      "collateral": [{"kind": "receivables", "description": …, …}],
      "evidence": [{"name": …, "source": …, "proves": …, "sha256": hex, …}],
-     "preservation": …, "mediation": "yes", "facts_text": …, "other_claims": […], "copies": 2}
+     "preservation": …, "mediation": "yes", "electronic_service": "yes", "doubled_interest": true, "facts_text": …,
+     "other_claims": […], "copies": 2}
 
 Everything may be left out: a party is then called as the chain calls it, and the form says "none".
 """
@@ -130,6 +131,8 @@ class Particulars(_Strict):
     other_claims: Annotated[list[Name], Field(max_length=16)] = Field(default_factory=list)
     preservation: Text = ""
     mediation: Literal["yes", "no", "undecided"] = "undecided"
+    electronic_service: Literal["yes", "no", ""] = ""
+    doubled_interest: bool = True
     facts_text: Text = ""
     copies: Annotated[int, Field(ge=0, le=64)] | None = None
 

@@ -138,7 +138,6 @@ def _events() -> tuple[Event, ...]:
             (("issuer", "远航重工集团"), ("kind", "order"), ("number", "PO-2026-0457"), ("occurred", "2026-02-10")),
         ),
         ("application", (("enterprise", DEBTOR.name), ("lender", CREDITOR.name))),
-        ("assessment", (("limit", 320_000_000),)),
         ("approved", (("lender", CREDITOR.name), ("amount", 300_000_000))),
         ("deed", (("by", CREDITOR.name),)),
         ("consent", (("by", DEBTOR.name),)),
@@ -258,6 +257,7 @@ def facts(route: str = "A") -> CaseFacts:
         events=_events(),
         evidence=_evidence(),
         preservation="申请查封、冻结被申请人名下价值相当的银行存款或其他财产",
+        electronic_service="yes",
         copies=2,
     )
     if route == "A":

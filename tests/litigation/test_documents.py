@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pypdf import PdfReader
@@ -217,6 +217,20 @@ def test_a_case_against_some_only_names_them() -> None:
     text = pages.text_of(files_of(facts)["statement-of-claim.zh.pdf"])
     assert "被告1（保证人）" in text
     assert "（借款人）" not in text
+
+
+def test_what_the_claimant_chooses_is_his_choice() -> None:
+    """Doubled interest and electronic service are asked for and accepted only where he says so."""
+    choices: tuple[tuple[Literal["yes", "no", ""], str], ...] = (
+        ("yes", "是■否□（经由"),
+        ("no", "是□否■（经由"),
+        ("", "是□否□（经由"),
+    )
+    for chosen, ticked in choices:
+        facts = replace(sample_case.facts("B"), electronic_service=chosen)
+        assert f"同意电子送达：{ticked}" in pages.text_of(files_of(facts)["statement-of-claim.zh.pdf"])
+    facts = replace(sample_case.facts("A"), doubled_interest=False)
+    assert "第二百六十四条" not in pages.text_of(files_of(facts)["enforcement-application.zh.pdf"])
 
 
 def test_an_ordinary_guarantor_pays_what_the_debtor_cannot() -> None:

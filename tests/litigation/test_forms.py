@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tallystick.litigation import LitigationError, files_of, papers
+from tallystick.litigation.chronology import EVENTS
 from tallystick.litigation.country import FORMS, load
 from tallystick.litigation.template import fill
 from tallystick.litigation.wording import Wording
@@ -31,6 +32,12 @@ def test_every_language_has_the_same_words(country: str) -> None:
     }
     first, *others = trees.values()
     assert all(other == first for other in others)
+
+
+@pytest.mark.parametrize("country", COUNTRIES)
+def test_every_event_of_a_chronology_has_words(country: str) -> None:
+    for language in load(country).languages.values():
+        assert language.words["events"].keys() == EVENTS
 
 
 @pytest.mark.parametrize("country", COUNTRIES)

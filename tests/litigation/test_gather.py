@@ -16,6 +16,7 @@ from tallystick.evidence.assemble import assemble
 from tallystick.evidence.contents import Done, open_proof
 from tallystick.evidence.facts import Chosen, Stated
 from tallystick.litigation import CaseFacts, LitigationError, Particulars, case_facts, files_of
+from tallystick.litigation.chronology import EVENTS
 from tallystick.litigation.particulars import PartyEntry
 from tests import certificates
 from tests.evidence_case import CERTIFICATE_NUMBER, DEED_NUMBER, CaseWorld, signatory
@@ -82,6 +83,7 @@ def test_the_facts_are_the_chains(world: CaseWorld, facts: CaseFacts) -> None:
 
 def test_the_chronology_tells_every_step_in_order(world: CaseWorld, facts: CaseFacts) -> None:
     codes = [event.code for event in facts.events]
+    assert set(codes) <= EVENTS
     for earlier, later in (
         ("application", "approved"),
         ("approved", "deed"),
