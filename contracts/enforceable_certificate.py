@@ -123,6 +123,7 @@ def refuse(ctx: Context, args: Args) -> Value:
         if ctx.get("verification", deed["id"], deed["claims"])["outcome"] != PAID and _still_owed(ctx, deed):
             raise ContractError("NOT_CONFIRMED", "performance is not verified as paid: give the reason that holds")
         state = NOTARIZED
+        enforceable_limitation.call_in_no_more(ctx, deed)
     entry = {"reason": args["reason"], "text": arguments.text(args["text"], "text", MAX_TEXT)}
     ctx.put("refusal", deed["id"], deed["claims"], value={**entry, **signed(ctx, actor)})
     deed = save(ctx, deed, state=state)

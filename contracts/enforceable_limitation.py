@@ -1,7 +1,7 @@
 """The period for applying to the court: two years, watched by block time (民诉法 art. 250, 法释〔2018〕18号 art. 9).
 
 It runs from the last day of performance, of instalments from the last one; called in (accelerated), from the day of
-that. A recorded demand and the creditor's application to the notary (claim_default) interrupt it: it starts anew on
+that, unless the claim ends as performed. A recorded demand and the creditor's application to the notary (claim_default) interrupt it: it starts anew on
 that day. It ends with the last day's end in the deed's time zone; that day may be pushed on by holidays, which the
 chain does not know: whoever waits until then asks a lawyer.
 
@@ -137,6 +137,13 @@ def interrupt(ctx: Context, deed: dict[str, Any], day: str, cause: str, accelera
     ctx.put("limitation", deed["id"], value={**entry, **changed})
     if accelerated_on:  # the end may have come nearer than when it is looked at next
         watch(ctx, deed)
+
+
+def call_in_no_more(ctx: Context, deed: dict[str, Any]) -> None:
+    """A claim has ended as performed: what it called in is due by the schedule again."""
+    entry = ctx.get("limitation", deed["id"]) or _EMPTY
+    if entry["accelerated_on"]:
+        ctx.put("limitation", deed["id"], value={**entry, "accelerated_on": ""})
 
 
 def watch(ctx: Context, deed: dict[str, Any]) -> None:
