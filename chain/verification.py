@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from chain import merkle
 from chain.block import CONSORTIUM, BlockError, Head, Header, MemberBlock, Receipt
@@ -66,10 +66,20 @@ class Verdict:
     steps: list[str] = field(default_factory=list)
 
 
-def verify_proof(data: bytes, network_id: bytes) -> Verdict:
-    """Check proof bytes against a genesis hash. Raises VerificationError."""
+Certified: TypeAlias = dict[bytes, tuple[Header, tuple[str, ...]]]
+"""What stood before: hash of all that a header was certified with, to the header and the steps that were taken."""
+
+
+def verify_proof(data: bytes, network_id: bytes, certified: Certified | None = None) -> Verdict:
+    """Check proof bytes against a genesis hash. Raises VerificationError.
+
+    certified: kept by who checks many proofs of few blocks under one genesis hash, so that each block's signatures
+    are checked once; empty at first.
+    """
     proof = _open(data, PROOF_TAG, PROOF_VERSION, _PARTS)
-    return _verdict(proof["claim"], network_id, lambda verdict: _trusted_header(proof, network_id, verdict))
+    return _verdict(
+        proof["claim"], network_id, lambda verdict: _certified_once(proof, network_id, verdict, certified)
+    )
 
 
 def verify_compact(data: bytes, network_id: bytes, header_of: Callable[[int], Header]) -> Verdict:
@@ -159,6 +169,24 @@ def _kept_header(height: Any, header_of: Callable[[int], Header], verdict: Verdi
         f"headers: block {height} ({header.digest.hex()[:16]}…) stands in the header chain given, which leads from"
         " the genesis hash by its validators' certificates"
     )
+    return header
+
+
+def _certified_once(
+    proof: dict[str, Any], network_id: bytes, verdict: Verdict, certified: Certified | None
+) -> Header:
+    """As ``_trusted_header``, unless the very same statement, changes, header and certificate stood before."""
+    if certified is None:
+        return _trusted_header(proof, network_id, verdict)
+    mark = sha256(encode([network_id, *(proof[part] for part in ("statement", "epochs", "header", "certificate"))]))
+    known = certified.get(mark)
+    if known is None:
+        header = _trusted_header(proof, network_id, verdict)
+        certified[mark] = (header, tuple(verdict.steps))
+        return header
+    header, steps = known
+    verdict.height, verdict.time = header.height, header.time
+    verdict.steps.extend(steps)
     return header
 
 

@@ -108,7 +108,7 @@ def remembered() -> Iterator[None]:
     proved = lru_cache(REMEMBERED)(_outcome(verify_proof))
     opened = lru_cache(REMEMBERED)(_outcome(open_proof))
     with (
-        patch.object(bundle_checks, "verify_proof", lambda *args: _give(proved(*args))),
+        patch.object(bundle_checks, "verify_proof", lambda data, network_id, *_: _give(proved(data, network_id))),
         patch.object(bundle_case, "open_proof", lambda *args: _give(opened(*args))),
     ):
         yield

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from chain.crypto import verify as signature_stands
-from chain.verification import VerificationError, verify_proof
+from chain.verification import Certified, VerificationError, verify_proof
 from tallystick.evidence import archive, checks_anchor, checks_books, checks_case, manifest
 from tallystick.evidence.case import Case
 
@@ -51,11 +51,11 @@ def manifest_signature(case: Case) -> list[str]:
 
 def proofs(case: Case) -> list[str]:
     """Every proof leads to the genesis hash given."""
-    count = 0
+    count, certified = 0, Certified()
     for folder in ("states", "transactions", "records"):
         for name, data in case.folder(folder).items():
             try:
-                verify_proof(data, case.network_id)
+                verify_proof(data, case.network_id, certified)
             except VerificationError as error:
                 raise VerificationError(f"{name}: {error}") from None
             count += 1
