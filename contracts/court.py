@@ -107,7 +107,7 @@ def file(ctx: Context, args: Args) -> Value:
     if ("court" in args) == ("court_name" in args):
         raise ContractError("WRONG_ARGUMENT", "give either court, a member's id, or court_name: it goes to one court")
     court = _court(ctx, args["court"]) if "court" in args else ""
-    name = "" if court else arguments.text(args["court_name"], "court_name")
+    name = "" if court else court_answer.one_line(args["court_name"], "court_name", arguments.MAX_TEXT)
     if args["delivery"] == CUSTODY:
         _require_reader(ctx, case["creditor"], court)
     elif args["delivery"] != HAND_IN:

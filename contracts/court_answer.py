@@ -27,9 +27,18 @@ ASKS: Final = "asks"
 ACCEPTS: Final = "accepts"
 REJECTS: Final = "rejects"
 STATE_AFTER: Final = {RECEIVED: ACKNOWLEDGED, ASKS: ASKED, ACCEPTS: ACCEPTED, REJECTS: REJECTED}
+METHOD: Final = {
+    RECEIVED: "court.acknowledge",
+    ASKS: "court.ask",
+    ACCEPTS: "court.accept",
+    REJECTS: "court.reject",
+}
+"""The step through a node that an answer on paper stands for: who may take that one may sign this one."""
 
 MAX_NOTE: Final = 1_000
 SIGNATURE_CHARGE: Final = 64
+_HIDDEN: Final = frozenset((0x7F, 0x85, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)))
+"""Line breaks, and marks that turn the direction of writing. Listed: what else is printable changes with Unicode."""
 
 
 class Answer(NamedTuple):
@@ -84,7 +93,8 @@ def paper(network_id: bytes, case: dict[str, Any], filing: int, answer: Answer) 
 def signed(ctx: Context, case: dict[str, Any], args: Args, text: str) -> dict[str, Value]:
     """The signature over the text, checked as far as a contract can: {key, signature, ca}.
 
-    Raises ContractError WRONG_KEY, KEY_NOT_VALID, WRONG_SIGNATURE, KEY_NEEDED, WRONG_ARGUMENT.
+    Raises ContractError WRONG_KEY, KEY_NOT_VALID, RIGHT_MISSING, MORE_SIGNATURES_NEEDED, WRONG_SIGNATURE, KEY_NEEDED,
+    WRONG_ARGUMENT.
     """
     if ("key" in args) == ("ca" in args):
         raise ContractError("WRONG_ARGUMENT", "give either key and signature, or ca: one of them signed the paper")
@@ -104,8 +114,7 @@ def signed(ctx: Context, case: dict[str, Any], args: Args, text: str) -> dict[st
         raise ContractError("WRONG_KEY", f"key {key.hex()[:16]} is no signer key of {court}")
     if not access.is_valid_at(entry, ctx.height):
         raise ContractError("KEY_NOT_VALID", f"key {key.hex()[:16]} of {case['court']} has ended: it signs anew")
-    if not access.covers(entry["rights"], "court.acknowledge"):
-        raise ContractError("RIGHT_MISSING", f"key {key.hex()[:16]} has no right to court.acknowledge: use another")
+    _require_right(ctx, case["court"], entry, key, METHOD[args["answer"]])
     ctx.charge(SIGNATURE_CHARGE)
     if not ctx.verify_signature(key, text.encode(), signature):
         raise ContractError(
@@ -114,11 +123,26 @@ def signed(ctx: Context, case: dict[str, Any], args: Args, text: str) -> dict[st
     return {"key": key, "signature": signature, "ca": None}
 
 
-def _optional(value: Value, what: str) -> str:
-    """Text of one line, or "": a line break would let a paper say one thing and its text another."""
-    if value == "":
-        return ""
-    found = arguments.text(value, what, MAX_NOTE)
-    if any(ord(sign) < 0x20 or ord(sign) in (0x7F, 0x85, 0x2028, 0x2029) for sign in found):
+def _require_right(ctx: Context, court: str, entry: dict[str, Value], key: bytes, method: str) -> None:
+    """One key signs a paper: it must be enough for the step."""
+    if not access.covers(entry["rights"], method):
+        raise ContractError("RIGHT_MISSING", f"key {key.hex()[:16]} of {court} has no right to {method}: use another")
+    thresholds = access.member(ctx, court)["thresholds"]
+    needed = thresholds.get(method) or thresholds.get("*", 1)
+    if needed > 1:
+        raise ContractError(
+            "MORE_SIGNATURES_NEEDED",
+            f"{court} wants {needed} of its keys for {method}: it answers with a transaction",
+        )
+
+
+def one_line(value: Value, what: str, most: int) -> str:
+    """Text without a line break or a turn of direction: a paper must not read otherwise than its text is."""
+    found = arguments.text(value, what, most)
+    if any(ord(sign) < 0x20 or ord(sign) in _HIDDEN for sign in found):
         raise ContractError("WRONG_ARGUMENT", f"{what} must be one line without control characters")
     return found
+
+
+def _optional(value: Value, what: str) -> str:
+    return "" if value == "" else one_line(value, what, MAX_NOTE)

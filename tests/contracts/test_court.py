@@ -189,6 +189,9 @@ def test_a_court_that_is_no_member_is_reached_by_hand_only(on: Ledger) -> None:
     case = at.opened(on)
     args = at.filing(case, court_name=at.NAME)
     del args["court"]
+    for name in ("Leeds\nanswer: accepts", "Leeds\u2028", "", " Leeds", 7):
+        wrong = {**args, "delivery": "hand_in", "court_name": name}
+        assert do(on, "file", "lender", **wrong).code == "WRONG_ARGUMENT"
     assert do(on, "file", "lender", **args).code == "NOT_A_COURT"
     ok(do(on, "file", "lender", **{**args, "delivery": "hand_in"}))
     assert case_of(on, case)["court_name"] == at.NAME

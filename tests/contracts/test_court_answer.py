@@ -101,13 +101,28 @@ def test_an_ended_key_acknowledges_nothing(on: Ledger) -> None:
     assert back(on, args).code == "KEY_NOT_VALID"
 
 
-def test_a_key_without_the_right_acknowledges_nothing(on: Ledger) -> None:
-    narrow = SigningKey(b"n" * 32)
-    args = {"key": narrow.public, "purpose": "signer", "rights": ["court.ask"]}
-    ok(on.call(CONSORTIUM, "registry.add_key", args, [key("court")]))
+@pytest.mark.parametrize(
+    ("said", "method"),
+    [
+        ({"answer": "received"}, "court.acknowledge"),
+        ({"answer": "asks", "text": "more"}, "court.ask"),
+        ({"answer": "accepts", "number": "1"}, "court.accept"),
+        ({"answer": "rejects", "code": "OTHER", "text": "no"}, "court.reject"),
+    ],
+)
+def test_one_key_with_the_right_to_the_step_signs_it(on: Ledger, said: dict[str, str], method: str) -> None:
+    others = [right for right in court_answer.METHOD.values() if right != method]
+    narrow, right = SigningKey(b"n" * 32), SigningKey(b"r" * 32)
+    for signer, rights in ((narrow, others), (right, [method])):
+        args = {"key": signer.public, "purpose": "signer", "rights": rights}
+        ok(on.call(CONSORTIUM, "registry.add_key", args, [key("court")]))
     on.next_block()
     case = at.handed_in(on)
-    assert back(on, at.answer(on, case, signer=narrow)).code == "RIGHT_MISSING"
+    assert back(on, at.answer(on, case, signer=narrow, **said)).code == "RIGHT_MISSING"
+    ok(on.call(CONSORTIUM, "registry.set_threshold", {"method": method, "count": 2}, [key("court")]))
+    assert back(on, at.answer(on, case, signer=right, **said)).code == "MORE_SIGNATURES_NEEDED"
+    ok(on.call(CONSORTIUM, "registry.set_threshold", {"method": method, "count": 1}, [key("court")]))
+    ok(back(on, at.answer(on, case, signer=right, **said)))
 
 
 @pytest.mark.parametrize(
@@ -143,6 +158,7 @@ def test_an_answer_to_an_earlier_bundle_is_none_to_the_newest(on: Ledger) -> Non
         ({"code": "OTHER"}, "WRONG_ARGUMENT"),
         ({"text": "two\nlines"}, "WRONG_ARGUMENT"),
         ({"text": "two\u2028lines"}, "WRONG_ARGUMENT"),
+        ({"text": "turned \u202eround"}, "WRONG_ARGUMENT"),
         ({"text": " blank"}, "WRONG_ARGUMENT"),
         ({"number": "x" * 1_001}, "WRONG_ARGUMENT"),
         ({"day": "today"}, "WRONG_DATE"),
