@@ -52,7 +52,8 @@ transaction beside what is named here; a day is YYYY-MM-DD in the deed's zone):
     ("countersignature", deed)  -> {digest, number, consents: [[owner, id, transaction]]}
     ("number", notary, text)    -> deed: numbers of deeds and certificates
     ("demand", deed, n), ("answer", deed, n) -> {on, text, evidence} and {admits, text, evidence, claim}; n from 0
-    ("default", deed, n)        -> {as_of, unpaid, accelerated_on: day | "", costs, claim: claims.as_value}; n from 1
+    ("default", deed, n)        -> {as_of, unpaid, accelerated_on: day | "", costs, claim: claims.as_value,
+                                answers: number of the first answer to it}; n from 1
     ("verification", deed, n)   -> {outcome, record, text, contacts, objections}, of claim n
     ("refusal", deed, n)        -> {reason, text}; n is 0 before the first claim
     ("certificate", deed)       -> see enforceable_certificate.py

@@ -35,7 +35,7 @@ from contracts.repayments import DEADLINE, DUE, MAX_ROWS, PAID_OUT, date
 from contracts.statistics import INT64_MAX
 
 MAX_TEXT: Final = 1_024
-MAX_ANSWERS: Final = 64  # of one deed
+MAX_ANSWERS: Final = 8  # of one obligor to one claim, so that nobody uses up another's
 MAX_OBJECTIONS: Final = 32
 CHARGE_PER_ROW: Final = 4  # of an instalment or a part of a payment
 MS: Final = 1_000
@@ -130,6 +130,7 @@ def claim_default(ctx: Context, args: Args) -> Value:
         "unpaid": unpaid,
         "accelerated_on": accelerated_on,
         "costs": args["costs"],
+        "answers": deed["answers"],
         "claim": claims.as_value(found),
         **signed(ctx, actor),
     }
@@ -154,8 +155,9 @@ def answer(ctx: Context, args: Args) -> Value:
     obligor(actor, deed)
     require_state(deed, CLAIMED)
     number = deed["answers"]
-    if number >= MAX_ANSWERS:
-        raise ContractError("TOO_MANY_ANSWERS", f"{number} answers were given under this deed: tell the notary")
+    given = sum((entry["owner"], entry["by"]) == (actor.owner, actor.id) for entry in _answers(ctx, deed))
+    if given >= MAX_ANSWERS:
+        raise ContractError("TOO_MANY_ANSWERS", f"{actor.id} has answered this claim {given} times: tell the notary")
     entry = {
         "claim": deed["claims"],
         "admits": arguments.boolean(args["admits"], "admits"),
@@ -224,14 +226,18 @@ def _unpaid(ctx: Context, deed: dict[str, Any], value: Value, as_of: str) -> lis
     return overdue
 
 
+def _answers(ctx: Context, deed: dict[str, Any]) -> list[dict[str, Any]]:
+    """The answers to the newest claim, oldest first."""
+    first = ctx.get("default", deed["id"], deed["claims"])["answers"]
+    return [ctx.get("answer", deed["id"], number) for number in range(first, deed["answers"])]
+
+
 def _answered(ctx: Context, deed: dict[str, Any]) -> dict[tuple[str, str], bool]:
     """Who has answered the claim with its own key, and whether any of its answers denies it."""
     found: dict[tuple[str, str], bool] = {}
-    for number in range(deed["answers"]):
-        entry = ctx.get("answer", deed["id"], number)
-        if entry["claim"] == deed["claims"]:
-            who = (entry["owner"], entry["by"])
-            found[who] = found.get(who, False) or not entry["admits"]
+    for entry in _answers(ctx, deed):
+        who = (entry["owner"], entry["by"])
+        found[who] = found.get(who, False) or not entry["admits"]
     return found
 
 

@@ -1,9 +1,9 @@
 """The period for applying to the court: two years, watched by block time (民诉法 art. 250, 法释〔2018〕18号 art. 9).
 
 It runs from the last day of performance, of instalments from the last one; called in (accelerated), from the day of
-that, unless the claim ends as performed. A recorded demand and the creditor's application to the notary (claim_default) interrupt it: it starts anew on
-that day. It ends with the last day's end in the deed's time zone; that day may be pushed on by holidays, which the
-chain does not know: whoever waits until then asks a lawyer.
+that, unless the claim ends as performed. A recorded demand and the creditor's application to the notary
+(claim_default) interrupt it: it starts anew on that day. It ends with the last day's end in the deed's time zone;
+that day may be pushed on by holidays, which the chain does not know: whoever waits until then asks a lawyer.
 
 90 days before the end the parties are told (notice limitation_near), at the end again (limitation_passed). From then
 on nothing interrupts it and no certificate is issued. A deed that is not countersigned, or is refused, revoked or
