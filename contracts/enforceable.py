@@ -74,6 +74,7 @@ from contracts.ca_slot import ca_slot
 from contracts.context import Args, Context, Method, Value
 from contracts.enforceable_deed import (
     CERTIFIED,
+    CHAIN,
     CLAIMED,
     CONSENTED,
     DRAFT,
@@ -101,7 +102,6 @@ MAX_GUARANTORS: Final = 16
 MAX_RECORDS: Final = 64
 MAX_DEEDS: Final = 16  # of one application, one after the other
 MAX_ANSWER_DAYS: Final = 60
-CHAIN: Final = "chain"
 WAYS: Final = ("letter", "telephone", "message", "email", "visit", CHAIN)
 DISBURSABLE: Final = ("approved", "disbursed")
 

@@ -33,6 +33,8 @@ JOINT: Final = "joint"  # 连带责任保证: liable beside the debtor
 GENERAL: Final = "general"  # 一般保证: liable for what the debtor's assets do not pay
 GUARANTEES: Final = (JOINT, GENERAL)
 
+CHAIN: Final = "chain"  # the way of verification by the parties' own keys and inboxes
+
 CONTENT: Final = (
     "application",
     "creditor",

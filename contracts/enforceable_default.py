@@ -14,6 +14,7 @@ from contracts import access, arguments, claims, enforceable_limitation
 from contracts.access import CONSORTIUM
 from contracts.context import Args, Context, Method, Reads, Value
 from contracts.enforceable_deed import (
+    CHAIN,
     CLAIMED,
     NOTARIZED,
     VERIFIED,
@@ -267,10 +268,14 @@ def _contacts(
 
 
 def _require_over(ctx: Context, deed: dict[str, Any], one: Obligor, contact: dict[str, Value], by_key: bool) -> None:
-    """The time to answer is over, or there is an answer. Raises ContractError ANSWER_PERIOD_RUNS."""
+    """The time to answer is over, or there is an answer: on the chain, where that is the way agreed.
+
+    Raises ContractError ANSWER_PERIOD_RUNS.
+    """
     asked = date(contact["asked_on"], "asked_on", deed["zone"]).last * MS
     over = asked + deed["verification"]["answer_days"] * MS_PER_DAY
-    if not (contact["answered"] or by_key) and ctx.time < over:
+    told = contact["answered"] and deed["verification"]["method"] != CHAIN
+    if not (told or by_key) and ctx.time < over:
         raise ContractError(
             "ANSWER_PERIOD_RUNS",
             f"{one.id} was asked on {contact['asked_on']}: verify {deed['verification']['answer_days']} days later",
