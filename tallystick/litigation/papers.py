@@ -35,7 +35,7 @@ def values(facts: CaseFacts, wording: Wording) -> dict[str, Any]:
         "enforcement": enforcement,
         "suit": not enforcement,
         "court": facts.court or word("court_blank"),
-        "currency": f"{word('currencies', facts.currency)} ({facts.currency})",
+        "currency": wording.currency(),
         "unit": wording.unit(),
         "date": wording.day(facts.claim.as_of),
         "zone": wording.zone(),

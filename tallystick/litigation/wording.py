@@ -55,6 +55,11 @@ class Wording:
         pattern = self.language.word_or(self.language.word("money", "other"), "money", currency)
         return self.say(pattern, number=self.number(amount), **named)
 
+    def currency(self) -> str:
+        """The currency by name and code, or by its code."""
+        code, name = self.facts.currency, self.language.word("currencies", self.facts.currency)
+        return code if name == code else f"{name} ({code})"
+
     def unit(self) -> str:
         """What the amounts of a table are in."""
         currency = self.facts.currency

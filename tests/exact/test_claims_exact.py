@@ -7,7 +7,7 @@ import pytest
 from contracts import claims as contract
 from tests.exact import claims, claims_by_fractions
 
-HISTORIES = 150
+HISTORIES = 100
 
 
 def test_every_part_equals_the_rational_one_to_the_last_unit() -> None:

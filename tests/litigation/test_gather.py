@@ -120,6 +120,7 @@ def test_the_evidence_names_hashes_and_places(world: CaseWorld, facts: CaseFacts
     assert by_kind["certificate"].transaction == world.transactions["issue"]
 
 
+@pytest.mark.slow
 def test_the_documents_say_so(facts: CaseFacts) -> None:
     files = files_of(facts)
     application = pages.text_of(files["enforcement-application.zh.pdf"])
@@ -134,6 +135,7 @@ def test_the_documents_say_so(facts: CaseFacts) -> None:
     assert all(event.transaction.hex() in told for event in facts.events if event.transaction)
 
 
+@pytest.mark.slow
 def test_a_bundle_takes_them_in(world: CaseWorld) -> None:
     choice = Chosen(application=world.application)
     data = assemble(
@@ -144,6 +146,7 @@ def test_a_bundle_takes_them_in(world: CaseWorld) -> None:
     assert names >= {"documents/enforcement-application.zh.pdf", "documents/facts.json"}
 
 
+@pytest.mark.slow
 def test_a_suit_is_computed_by_chosen_terms(world: CaseWorld) -> None:
     """Without a deed the claimant says to which day and by which terms."""
     said = stated(world)

@@ -13,6 +13,8 @@ from tallystick.litigation.documents import render
 from tallystick.litigation.sign import sign_pdf, signatures_of
 from tests.litigation import pages, sample_case, signers
 
+pytestmark = pytest.mark.slow
+
 PASSPHRASE = signers.PASSPHRASE
 
 
