@@ -228,9 +228,9 @@ def hand_in_acknowledged(ctx: Context, args: Args) -> Value:
     filings = court_case.acknowledged(case, newest, said) if fresh else case["filings"]
     state = court_answer.STATE_AFTER[answer.answer]
     _note_refusal(ctx, case, answer.code)
-    note = f"{answer.code}: {answer.text}" if answer.code else answer.text
+    note = ": ".join(part for part in (answer.answer, answer.code, answer.text) if part)
     changes = {"filings": filings, "number": answer.number or case["number"]}
-    court_case.advance(ctx, case, actor, f"paper_{answer.answer}", state, note, **changes)
+    court_case.advance(ctx, case, actor, "hand_in_acknowledged", state, note, **changes)
     return {"case": case["id"], "state": state}
 
 

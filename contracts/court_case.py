@@ -8,7 +8,7 @@ State, on the consortium chain, in the court contract's namespace:
          delivery: "" | "custody" | "hand_in", state: see STATES, number: the court's own docket number or "",
          filings: [{bundle: 32 B sha256, size, height, time, transaction, acknowledged: None or as below}], the first
              and each supplement,
-         steps: [{step: method, text, by, height, time, transaction}], all that happened, oldest first,
+         steps: [{step: name of the method, text, by, height, time, transaction}], all that happened, oldest first,
          height, time, by, transaction: of court.open}
     ("open_case", application, route) -> id of the case that is not over
     ("cases", application)            -> ids of all cases, oldest first

@@ -57,9 +57,13 @@ def test_all_answers_on_paper_from_receipt_to_the_number(on: Ledger) -> None:
     ok(back(on, at.answer(on, case, answer="accepts", number="(2026) 1")))
     entry = case_of(on, case)
     assert (entry["state"], entry["number"]) == ("accepted", "(2026) 1")
-    assert [step["step"] for step in entry["steps"]] == [
-        "open", "file", "paper_asks", "supplement", "paper_received", "paper_accepts",
-    ]  # fmt: skip
+    assert [(step["step"], step["text"]) for step in entry["steps"][1:]] == [
+        ("file", ""),
+        ("hand_in_acknowledged", "asks: the delivery notes"),
+        ("supplement", ""),
+        ("hand_in_acknowledged", "received"),
+        ("hand_in_acknowledged", "accepts"),
+    ]
 
 
 def test_refused_enforcement_on_paper_opens_the_way_of_a_suit(on: Ledger) -> None:
