@@ -115,7 +115,7 @@ def refuse(ctx: Context, args: Args) -> Value:
     deed = load(ctx, args["deed"])
     require_notary(actor, deed)
     require_state(deed, CONSENTED, CLAIMED, VERIFIED)
-    if args["reason"] not in REASONS:
+    if args["reason"] not in tuple(REASONS):
         raise ContractError("WRONG_ARGUMENT", f"reason must be one of {', '.join(REASONS)}")
     state = REFUSED
     if args["reason"] == PERFORMED:

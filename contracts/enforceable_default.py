@@ -287,7 +287,8 @@ def _objections(deed: dict[str, Any], value: Value, answered: dict[tuple[str, st
     found = []
     for row in arguments.sequence(value, "objections", 0, MAX_OBJECTIONS):
         arguments.expect(arguments.mapping(row, "an objection"), "owner", "id", "text", "upheld")
-        if (row["owner"], row["id"]) not in who:
+        by = (arguments.text(row["owner"], "owner"), arguments.text(row["id"], "id"))
+        if by not in who:
             raise ContractError("NOT_AN_OBLIGOR", "an objection is by the debtor or a guarantor of this deed")
         upheld = arguments.boolean(row["upheld"], "upheld")
         text = arguments.text(row["text"], "text of an objection", MAX_TEXT)
