@@ -127,6 +127,7 @@ def draft(ctx: Context, args: Args) -> Value:
     verification = _verification(args["verification"])
     taken = {asked["enterprise"], actor.id, notary}
     content = {
+        "id": ctx.tx_id,
         "application": asked["id"],
         "creditor": actor.id,
         "debtor": asked["enterprise"],
@@ -146,7 +147,6 @@ def draft(ctx: Context, args: Args) -> Value:
     digest = ctx.hash(statement(ctx.network_id, content))
     deed = {
         **content,
-        "id": ctx.tx_id,
         "state": DRAFT,
         "digest": digest,
         "consents": [],

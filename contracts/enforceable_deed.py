@@ -27,6 +27,7 @@ REVOKED: Final = "revoked"
 STATES: Final = (DRAFT, CONSENTED, NOTARIZED, CLAIMED, VERIFIED, CERTIFIED, REFUSED, EXECUTED, REVOKED)
 STANDING: Final = (DRAFT, CONSENTED, NOTARIZED, CLAIMED, VERIFIED, CERTIFIED)
 ENFORCEABLE: Final = (NOTARIZED, CLAIMED, VERIFIED, CERTIFIED)  # the limitation period is watched
+APPLIED_FOR: Final = ("filed", "acknowledged", "asked", "accepted")  # of a case (court_case.py): it is before a court
 
 DEBTOR: Final = "debtor"
 JOINT: Final = "joint"  # 连带责任保证: liable beside the debtor
@@ -65,8 +66,8 @@ class Obligor(NamedTuple):
 
 
 def statement(network_id: bytes, deed: dict[str, Any]) -> Value:
-    """What every consent and the countersignature are about."""
-    return ["tally/deed", 1, network_id, {name: deed[name] for name in CONTENT}]
+    """What every consent and the countersignature are about: this deed, and no later one with the same content."""
+    return ["tally/deed", 1, network_id, deed["id"], {name: deed[name] for name in CONTENT}]
 
 
 def load(ctx: Reads, identity: Value) -> dict[str, Any]:
@@ -105,10 +106,10 @@ def require_notary(actor: Actor, deed: dict[str, Any]) -> None:
 
 
 def require_case(ctx: Context, actor: Actor, deed: dict[str, Any]) -> None:
-    """A court acts on what was brought before it. Raises ContractError NOT_YOUR_DEED."""
-    if all(case["court"] != actor.id for case in cases(ctx, deed)):
+    """A court acts on what is before it. Raises ContractError NOT_YOUR_DEED."""
+    if all(case["court"] != actor.id or case["state"] not in APPLIED_FOR for case in cases(ctx, deed)):
         raise ContractError(
-            "NOT_YOUR_DEED", f"no case over this deed was filed with {actor.id}: court.file does that"
+            "NOT_YOUR_DEED", f"no case over this deed is before {actor.id}: court.file brings it there"
         )
 
 

@@ -24,6 +24,7 @@ from contracts import access, arguments, deadlines
 from contracts.access import CONSORTIUM
 from contracts.context import Args, Context, Method, Reads, Value
 from contracts.enforceable_deed import (
+    APPLIED_FOR,
     ENFORCEABLE,
     cases,
     load,
@@ -45,8 +46,6 @@ LOOK_MS: Final = (YEARS * 365 - NEAR_DAYS) * MS_PER_DAY  # nothing that is lent 
 DEEDS_PER_BLOCK: Final = 32
 LAST_YEAR: Final = 9999  # that the calendar of records has
 MAX_TEXT: Final = 1_024
-
-APPLIED_FOR: Final = ("filed", "acknowledged", "asked", "accepted")  # states of court_case.py
 
 DUE: Final = "due"
 ACCELERATED: Final = "accelerated"
