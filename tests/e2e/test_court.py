@@ -204,6 +204,8 @@ def test_a_court_without_a_node_gets_a_folder_and_its_signed_answer_comes_back(c
         entry = client.state("consortium", "court", "case", bytes.fromhex(case))
         paper = client.state("consortium", "court", "paper", entry["filings"][0]["acknowledged"]["paper"])
     assert (entry["number"], paper["text"]) == ("(2026)沪74民初2号", (folder / "answer.txt").read_text())
+    later = court.folder / "later.zip"  # the steps of both cases, by node and on paper, are proved like any other
+    network.done("lender", "evidence", "export", case, "-o", later, "--unanchored", "--no-documents", *SUIT)
 
 
 def test_a_court_that_is_no_member_signs_with_openssl_and_a_certificate(court: Court) -> None:
