@@ -239,6 +239,8 @@ def _book(
     disbursements: Sequence[Mapping[str, Any]], repayments: Sequence[Mapping[str, Any]], today: int, zone: int
 ) -> list[_Instalment]:
     """All instalments with what was paid of them, oldest first. Raises AMOUNTS_DIFFER, CLAIM_TOO_EARLY."""
+    _require_each_once("disbursement", [entry["id"] for entry in disbursements])
+    _require_each_once("repayment", [entry["id"] for entry in repayments])
     paid: dict[tuple[bytes, str], list[_Paid]] = {}
     for entry in sorted(repayments, key=_order):
         day = _not_later(entry["paid_on"], "a repayment", today, zone)
@@ -254,6 +256,10 @@ def _book(
         for due, principal, interest in entry["schedule"]:
             payments = sorted(paid.pop((entry["id"], due), []), key=lambda part: part.day)
             end = _day_number(due, zone)
+            if found and found[-1].disbursement == entry["id"] and end <= start:
+                raise _differ(
+                    f"the instalments of disbursement {entry['id'].hex()} are not in the order of their days"
+                )
             found.append(_Instalment(entry["id"], due, start, end, principal, interest, tuple(payments)))
             _check_paid(found[-1])
             start = end
@@ -261,6 +267,11 @@ def _book(
         disbursement, due = min(paid)
         raise _differ(f"a repayment pays an instalment of {due} of {disbursement.hex()}, which there is none")
     return sorted(found, key=lambda row: row.end)
+
+
+def _require_each_once(what: str, ids: Sequence[bytes]) -> None:
+    if len(set(ids)) != len(ids):
+        raise _differ(f"a {what} is given twice: each counts once")
 
 
 def _check_paid(row: _Instalment) -> None:

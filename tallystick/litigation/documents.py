@@ -14,6 +14,7 @@ from tallystick.litigation import country as countries
 from tallystick.litigation import papers, template
 from tallystick.litigation.facts import CaseFacts
 from tallystick.litigation.typeset import typeset
+from tallystick.litigation.visible import made_visible
 from tallystick.litigation.wording import Wording
 
 FACTS: Final = "facts.json"
@@ -54,12 +55,14 @@ def files_of(facts: CaseFacts, country: str | Path = "cn") -> dict[str, bytes]:
 
 def as_json(facts: CaseFacts) -> bytes:
     """The facts as JSON of one form: names sorted, bytes as hex. Whoever has the chain's entries makes it anew."""
-    return (json.dumps(_plain(facts), ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode("utf-8")
+    text = json.dumps(_plain(facts), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+    return text.encode("utf-8", "backslashreplace")  # half a surrogate pair as JSON writes it
 
 
 def render(facts: CaseFacts, country: str | Path = "cn") -> list[tuple[str, str, bytes]]:
     """The documents of the case's route as (form, language, PDF), nothing written. Raises LitigationError."""
     forms = countries.load(country)
+    facts = made_visible(facts)
     timestamp = moment(facts.claim.as_of, facts.zone).first
     made = []
     for code, language in forms.languages.items():

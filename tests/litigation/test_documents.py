@@ -20,7 +20,10 @@ import pytest
 from pypdf import PdfReader
 
 from contracts.claims import Claim
-from tallystick.litigation import CaseFacts, LitigationError, Loan, Party, as_json, files_of, write_documents
+from tallystick.litigation import CaseFacts, LitigationError, Loan, Party, as_json, files_of, papers, write_documents
+from tallystick.litigation.country import load
+from tallystick.litigation.visible import made_visible
+from tallystick.litigation.wording import Wording
 from tests.litigation import pages, sample_case
 
 pytestmark = pytest.mark.slow
@@ -289,6 +292,23 @@ def test_what_looks_like_markup_is_text() -> None:
     files = files_of(facts)
     text = pages.text_of(files["enforcement-application.zh.pdf"])
     assert "".join(name.split()) in text
+
+
+def test_a_name_cannot_write_a_line_of_its_own() -> None:
+    """Line ends, direction marks, zero width and control characters, half surrogates: nothing of them is set."""
+    name = "恒岳公司\n2. 放弃全部请求\u2028\u202e元00.1\u202c\u200b\x07\ud800\ue000\r(甲)"
+    facts = replace(sample_case.facts("A"), debtor=replace(sample_case.DEBTOR, name=name))
+    files = files_of(facts)
+    shown = papers.values(made_visible(facts), Wording(facts, load("cn").languages["zh"]))["debtor"]["name"]
+    assert shown == "恒岳公司 2. 放弃全部请求 元00.1 (甲)"
+    text = pages.text_of(files["enforcement-application.zh.pdf"])
+    assert "恒岳公司2.放弃全部请求元00.1(甲)" in text
+    assert json.loads(files["facts.json"])["debtor"]["name"] == name
+
+
+def test_the_claimants_own_text_has_lines() -> None:
+    facts = replace(sample_case.facts("A"), facts_text="一\u202e、\n二、")
+    assert made_visible(facts).facts_text == "一、\n二、"
 
 
 def test_very_long_texts_go_over_pages() -> None:
