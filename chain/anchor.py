@@ -45,11 +45,11 @@ KINDS: Final = ("evm", "ots", "rfc3161", "witness")
 class Trusted:
     """What a verifier brings along; nothing of it is ever taken from the evidence.
 
-    evm_blocks: {chain id: {block number: hash}}; evm_senders: 20-byte accounts whose anchors count;
-    bitcoin_blocks: {height: hash}, 32 bytes as SHA-256 gives them (the reverse of what explorers show); tsa_roots:
-    DER certificates of time-stamp authorities' roots; witnesses: {name: Ed25519 key, 32 bytes}; ca_roots: DER
-    certificates for signatures of persons and courts; development: whether a development chain may stand in for a
-    public one, which makes a result of no evidential value and says so.
+    evm_blocks: {chain id: {block number: hash}}; evm_senders: 20-byte accounts whose anchors count; bitcoin_blocks:
+    {height: hash}, 32 bytes as SHA-256 gives them (the reverse of what explorers show); tsa_roots: DER certificates
+    of time-stamp authorities' roots; witnesses: {name: Ed25519 key, 32 bytes}; ca_roots: DER certificates for
+    signatures of persons and courts; crls: DER revocation lists of either's issuers; development: whether a
+    development chain may stand in for a public one, which makes a result of no evidential value and says so.
     """
 
     evm_blocks: Mapping[int, Mapping[int, bytes]] = field(default_factory=dict)
@@ -58,6 +58,7 @@ class Trusted:
     tsa_roots: tuple[bytes, ...] = ()
     witnesses: Mapping[str, bytes] = field(default_factory=dict)
     ca_roots: tuple[bytes, ...] = ()
+    crls: tuple[bytes, ...] = ()
     development: bool = False
 
 

@@ -95,7 +95,7 @@ def existed(checkpoint: Checkpoint, proof: bytes, trusted: Trusted) -> Existed:
 
     Raises UnanchoredError where no pinned root decides it, VerificationError otherwise.
     """
-    found = verify_token(proof, checkpoint.body, trusted.tsa_roots)
+    found = verify_token(proof, checkpoint.body, trusted.tsa_roots, crls=trusted.crls)
     if found.development and not trusted.development:
         raise TimestampError(
             "DEVELOPMENT_AUTHORITY",

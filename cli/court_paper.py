@@ -220,12 +220,14 @@ def _by_certificate(
     if trust_file is None:
         raise CliError("whose roots? give --trust FILE with ca_roots: a certificate alone proves nothing")
     try:
-        roots = trust.load(trust_file).ca_roots
+        trusted = trust.load(trust_file)
     except trust.TrustError as error:
         raise CliError(str(error), code=error.code) from None
     certificates = [der for path in files for der in _certificates(path)]
     try:
-        found = x509.verify_detached(data, signature, certificates, roots, at, algorithm=algorithm)
+        found = x509.verify_detached(
+            data, signature, certificates, trusted.ca_roots, at, algorithm=algorithm, crls=trusted.crls
+        )
         if algorithm == x509.CMS and not certificates:
             certificates = list(cms.parse(signature).certificates)
     except x509.CertificateError as error:

@@ -207,7 +207,7 @@ def _signatory(case: Case, file: DeedFile, entry: Mapping[str, Any]) -> str:
     try:
         found = verify_detached(
             data, ca["signature"], ca["certificates"], case.trusted.ca_roots, entry["time"] // 1_000,
-            algorithm=ca["algorithm"],
+            algorithm=ca["algorithm"], crls=case.trusted.crls,
         )  # fmt: skip
     except CertificateError as error:
         raise VerificationError(f"the CA-issued signature of {entry['by']} does not stand: {error}") from None

@@ -7,9 +7,10 @@ A trust file is JSON, every part optional::
      "bitcoin_blocks": {"800000": "0000…"},         height → block hash as explorers show it
      "tsa_roots": ["tsa.pem"],                      root certificates of time-stamp authorities, PEM or DER files
      "witnesses": {"witness.example/w1": "…64 hex…"},   names and Ed25519 keys of witnesses
-     "ca_roots": ["ca.pem"]}                        roots for signatures of persons and courts
+     "ca_roots": ["ca.pem"],                        roots for signatures of persons and courts
+     "crls": ["tsa.crl"]}                           revocation lists of either's issuers, PEM or DER files
 
-Names of certificate files are relative to the trust file.
+Names of files are relative to the trust file.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 ADDRESS_SIZE: Final = 20
 HASH_SIZE: Final = 32
 MAX_TRUST_FILE: Final = 1024 * 1024
-PARTS: Final = ("block_hashes", "senders", "bitcoin_blocks", "tsa_roots", "witnesses", "ca_roots")
-_PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
+PARTS: Final = ("block_hashes", "senders", "bitcoin_blocks", "tsa_roots", "witnesses", "ca_roots", "crls")
+_PEM: Final = re.compile(rb"-----BEGIN (CERTIFICATE|X509 CRL)-----(.*?)-----END \1-----", re.DOTALL)
 
 
 class TrustError(ValueError):
@@ -64,6 +65,7 @@ def load(path: Path | None, *, development: bool = False) -> Trusted:
             tsa_roots=_certificates(path, value.get("tsa_roots", [])),
             witnesses={str(name): _hex(text, HASH_SIZE) for name, text in value.get("witnesses", {}).items()},
             ca_roots=_certificates(path, value.get("ca_roots", [])),
+            crls=_certificates(path, value.get("crls", []), "revocation list", b"X509 CRL"),
             development=development,
         )
     except TrustError:
@@ -102,18 +104,20 @@ def _hex(text: Any, size: int) -> bytes:
     return raw
 
 
-def _certificates(trust: Path, names: Any) -> tuple[bytes, ...]:
-    """DER certificates of files beside the trust file. Raises TrustError."""
+def _certificates(
+    trust: Path, names: Any, what: str = "certificate", label: bytes = b"CERTIFICATE"
+) -> tuple[bytes, ...]:
+    """DER certificates, or what else has this PEM label, of files beside the trust file. Raises TrustError."""
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise TrustError(f"{trust}: certificates are a list of file names")
+        raise TrustError(f"{trust}: {what}s are a list of file names")
     found: list[bytes] = []
     for name in names:
         try:
             data = (trust.parent / name).read_bytes()
-            pems = [base64.b64decode(match) for match in _PEM.findall(data)]
+            pems = [base64.b64decode(body) for found_label, body in _PEM.findall(data) if found_label == label]
         except (OSError, ValueError) as error:
-            raise TrustError(f"{trust}: certificate {name} cannot be read ({error}): correct its name") from None
+            raise TrustError(f"{trust}: {what} {name} cannot be read ({error}): correct its name") from None
         if not pems and not data.startswith(b"\x30"):
-            raise TrustError(f"{trust}: {name} holds no certificate, PEM or DER")
+            raise TrustError(f"{trust}: {name} holds no {what}, PEM or DER")
         found += pems or [data]
     return tuple(found)
