@@ -28,7 +28,7 @@ _COURT_STEPS: Final = {
     "accept": "accepted",
     "reject": "rejected",
     "withdraw": "withdrawn",
-    "hand_in_acknowledged": "acknowledged",
+    "hand_in_acknowledged": "answered",
 }
 """Steps of a case (contracts/court_case.py), each with its code in the forms' words."""
 

@@ -9,14 +9,14 @@ import pytest
 
 from chain.codec import encode
 from chain.proof import prove_record_by_id, prove_state, prove_transaction
-from contracts import claims
+from contracts import claims, court
 from contracts.claims import Terms
 from tallystick.evidence import archive
 from tallystick.evidence.assemble import assemble
 from tallystick.evidence.contents import Done, open_proof
 from tallystick.evidence.facts import Chosen, Stated
 from tallystick.litigation import CaseFacts, LitigationError, Particulars, case_facts, files_of
-from tallystick.litigation.chronology import EVENTS
+from tallystick.litigation.chronology import EVENTS, chronology
 from tallystick.litigation.particulars import PartyEntry
 from tests import certificates
 from tests.evidence_case import CERTIFICATE_NUMBER, DEED_NUMBER, CaseWorld, signatory
@@ -109,6 +109,20 @@ def test_the_chronology_tells_every_step_in_order(world: CaseWorld, facts: CaseF
             assert isinstance(done, Done)
             assert (done.block.height, done.block.time) == (event.height, event.at)
     assert [event.at for event in facts.events] == sorted(event.at for event in facts.events)
+
+
+def test_every_step_of_a_case_is_told(world: CaseWorld) -> None:
+    """Also those that come after the documents were first set: a bundle filed later tells of them."""
+    said = stated(world)
+    case = said.dossier.cases[-1]
+    steps = [{**case["steps"][0], "step": step, "text": "text"} for step in court.METHODS if step != "open"]
+    more = replace(said.dossier, cases=[{**case, "steps": [*case["steps"], *steps]}])
+    codes = [event.code for event in chronology(replace(said, dossier=more), {})]
+    assert codes.count("answered") == codes.count("acknowledged") == codes.count("rejected") == 1
+    told = [
+        event for event in chronology(replace(said, dossier=more), {}) if dict(event.values).get("text") == "text"
+    ]
+    assert len(told) == len(court.METHODS) - 1
 
 
 def test_the_evidence_names_hashes_and_places(world: CaseWorld, facts: CaseFacts) -> None:
