@@ -76,7 +76,7 @@ def export(
         session.unlock()
         client = session.client
         entry, chosen = _chosen(client, case, records, opened, as_of, terms)
-        anchored, log = _anchored(client, unanchored)
+        anchored, log = anchored_log(client, unanchored)
         height = client.status()["height"] if unanchored else max(row.size for row in anchored)
         try:
             data = assemble(
@@ -218,7 +218,7 @@ def _discloser(client: Client, originals: bool) -> Discloser:
     return disclose
 
 
-def _anchored(client: Client, unanchored: bool) -> tuple[list[AnchorRow], Log | None]:
+def anchored_log(client: Client, unanchored: bool) -> tuple[list[AnchorRow], Log | None]:
     """The confirmed anchors, and the log of the blocks they cover. Raises CliError NOT_ANCHORED."""
     from chain.checkpoint import Log, leaf
     from tallystick.evidence.assemble import AnchorRow

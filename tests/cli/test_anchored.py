@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from cli.evidence import anchored_log
+from cli.session import api_url
 from genesis.dev import make_dev
 from node.devchain import DevServer
 from node.processes import LocalNodes
+from tallystick.client import Client
 
 pytestmark = pytest.mark.slow
 
@@ -43,6 +46,10 @@ def test_anchored_evidence(tmp_path: Path, tally: Any) -> None:
             assert "DEV-ANCHOR" in tally("anchor", "status", *who[:-1]).out
             assert tally("audit", "export", "tx", transaction, "--anchored", "-o", path, *who).json["anchors"] == 1
             assert tally("audit", "export", "tx", transaction, "-o", record, *who).json["anchors"] == 0
+            with Client(api_url(home / "procurement/node.toml")) as client:
+                rows, log = anchored_log(client, unanchored=False)
+            assert log is not None
+            assert [row.root for row in rows] == [log.root(row.size) for row in rows]
         anchor = status["anchors"][0]
         public_hash = public.chain.block(anchor["block_number"])
         assert public_hash is not None
