@@ -86,6 +86,10 @@ def route(view: View, application: bytes, respondents: Sequence[str] | None = No
         return _suit(asked, deed, respondents, *_WHY_NOT[state])
     if state == deeds.CERTIFIED:
         return _of_certificate(view, asked, deed, respondents)
+    period = limitation.of(view, deed)
+    if period.passed(view.time):
+        text = f"no certificate is issued after {period.last_day}: that is two years from {period.start}"
+        return _suit(asked, deed, respondents, LIMITATION_PASSED, text)
     covered = {one.id for one in deeds.obligors(deed)}
     outside = sorted(set(respondents or ()) - covered)
     if outside:

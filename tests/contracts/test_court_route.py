@@ -68,6 +68,20 @@ def test_while_the_notary_has_issued_nothing_there_is_no_case(on: Ledger) -> Non
     assert (receipt.code, "notary.claim_default" in receipt.message) == ("CERTIFICATE_FIRST", True)
 
 
+@pytest.mark.parametrize("state", ["notarized", "claimed", "verified"])
+def test_where_no_certificate_can_be_issued_any_more_the_way_is_a_suit(on: Ledger, state: str) -> None:
+    deed = notary.REACH[state](on)
+    application = lending.only_line(on)
+    notary.to_day(on, "2028-03-01")
+    assert route(on, application).reasons[0][0] == "CERTIFICATE_FIRST"
+    notary.to_day(on, "2028-03-02")
+    found = route(on, application)
+    assert (found.letter, found.reasons[0][0], found.deed) == ("B", "LIMITATION_PASSED", deed)
+    assert "2028-03-01" in found.reasons[0][1]
+    assert found.respondents == ("aunt", "guarantor", "supplier")
+    ok(do(on, "open", "lender", application=application))
+
+
 def test_the_newest_deed_decides(on: Ledger) -> None:
     deed = notary.revoked(on)
     application = lending.only_line(on)
