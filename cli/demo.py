@@ -129,6 +129,8 @@ def _play(stage: Stage, teller: Teller, documents: Path, later: Path | None, kee
         with teller.step("The bundle goes to court"):
             story.recovery.export()
             story.recovery.hand_in()
+    with teller.step("What a verifier brings along"):
+        audit.bring_along()
     if keep:
         with teller.step("The evidence is checked offline (the nodes are kept running, and are not asked)"):
             audit.check()
@@ -192,6 +194,7 @@ def _rows(story: Story, audit: Audit, seconds: float, kept: bool) -> list[list[s
             ),
             *_course_rows(story, deal),
             ["  preserved", f"block {deal.preservation['height']}"],
+            *_case_rows(story, deal),
         ]
     newest = story.newest_anchor
     rows += [
@@ -226,6 +229,20 @@ def _course_rows(story: Story, deal: Deal) -> list[list[str]]:
             values = f"{alert['ours']} against {alert['theirs']}"
             rows.append(["  altered bill", f"alert {alert['rule']} in block {alert['height']}: {values}"])
     return rows
+
+
+def _case_rows(story: Story, deal: Deal) -> list[list[str]]:
+    """What became of a loan that was not paid."""
+    recovery = story.recovery
+    if not recovery.case or recovery.deal is not deal:
+        return []
+    amounts = recovery.certificate["amounts"]
+    return [
+        ["  not paid", f"execution certificate over {deal.money(amounts['total'])}"],
+        *([["  opened to the court", recovery.opened]] if recovery.opened else []),
+        ["  court", f"accepted as {recovery.docket}"],
+        ["  bundle", recovery.verdict],
+    ]
 
 
 def _how_to_go_on(stage: Stage) -> list[str]:
@@ -269,6 +286,7 @@ def _value(story: Story, audit: Audit, seconds: float) -> Any:
             "deals": deals,
             "joined": story.admission.joined,
             "course": None if story.course is None else _course_value(story.course),
+            "case": story.recovery.value(),
             "anchors": story.anchors,
             "verified": [str(path) for path in audit.verified],
             "seconds": {"all": round(seconds, 1), **{title: round(spent, 1) for title, spent in story.teller.steps}},

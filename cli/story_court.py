@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cli.errors import DONE, UNVERIFIED, CliError
 from cli.output import table, write_file
-from cli.story_credit import RATE_BP, Deal
+from cli.story_credit import RATE_BP, Deal, Paper
 from cli.story_members import COURT, NOTARY
 from cli.story_teller import typed
 from cli.values import decimal_text
@@ -31,8 +31,10 @@ DUE_DAYS: Final = (75, 30)
 PENALTY_BP, COMPOUND_BP = RATE_BP * 3 // 2, RATE_BP * 3 // 2
 """Half as much again as the loan's rate."""
 ANSWER_DAYS: Final = 7
-SHOWN: Final = 48
+FIRST, LAST = 12, 24
+"""Lines of the verification that the terminal shows."""
 ADDRESS: Final = "Unit 4, Foundry Lane (made up)"
+READABLE_S: Final = 60.0
 DOCKET: Final = "(2026) Enf. 12"
 
 DEED: Final = """\
@@ -70,6 +72,9 @@ class Recovery:
         self.case = ""
         self.route: dict[str, Any] = {}
         self.docket = ""
+        self.verdict = ""
+        self.opened = ""
+        """The sealed field that the bundle opens to the court."""
 
     @property
     def folder(self) -> Path:
@@ -157,7 +162,7 @@ class Recovery:
         papers = (deal.paper, *deal.pledged)
         tally.do(
             deal.lender, "evidence export", self.case, output=typed(self.bundle), particulars=typed(particulars),
-            record=tuple(paper.id for paper in papers),
+            record=tuple(paper.id for paper in papers), open=self._opened(deal),
         )  # fmt: skip
         say(
             f"{typed(self.bundle)}: originals, records, proofs, the deed and every step of it, the computation, and "
@@ -187,18 +192,28 @@ class Recovery:
 
         say, show = self.story.teller.say, self.story.teller.show
         genesis = self.story.stage.genesis
-        code, printed = audit.verify(self.bundle, genesis)
+        code, printed = audit.verify(self.bundle, genesis, language="en")
         whole = self.story.stage.directory / VERIFIED / "case.txt"
         write_file(whole, printed.encode())
         lines = printed.splitlines()
-        show([*lines[:SHOWN], f"… the rest is in {typed(whole)}"] if len(lines) > SHOWN else lines, deeper="  ")
+        show([*lines[:FIRST], f"… all {len(lines)} lines are in {typed(whole)}", *lines[-LAST:]], deeper="  ")
         self._require(code == DONE, f"{self.bundle.name} verifies: {lines[-1] if lines else 'it says nothing'}")
+        self.verdict = "holds; UNANCHORED without the development chain"
         code, printed = audit.verify(self.bundle, genesis, development=False)
         self._require(code == UNVERIFIED and "UNANCHORED" in printed, "a chain of this machine's own is no anchor")
         say(
             "The bundle holds. Without the flag the verdict is UNANCHORED: this machine's own public chain proves "
             "nothing to a court, and a real case is anchored at real ones."
         )
+
+    def value(self) -> dict[str, Any] | None:
+        """For --json; None where nothing went to court."""
+        if not self.case:
+            return None
+        return {
+            "deed": self.deed, "certificate": self.certificate, "case": self.case, "route": self.route["route"],
+            "docket": self.docket, "bundle": str(self.bundle), "opened": self.opened,
+        }  # fmt: skip
 
     def schedule(self, amount: int, scale: int) -> tuple[str, tuple[str, ...]]:
         """A payment out that is past due: its day, and two instalments of half the principal each."""
@@ -218,6 +233,27 @@ class Recovery:
     def _the_deal(self) -> Deal:
         assert self.deal is not None
         return self.deal
+
+    def _opened(self, deal: Deal) -> tuple[str, ...]:
+        """One sealed field of a pledged bill, for this case only: its owner names the lender as a reader first."""
+        say, tally = self.story.teller.say, self.story.tally
+        for bill in deal.pledged:
+            sealed = tally.ask(bill.chain, "record show", bill.id, told=False)["sealed"] or {}
+            name = next((name for name in sorted(sealed) if isinstance(sealed[name], str)), None)
+            if name is None:
+                continue
+            say(f"{bill.chain} lets the lender read its {bill.kind}s; the court alone gets {name.replace('_', ' ')}.")
+            tally.do(bill.chain, "record readers set", f"{bill.kind}={deal.lender}")
+            self._until_read(deal.lender, bill)
+            self.opened = f"{name.replace('_', ' ')} of {bill.name}"
+            return (f"{bill.id}={name}",)
+        return ()
+
+    def _until_read(self, member: str, bill: Paper) -> None:
+        def reads() -> bool:
+            return bool(self.story.tally.ask(member, "record show", bill.id, told=False)["sealed"])
+
+        self.story.stage.until(reads, f"{member} reads {bill.name}", READABLE_S)
 
     def _particulars(self) -> dict[str, Any]:
         """What the forms ask and no chain knows; made up, and says so."""

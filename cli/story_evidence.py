@@ -63,7 +63,7 @@ class Audit:
             )
 
     def export(self) -> None:
-        """Proofs of one record and of every limit, tied to the public chain; and what a verifier brings along."""
+        """Proofs of one record and of every limit, tied to the public chain."""
         stage = self.story.stage
         paper = self._record()
         folder = stage.directory / EVIDENCE
@@ -79,7 +79,10 @@ class Audit:
             )
         for name, what, key in self._of_the_course():
             self._export(folder / f"{name}.bundle", what, "state", CONSORTIUM, "credit", *key)
-        write_file(stage.directory / TRUST, json.dumps(self._trust(), indent=2).encode())
+
+    def bring_along(self) -> None:
+        """The trust file, after all that was exported: an anchor that came in meanwhile may be among those used."""
+        write_file(self.story.stage.directory / TRUST, json.dumps(self._trust(), indent=2).encode())
         self.story.teller.say(
             f"What a verifier brings along, never from the evidence: the genesis hash, and {TRUST} with hashes of "
             "public blocks, as the public chain itself tells them, and the accounts that anchor."
@@ -140,18 +143,20 @@ class Audit:
 
     def _trust(self) -> dict[str, Any]:
         hashes: dict[str, dict[str, str]] = {}
-        # Asked for after the export: an anchor that came in meanwhile may be among those that the proofs use.
         anchors = self.story.tally.ask(self.node, "anchor status", last=100, told=False)["anchors"]
         for row in anchors:
             number = row["block_number"]
             hashes.setdefault(str(row["chain_id"]), {})[str(number)] = self.story.stage.public_block_hash(number)
         return {"block_hashes": hashes, "senders": sorted({f"0x{row['sender']}" for row in anchors})}
 
-    def verify(self, path: Path, genesis: str, *, development: bool = True) -> tuple[int, str]:
+    def verify(
+        self, path: Path, genesis: str, *, development: bool = True, language: str | None = None
+    ) -> tuple[int, str]:
         """(exit code, output) of `tally verify` run as a command; development: whether this chain counts at all."""
         stage = self.story.stage
         words = ["verify", typed(path), "--genesis", genesis, "--trust", typed(stage.directory / TRUST)]
         words += ["--allow-development-chain"] if development else []
+        words += [] if language is None else ["--language", language]
         self.story.teller.show([f"$ tally {' '.join(words)}"])
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         done = subprocess.run(

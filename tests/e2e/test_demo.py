@@ -217,7 +217,7 @@ def ups_and_downs(run: Run) -> None:
     assert re.fullmatch(r"alert QUANTITY_\w+ in block \d+: 36 against 26", rows["altered bill"])
     assert re.fullmatch(r"refused; alert in block \d+ to both lenders", rows["second pledge"])
     for text in (
-        "7 members now, 4 of them validators, as before",
+        "9 members now, 4 of them validators, as before",
         "invoice KPV-0891 line 1 says 36, order PO-88251 says 26",
         "invoice-KPV-0879.xml is dropped into the folder",
         "corrected invoice KPV-0891",
@@ -226,6 +226,7 @@ def ups_and_downs(run: Run) -> None:
         "decide on the increment",
     ):
         assert text in run.text, text
+    not_paid(run)
     held = re.findall(r"^   (\w+) +([\d,.]+) GBP  ([\d,.]+) GBP$", run.out, re.M)
     assert held == [
         ("despatched", "2,752.22", "2,752.22"),
@@ -233,6 +234,36 @@ def ups_and_downs(run: Run) -> None:
         ("invoiced", "4,128.33", "4,128.33"),
         ("confirmed", "5,504.44", "5,504.44"),
     ]
+
+
+def not_paid(run: Run) -> None:
+    """The last payment, 28,612.98, fell due in halves 75 and 30 days ago; all else, 145,049.98, is called in.
+
+    principal  151,441.00 + 23,796.00 + 28,612.98 paid out, less the 58,800.00 that the buyer's remittance paid: of
+               them 1,213.61 were interest ahead, which the calling in leaves unearned, so it pays principal
+    interest   229.30 + 114.65 of the instalments past due
+    penalty    14,306.49 * 975 * 75 // 3,650,000 + 14,306.49 * 975 * 30 // 3,650,000 = 286.61 + 114.64
+    compound   229.30 * 975 * 75 // 3,650,000 + 114.65 * 975 * 30 // 3,650,000 = 4.59 + 0.91
+    """
+    rows = run.table()
+    assert rows["not paid"] == "execution certificate over 145,800.68 GBP"
+    assert rows["court"] == "accepted as (2026) Enf. 12"
+    assert re.fullmatch(r"buyer \w+ of invoice KPV-\d+", rows["opened to the court"])
+    assert rows["bundle"] == "holds; UNANCHORED without the development chain"
+    parts = "principal|interest|penalty|compound|costs|total"
+    amounts = dict(re.findall(rf"^   ({parts}) +([\d,.]+) GBP$", run.out, re.M))
+    assert amounts == {
+        "principal": "145,049.98", "interest": "343.95", "penalty": "401.25", "compound": "5.50", "costs": "0.00",
+        "total": "145,800.68",
+    }  # fmt: skip
+    for text in (
+        "countersigned by the notary",
+        "Route A, enforcement, not a suit: execution certificate 2026-E-4 stands",
+        "this verdict is OF NO EVIDENTIAL VALUE",
+        "CONCLUSION: every check passes",
+        "Without the flag the verdict is UNANCHORED",
+    ):
+        assert text in run.text, text
 
 
 @pytest.mark.skipif(
@@ -333,7 +364,10 @@ def test_one_quantity_altered_and_left_running(tmp_path: Path) -> None:
         assert f"Paid out: {money(paid, 2, 'GBP')}, loan LOAN-" in run.text
         if date.today() <= date(2027, 2, 27):  # until then the collateral carries the whole limit
             assert money(paid, 2, "GBP") == limit
-        assert (value["course"], sorted(value["joined"])) == (None, ["insurer", "lender-two", "regulator"])
+        assert (value["course"], sorted(value["joined"])) == (
+                None,
+                ["court", "insurer", "lender-two", "notary-office", "regulator"],
+            )
         again = play(folder, "--input", papers)
         assert again.code == 2
         assert again.err.count("\n") == 1
