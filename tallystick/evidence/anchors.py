@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from chain import evm
@@ -41,6 +42,8 @@ FILES: Final = {
 }
 PUBLIC: Final = ("evm", "ots", "rfc3161")
 """Kinds whose time is somebody's outside: a witness only says that history was not forked."""
+_LIBRARIES: Final = {"evm": ("Crypto", "coincurve"), "rfc3161": ("cryptography",)}
+"""What is not in the light install."""
 _HEADERS: Final = re.compile(r"headers-(0|[1-9][0-9]{0,8})\.bin", re.ASCII)
 _HEADER: Final = 80
 _ROWS: Final = {
@@ -112,13 +115,14 @@ def check(anchor: AnchorFile, network_id: bytes, trusted: Trusted) -> Outside:
     """Hold an anchor against what the verifier trusts."""
     if anchor.checkpoint.network_id != network_id:
         return Outside(anchor, None, false="its checkpoint is of another consortium than the given genesis hash")
+    missing = [name for name in _LIBRARIES.get(anchor.kind, ()) if find_spec(name) is None]
+    if missing:
+        said = f"not checked: pip install 'tallystick[anchor]' ({missing[0]} is missing)"
+        return Outside(anchor, None, unanchored=said)
     try:
         return Outside(anchor, verify_anchor(anchor.kind, anchor.checkpoint, anchor.proof, trusted))
     except evm.UnanchoredError as error:
         return Outside(anchor, None, unanchored=str(error))
-    except ImportError as error:
-        said = f"{anchor.kind} proofs need more: pip install 'tallystick[anchor]' ({error.name} is missing)"
-        return Outside(anchor, None, unanchored=said)
     except ValueError as error:  # each kind has its own: all are of this class
         if "DEVELOPMENT_" in str(error) or str(getattr(error, "code", "")).startswith("DEVELOPMENT_"):
             return Outside(anchor, None, unanchored=str(error))
