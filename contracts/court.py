@@ -278,13 +278,24 @@ def _respondents(args: Args) -> list[str] | None:
 
 
 def _require_owed(ctx: Context, application: bytes, found: Route) -> None:
-    """Something is owed, and in a suit overdue: a certificate has said so of a claim that is enforced."""
+    """Something is owed, and in a suit overdue: a certificate has said so of a claim that is enforced.
+
+    What a certificate charges for delay and costs is owed still when all that was lent is paid back.
+    """
     line = ctx.read(CONSORTIUM, "credit", "line", application)
     rows = ctx.read(CONSORTIUM, "credit", "schedule", application) or []
-    if line is None or not rows:
+    if line is None or not (rows or _is_charged(ctx, found)):
         raise ContractError("NOTHING_OWED", "nothing is owed on this application: there is no claim to bring")
     if found.letter != ENFORCEMENT and rows[0][1] > ctx.time:
         raise ContractError("NOT_OVERDUE", f"the next instalment is due on {rows[0][0]}: a claim follows a default")
+
+
+def _is_charged(ctx: Context, found: Route) -> bool:
+    """Whether the certificate of an enforcement has more in it than principal and ordinary interest."""
+    if found.letter != ENFORCEMENT:
+        return False
+    claim = ctx.read(CONSORTIUM, "notary", "certificate", found.deed)["claim"]
+    return bool(claim["penalty"] + claim["compound"] + claim["costs"])
 
 
 def _require_same_route(ctx: Context, case: dict[str, Any]) -> None:

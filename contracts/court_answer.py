@@ -54,7 +54,7 @@ class Answer(NamedTuple):
 def read(args: Args) -> Answer:
     """The answer's parts from a call's arguments. Raises ContractError WRONG_ARGUMENT, WRONG_DATE."""
     kind = args["answer"]
-    if kind not in STATE_AFTER:
+    if kind not in tuple(STATE_AFTER):
         raise ContractError("WRONG_ARGUMENT", f"answer must be one of {', '.join(STATE_AFTER)}")
     number, code, text = (_optional(args[part], part) for part in ("number", "code", "text"))
     if kind == ACCEPTS and not number:

@@ -170,7 +170,13 @@ def test_whom_an_enforceable_deed_does_not_bind_is_sued_at_once(on: Ledger) -> N
 
 
 def test_a_paid_debt_is_no_case_though_the_certificate_stands(on: Ledger) -> None:
-    application = at.certified(on)
+    deed = notary.notarized(on, terms={**notary.TERMS, "penalty_bp": 0, "compound_bp": 0})
+    notary.to_day(on, notary.DEFAULT_DAY)
+    ok(notary.do(on, "claim_default", "lender", **notary.claim_args(on, deed)))
+    notary.to_day(on, "2026-02-16")
+    ok(notary.do(on, "verify_performance", "office", **notary.verify_args(on, deed)))
+    ok(notary.do(on, "issue", "office", **notary.issue_args(on, deed)))
+    application = lending.only_line(on)
     rows = on.read(CONSORTIUM, "credit", "schedule", application)
     owed = sum(row[3] + row[4] - row[5] - row[6] for row in rows)
     ok(lending.repay(on, application, owed))
