@@ -206,5 +206,9 @@ certs = root.pem
 signer_digest = sha256
 default_policy = {policy}
 digests = sha256, sha384, sha512
-accuracy = secs:1
+accuracy = secs:1, millisecs:500
+clock_precision_digits = 3
+ordering = yes
+tsa_name = yes
+ess_cert_id_chain = yes
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from chain.anchor import DEVELOPMENT_NOTE, Trusted, UnanchoredError, Verificatio
 from chain.certpath import CertificateError
 from chain.checkpoint import Checkpoint
 from chain.rfc3161 import TimestampError, read_info, request, verify_token
+from chain.x509 import verify_detached
 from tests import certificates as made
 from tests.certificates import Holder, Token
 
@@ -250,6 +252,40 @@ def test_a_second_library_agrees_on_what_it_checks() -> None:
     assert other_accepts(token(signer=signer).response(), place().middle)
     for kind in ("other bytes", "re-dated", "signature of another token", "expired then", "not for time stamping"):
         assert not other_accepts(BAD[kind][1]().response()), kind
+
+
+def test_a_certificate_signed_by_sha_1_leads_nowhere(tmp_path: Path) -> None:
+    """Made by openssl, because the library signs nothing with it any more."""
+    signer = made.certificate("Test time stamps", purposes=[ExtendedKeyUsageOID.TIME_STAMPING])
+    for name, content in (
+        ("signer.pem", signer.pem),
+        ("root.pem", place().root.pem),
+        ("root.key", place().root.key_pem),
+    ):
+        (tmp_path / name).write_bytes(content)
+    command = ["openssl", "x509", "-in", "signer.pem", "-CA", "root.pem", "-CAkey", "root.key"]
+    command += ["-preserve_dates", "-set_serial", "99"]
+    for digest, stands in (("-sha256", True), ("-sha1", False)):
+        subprocess.run([*command, digest, "-out", "again.pem"], cwd=tmp_path, check=True, capture_output=True)
+        again = Holder(x509.load_pem_x509_certificate((tmp_path / "again.pem").read_bytes()), signer.key)
+        answer = token(signer=again).response()
+        if stands:
+            assert verify_token(answer, DATA, pinned()).time == AT
+        else:
+            with pytest.raises(VerificationError):
+                verify_token(answer, DATA, pinned())
+
+
+def test_without_the_library_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = token().response()
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    for verify in (
+        lambda: verify_token(answer, DATA, pinned()),
+        lambda: verify_detached(DATA, b"", [], pinned(), AT, algorithm="cms"),
+    ):
+        with pytest.raises(CertificateError, match=r"pip install 'tallystick\[anchor\]'") as refused:
+            verify()
+        assert refused.value.code == "CERT_NO_LIBRARY"
 
 
 def test_an_authority_that_is_not_pinned_leaves_it_unanchored() -> None:
