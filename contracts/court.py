@@ -43,7 +43,7 @@ def open_case(ctx: Context, args: Args) -> Value:
 
     By the application's lender. The route follows from the state (court_route.py); without respondents it is that of
     all whom deed or loan binds. Raises ContractError CERTIFICATE_FIRST, NOTHING_OWED,
-    NOT_OVERDUE, CASE_OPEN.
+    NOT_OVERDUE, CASE_OPEN, CASE_ACCEPTED.
     """
     arguments.expect(args, "application", optional=("respondents",))
     actor = access.authorise(ctx, "court.open")
@@ -61,6 +61,7 @@ def open_case(ctx: Context, args: Args) -> Value:
     if already is not None:
         raise ContractError("CASE_OPEN", f"case {already.hex()} over this claim is not over: go on with it")
     cases = ctx.get("cases", application) or []
+    _require_unaccepted(ctx, cases, found)
     if len(cases) >= court_case.MAX_CASES:
         raise ContractError("TOO_MANY_CASES", f"{len(cases)} cases were opened over this claim: that is the most")
     case = {
@@ -288,6 +289,15 @@ def _require_owed(ctx: Context, application: bytes, found: Route) -> None:
         raise ContractError("NOTHING_OWED", "nothing is owed on this application: there is no claim to bring")
     if found.letter != ENFORCEMENT and rows[0][1] > ctx.time:
         raise ContractError("NOT_OVERDUE", f"the next instalment is due on {rows[0][0]}: a claim follows a default")
+
+
+def _require_unaccepted(ctx: Context, cases: list[bytes], found: Route) -> None:
+    """One court enforces a certificate. Raises ContractError CASE_ACCEPTED."""
+    for identity in cases if found.letter == ENFORCEMENT else ():
+        case = ctx.get("case", identity)
+        if case["state"] == ACCEPTED and case["certificate"] == found.certificate:
+            court = case["court"] or case["court_name"]
+            raise ContractError("CASE_ACCEPTED", f"{court} enforces this certificate already, case {case['number']}")
 
 
 def _is_charged(ctx: Context, found: Route) -> bool:

@@ -116,3 +116,27 @@ def test_a_court_that_is_out_of_the_case_does_not_act_on_the_deed(state: str, st
     )
     assert do(on, step, "court", deed=deed, **args).code == "NOT_YOUR_DEED"
     assert kept(on, "certificate", deed)
+
+
+@pytest.mark.parametrize("value", [[], {}, ["received"]])
+def test_an_answer_on_paper_that_is_no_text_is_a_wrong_argument(value: Any) -> None:
+    on = court_desk.desk()
+    case = court_desk.handed_in(on)
+    args = {**court_desk.answer(on, case), "answer": value}
+    assert court_desk.do(on, "hand_in_acknowledged", "lender", **args).code == "WRONG_ARGUMENT"
+
+
+def test_a_certificate_that_one_court_enforces_is_brought_to_no_other() -> None:
+    on = court_desk.desk()
+    case = court_desk.accepted(on)
+    application = court_desk.case_of(on, case)["application"]
+    assert court_desk.do(on, "open", "lender", application=application).code == "CASE_ACCEPTED"
+
+
+def test_paying_what_was_lent_after_the_certificate_leaves_its_penalty_to_be_enforced() -> None:
+    on = court_desk.desk()
+    application = court_desk.certified(on)
+    assert kept(on, "certificate", desk.only_deed(on))["claim"]["penalty"] > 0
+    ok(lending.repay(on, application, 2_015_000))
+    assert on.read(CONSORTIUM, "credit", "schedule", application) is None
+    ok(court_desk.do(on, "open", "lender", application=application))
