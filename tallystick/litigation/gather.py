@@ -37,7 +37,7 @@ _PROVES: Final = {
     "qualification": "identity",
 }
 """What a kind of record proves; any other: that the trade is real."""
-_SOURCE, _RAW_HASH = 11, 3  # places in the record array, and in its source
+_SOURCE, _FIELDS, _RAW_HASH = 11, 12, 3  # places in the record array, and in its source
 
 
 def case_facts(stated: Stated, particulars: Particulars, case: bytes = b"") -> CaseFacts:
@@ -130,13 +130,23 @@ def _terms(stated: Stated) -> claims.Terms:
 
 
 def _loan(found: Dossier, particulars: Particulars) -> Loan:
+    """The agreement as the particulars have it; amount and rate else as approved, and as the loan's record says.
+
+    Its number and day are the claimant's to say: the chain knows those of its records only.
+    """
     said = particulars.loan.model_dump()
-    decision = found.decisions[0] if found.decisions else None
-    if decision is not None:
-        said["number"] = said["number"] or decision["loan"][2]
-        said["signed_on"] = said["signed_on"] or day_of_time(decision["time"], found.zone)
     said["amount"] = said["amount"] or found.line["approved"]
+    if said["rate_bp"] is None:
+        said["rate_bp"] = _rate(found)
     return Loan(**said)
+
+
+def _rate(found: Dossier) -> int | None:
+    """The yearly rate in an open field of the loan's record, in whole basis points; None where it says none."""
+    loans = [paper.entry for paper in found.papers if paper.name.kind == "loan" and paper.entry is not None]
+    rates = {entry["record"][_FIELDS].get("rate_bp") for entry in loans}
+    text = rates.pop() if len(rates) == 1 else None
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 6 else None
 
 
 def _disbursement(entry: Mapping[str, Any], zone: int) -> Disbursement:

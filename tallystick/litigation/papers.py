@@ -148,12 +148,15 @@ def _loan(facts: CaseFacts, wording: Wording) -> dict[str, Any]:
     loan, word = facts.loan, wording.language.word
     first = min((paid.day for paid in facts.disbursements), default="")
     actual = wording.say(word("actual_term"), first=wording.day(first), last=wording.day(facts.claim.ends))
+    title, rate = loan.title or word("loan_title"), loan.rate_bp
+    numbered = wording.text("loan", title=title, number=loan.number)
     return {
-        "title": loan.title or word("loan_title"),
-        "number": loan.number,
+        "contract": numbered if loan.number else wording.text("loan_unnumbered", title=title),
         "signed_on": wording.day(loan.signed_on),
+        "on": wording.text("on", day=wording.day(loan.signed_on)) if loan.signed_on else "",
+        "at": "" if rate is None else wording.text("at_rate", rate=figures.rate(rate)),
         "amount": wording.money(loan.amount),
-        "rate": word("none") if loan.rate_bp is None else figures.rate(loan.rate_bp),
+        "rate": word("not_stated") if rate is None else figures.rate(rate),
         "term": loan.term or (actual if first and facts.claim.ends else word("none")),
         "purpose": loan.purpose,
         "repayment_method": loan.repayment_method or word("by_schedule"),

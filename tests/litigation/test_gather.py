@@ -78,7 +78,8 @@ def test_the_facts_are_the_chains(world: CaseWorld, facts: CaseFacts) -> None:
     assert (facts.deed.signed_on, facts.deed.issued_on) == ("2026-01-02", "2026-06-22")
     assert facts.deed.time_limit == certificate["apply_by"]
     assert [(paid.day, paid.amount) for paid in facts.disbursements] == [("2026-01-03", 3_000_000)]
-    assert (facts.loan.number, facts.loan.amount, facts.zone) == ("L-1", 3_000_000, 480)
+    assert (facts.loan.amount, facts.loan.rate_bp, facts.zone) == (3_000_000, 600, 480)
+    assert (facts.loan.number, facts.loan.signed_on) == ("", "")  # what nobody said is not made up
 
 
 def test_the_chronology_tells_every_step_in_order(world: CaseWorld, facts: CaseFacts) -> None:
