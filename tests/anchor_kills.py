@@ -1,12 +1,13 @@
 """Anchoring killed with SIGKILL at every step, again and again: no range lost, nothing final unknown to the chain.
 
-    python -m tests.anchor_kills --times 20 [--anvil]
+    python -m tests.anchor_kills --times 20 [--kind evm|rfc3161|witness] [--anvil]
 
-The public chain is a process of its own. Each case is a process too: it opens the consortium's ledger from disk,
-seals blocks until an anchor is due, and anchors as a node does, until the kernel kills it at the chosen step: before
-or after a call of a backend, a write to disk, a block of the consortium. Then another process goes on, which may be
-killed as well, or finds the public chain reorganised, and a last one finishes. Afterwards the parent holds ledger,
-journals, exported files and the public chain against each other.
+What is outside is a process of its own: the public chain, the time-stamp authority (``openssl ts``), or the witness.
+Each case is a process too: it opens the consortium's ledger from disk, seals blocks until an anchor is due, and
+anchors as a node does, until the kernel kills it at the chosen step: before or after a call of the backend, a write
+to disk, a block of the consortium. Then another process goes on, which may be killed as well, or finds the public
+chain reorganised, and a last one finishes. Afterwards the parent holds ledger, journals, exported files and what is
+outside against each other. ``tests.ots_kills`` does the same with OpenTimestamps, whose steps wait for blocks.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import json
 import os
 import random
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +37,7 @@ from chain.block import CONSORTIUM
 from chain.certificate import Certificate, VoteKind, vote_message
 from chain.codec import encode
 from chain.crypto import SigningKey, sha256
+from chain.identity import genesis_hash
 from chain.ledger import META_NETWORK, Ledger
 from chain.store import LevelStore
 from chain.transaction import Transaction, parse
@@ -48,16 +51,20 @@ from node.mempool import Admission
 from node.public_chain import anvil_command, find_anvil, install_anvil
 from tests.anchor_bench import ANVIL_HOME, free_port
 from tests.contracts.small_consortium import document
+from tests.outside import LocalAuthority, LocalWitness
 
 MEMBER: Final = "erp"
 INTERVAL: Final = 5
+WITNESS: Final = "witness.example"
+SHARE: Final = 0.25
+"""Of the cases that are reorganised, and of those that are killed twice."""
 BLOCK_SECONDS: Final = 0.02
 ROUNDS: Final = 2_000
 """Most rounds of a process until it must be done."""
 CALLS: Final = ("begin", "prepare", "submit", "poll", "press", "finalize", "export", "confirmation")
 DONE: Final = 0
 MODEL: Final = Path(__file__).resolve().parents[1] / "genesis/models/standard-1.json"
-SETTINGS: Final = {"development_account": 0, "confirmations": 2, "resend_s": 1}
+SETTINGS: Final = {"resend_s": 1}
 
 
 def key(name: str) -> SigningKey:
@@ -107,6 +114,17 @@ class Steps:
         return stepped
 
 
+def founding() -> dict[str, Any]:
+    """The genesis document, with one validator."""
+    base = document()
+    for member in base["members"]:
+        member["signers"] = [{"key": key(member["id"]).public, "rights": ["*"]}]
+        member["validator"] = VOTE.public if member["id"] == MEMBER else None
+    base["parameters"] = {**base["parameters"], "anchor_development": 1}
+    base["models"] = [json.loads(MODEL.read_text())]
+    return base
+
+
 class Home:
     """The ledger on disk of the only validator: what is submitted is in the next block, and its turn is always."""
 
@@ -114,14 +132,8 @@ class Home:
         self.folder = folder
         store = self._store = LevelStore(folder / "ledger", create=True)
         self.waiting: list[Transaction] = []
-        base = document()
-        for member in base["members"]:
-            member["signers"] = [{"key": key(member["id"]).public, "rights": ["*"]}]
-            member["validator"] = VOTE.public if member["id"] == MEMBER else None
-        base["parameters"] = {**base["parameters"], "anchor_development": 1}
-        base["models"] = [json.loads(MODEL.read_text())]
         known = store.get(META_NETWORK)
-        self.ledger = Ledger.create(store, base) if known is None else Ledger(store, known)
+        self.ledger = Ledger.create(store, founding()) if known is None else Ledger(store, known)
 
     def close(self) -> None:
         """Give the folder free for the next process."""
@@ -173,7 +185,7 @@ def stepped(steps: Steps) -> Iterator[None]:
     save = AnchorJournal.save
 
     def saved(self: AnchorJournal, book: Any) -> None:
-        states = "+".join(job.state for job in book.jobs) or "nothing"
+        states = "+".join(f"{job.backend} {job.state}" for job in book.jobs) or "nothing"
         steps.around(f"journal of {states}", save)(self, book)
 
     put(AnchorJournal, "save", saved)
@@ -270,11 +282,12 @@ def run_process(folder: Path, settings: dict[str, Any], fatal: str | None, told:
 
 
 class Public:
-    """The public chain's process."""
+    """The public chain's process. settings: of ``[anchor]``, with it in them."""
 
     def __init__(self, anvil: bool) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
+        self.settings: dict[str, Any] = {"rpc_urls": [self.url], "development_account": 0, "confirmations": 2}
         if anvil:
             command = anvil_command(find_anvil(ANVIL_HOME) or install_anvil(ANVIL_HOME), port)
             command[command.index("--block-time") + 1] = "0.05"
@@ -324,31 +337,67 @@ class Public:
         return bytes.fromhex(self.call("eth_getBlockByNumber", hex(number), False)["hash"][2:])
 
 
-def check(folder: Path, public: Public) -> int:
+class Service:
+    """What the parent knows of the process with authority and witness; otherwise as ``Public``."""
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        command = [sys.executable, "-m", "tests.anchor_kills", "--serve", str(folder)]
+        # Whoever is killed leaves a connection behind, which the server would complain about.
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert self._process.stdout is not None
+        self.settings: dict[str, Any] = json.loads(self._process.stdout.readline())[kind]
+        root = ssl.PEM_cert_to_DER_cert((folder / "root.pem").read_text())
+        self.trusted = Trusted(tsa_roots=(root,), witnesses={WITNESS: key(WITNESS).public}, development=True)
+
+    def close(self) -> None:
+        """End it: it reads to the end of its input."""
+        self._process.communicate()
+
+    def reorganise(self) -> None:
+        """What a service has given is given."""
+
+
+def serve(folder: Path) -> None:
+    """The process with authority and witness: tells the settings, then serves until its input ends."""
+    network = genesis_hash(founding())
+    keys = {f"tally/{network.hex()}": [key(MEMBER).public]}
+    with LocalAuthority(folder) as authority, LocalWitness(WITNESS, key(WITNESS), keys) as witness:
+        tsa = {"name": "authority", "root": str(folder / "root.pem"), "url": authority.url}
+        other = {"name": "witness", "key": witness.verifier_key, "url": witness.url}
+        print(json.dumps({"rfc3161": {"tsa": [tsa]}, "witness": {"witness": [other]}}), flush=True)
+        sys.stdin.read()
+
+
+def check(folder: Path, public: Public | Service | None) -> int:
     """Hold everything against everything after a last process; how many final anchors there are.
 
     No range lost: all that is due is anchored. Nothing final is unknown: each exported anchor is confirmed, and each
-    confirmation is exported here or made by nobody. Each verifies, and stands on the public chain once.
+    confirmation is exported here or made by nobody. Each verifies by what is outside, where that is given.
     """
     home = Home(folder)
     try:
-        due, anchored = home.read("interval")["height"], home.read("anchored")
-        assert anchored >= due, f"blocks to {due} are due and only {anchored} anchored"
+        due = home.read("interval")["height"]
+        assert home.read("reached"), "nothing is anchored"
+        behind = {place: size for place, (size, _) in home.read("reached").items() if size < due}
+        assert not behind, f"blocks to {due} are due, and there is less at: {behind}"
         rows = [home.read("anchor", number) for number in range(home.read("anchor_count"))]
         exported = set()
         for path in sorted(folder.glob("anchors/final/*/*.json")):
             anchor = Anchor.from_json(json.loads(path.read_bytes()))
             [row] = [each for each in rows if each["proof"] == anchor.proof]
             exported.add(row["proof"])
-            if anchor.kind == "evm":
+            if isinstance(public, Public):
                 blocks = {row["chain_id"]: {row["block_number"]: public.block_hash(row["block_number"])}}
                 trusted = Trusted(blocks, frozenset({row["sender"]}), development=True)
-                found = anchor.verify(home.ledger.network_id, trusted)
-                assert found.time == row["public_time"]
+                assert anchor.verify(home.ledger.network_id, trusted).time == row["public_time"]
+            elif public is not None:
+                assert anchor.verify(home.ledger.network_id, public.trusted).time == row["public_time"]
         assert exported == {row["proof"] for row in rows}, "a confirmation has no exported anchor"
         assert len(exported) == len(rows), "an anchor is confirmed twice"
-        journal = AnchorJournal(folder / "anchors" / "evm.journal")
-        assert not journal.book.jobs
+        for path in folder.glob("anchors/*.journal"):
+            assert not AnchorJournal(path).book.jobs, f"{path.name} has unfinished anchors"
         return len(rows)
     finally:
         home.close()
@@ -361,44 +410,50 @@ def steps_of(folder: Path, settings: dict[str, Any]) -> list[str]:
     return told.read_text().split("\n")
 
 
-def run(times: int, anvil: bool, *, every: int = 1) -> dict[str, int]:
+def run(times: int, kind: str = "evm", anvil: bool = False, *, every: int = 1) -> dict[str, int]:
     """The measurement. every: only each so-manieth step, for a small instance. Raises AssertionError."""
     chooser = random.Random(5)
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
-        public = Public(anvil)
-        stack.callback(public.close)
         base = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        settings = {"rpc_urls": [public.url]}
         accounts = [EvmKey.development(index, base) for index in range(DEVELOPMENT_ACCOUNTS)]
         stack.enter_context(patched(EvmKey, "development", lambda index, _folder: accounts[index]))
-        names = steps_of(base, settings)
-        counts["steps"] = len(names)
-        for time_number in range(times):
-            folder = base / f"time {time_number}"
-            for fatal in names[time_number % every :: every]:
-                counts["killed"] += not run_process(folder, settings, fatal)
-                if chooser.random() < 0.25:
-                    public.reorganise()
-                    counts["reorganised"] += 1
-                if chooser.random() < 0.25:
-                    counts["killed again"] += not run_process(folder, settings, chooser.choice(names))
-                assert run_process(folder, settings, None)
-            counts["anchors"] += check(folder, public)
-        payloads = public.payloads()
-        assert max(payloads.values()) == 1, "a checkpoint was sent twice"
-        counts["public transactions"] = sum(payloads.values())
-    return dict(counts)
+        chain = stack.enter_context(closing(Public(anvil))) if kind == "evm" else None
+        with closing(Service(kind, base / "traced service")) if chain is None else nullcontext(chain) as outside:
+            names = steps_of(base, outside.settings)
+        for number in range(times):
+            folder = base / f"time {number}"
+            # A service remembers the consortium that it served, and each time is another one's history.
+            outside = chain or stack.enter_context(closing(Service(kind, base / f"service {number}")))
+            for fatal in names[number % every :: every]:
+                counts["killed"] += not run_process(folder, outside.settings, fatal)
+                if chooser.random() < SHARE:
+                    outside.reorganise()
+                    counts["reorganised"] += chain is not None
+                if chooser.random() < SHARE:
+                    counts["killed again"] += not run_process(folder, outside.settings, chooser.choice(names))
+                assert run_process(folder, outside.settings, None)
+            counts["anchors"] += check(folder, outside)
+        if chain is not None:
+            payloads = chain.payloads()
+            assert max(payloads.values()) == 1, "a checkpoint was sent twice"
+            counts["public transactions"] = sum(payloads.values())
+    return {"steps": len(names), **counts}
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--kind", choices=("evm", "rfc3161", "witness"), default="evm")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--anvil", action="store_true", help="a real anvil instead of node.devchain")
     arguments = parser.parse_args()
+    if arguments.serve is not None:
+        serve(arguments.serve)
+        return
     began = time.monotonic()
-    counts = run(arguments.times, arguments.anvil)
+    counts = run(arguments.times, arguments.kind, arguments.anvil)
     print(", ".join(f"{name}: {count}" for name, count in counts.items()), f"in {time.monotonic() - began:.0f} s")
 
 
