@@ -11,6 +11,7 @@ SHA-1, keys below RSA 2048, SM2 (the library has none), name constraints and pol
 
 from __future__ import annotations
 
+import warnings
 from calendar import timegm
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
@@ -94,16 +95,20 @@ def library() -> Any:
 
 def load(der: bytes) -> x509.Certificate:
     """The certificate of its DER bytes. Raises CertificateError."""
+    parser = library().load_der_x509_certificate
     try:
-        certificate: x509.Certificate = library().load_der_x509_certificate(der)
-        # The library reads each part when it is first asked for: all of it now, so that nothing fails later on.
-        _ = (certificate.subject, certificate.issuer, certificate.serial_number, list(certificate.extensions))
-        _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.public_key())
-        _ = certificate.signature_hash_algorithm
-    except CertificateError:
-        raise
+        # Names of a form that only this library minds are no reason to speak to the user.
+        with warnings.catch_warnings(action="ignore"):
+            certificate: x509.Certificate = parser(der)
+            # Each part is read when it is first asked for: all of it now, so that nothing fails later on.
+            _ = (certificate.subject, certificate.issuer, list(certificate.extensions), certificate.public_key())
+            _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+            _ = certificate.signature_hash_algorithm
+            serial = certificate.serial_number
     except Exception as error:  # the library's parsers raise a dozen kinds
         raise CertificateError("CERT_UNREADABLE", f"a certificate cannot be read: {_first_line(error)}") from None
+    if serial <= 0:
+        raise CertificateError("CERT_UNREADABLE", "a certificate's serial number is not positive (RFC 5280)")
     return certificate
 
 
@@ -283,23 +288,33 @@ def _check_purpose(certificate: x509.Certificate, purpose: Purpose) -> None:
 def _check_revocation(
     certificate: x509.Certificate, issuer: x509.Certificate, at: int, purpose: Purpose, crls: Sequence[Any]
 ) -> None:
-    """What a list says of a certificate. What a person signed before the revocation stands, whatever the reason."""
+    """What the issuer's lists say of a certificate. Raises CertificateError."""
     for crl in crls:
-        if crl.issuer != issuer.subject or not _signed_by(crl, issuer):
-            continue
-        entry = crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
-        if entry is None:
-            continue
-        reason = _entry_value(entry, "CRLReason", "reason")
-        since = min(
-            timegm(date.utctimetuple())
-            for date in (entry.revocation_date_utc, _entry_value(entry, "InvalidityDate", "invalidity_date_utc"))
-            if date is not None
-        )
-        stands = purpose is Purpose.SIGNING or (reason is not None and reason.name in _OUTLIVED)
-        if not stands or at >= since:
-            why = "no reason given" if reason is None else reason.name.replace("_", " ")
+        try:
+            counts = crl.issuer == issuer.subject and _signed_by(crl, issuer)
+            entry = crl.get_revoked_certificate_by_serial_number(certificate.serial_number) if counts else None
+            why = None if entry is None else _still_counts(entry, at, purpose)
+        except ValueError as error:
+            raise CertificateError("CRL_UNREADABLE", f"a revocation list: {_first_line(error)}") from None
+        if why is not None:
             raise CertificateError("CERT_REVOKED", f"{_name(certificate)} is revoked ({why})")
+
+
+def _still_counts(entry: Any, at: int, purpose: Purpose) -> str | None:
+    """The reason in words where an entry takes what was signed at ``at``, else None.
+
+    What a person signed before stands, whatever the reason; what an authority stamped before, for some reasons only.
+    """
+    reason = _entry_value(entry, "CRLReason", "reason")
+    since = min(
+        timegm(date.utctimetuple())
+        for date in (entry.revocation_date_utc, _entry_value(entry, "InvalidityDate", "invalidity_date_utc"))
+        if date is not None
+    )
+    stands = purpose is Purpose.SIGNING or (reason is not None and reason.name in _OUTLIVED)
+    if stands and at < since:
+        return None
+    return "no reason given" if reason is None else str(reason.name).replace("_", " ")
 
 
 def _entry_value(entry: Any, extension: str, attribute: str) -> Any:

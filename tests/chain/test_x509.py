@@ -94,8 +94,9 @@ def test_a_raw_signature_names_its_signer(algorithm: str) -> None:
         if other != algorithm:
             with pytest.raises(CertificateError):
                 verify_detached(DATA, sign(key), [holder.der], [root().der], AT, algorithm=other)
-    with pytest.raises(CertificateError, match="does not stand"):
-        verify_detached(DATA + b" ", sign(key), [holder.der], [root().der], AT, algorithm=algorithm)
+    for data, signature in ((DATA + b" ", sign(key)), (DATA, b""), (DATA, bytes(64)), (DATA, sign(key) + b"\x00")):
+        with pytest.raises(CertificateError, match="does not stand"):
+            verify_detached(data, signature, [holder.der], [root().der], AT, algorithm=algorithm)
 
 
 @pytest.mark.parametrize(
