@@ -208,6 +208,7 @@ class _Instalment(NamedTuple):
     """An instalment with all its payments, by day; days from 1970-01-01."""
 
     disbursement: bytes
+    lent: int  # day of payment
     due: str
     start: int  # the instalment before, or the day of payment: interest accrues after it
     end: int  # due day
@@ -250,7 +251,7 @@ def _book(
             paid.setdefault((disbursement, due), []).append(_Paid(day, interest, principal))
     found: list[_Instalment] = []
     for entry in sorted(disbursements, key=_order):
-        start = _not_later(entry["disbursed_on"], "a disbursement", today, zone)
+        start = lent = _not_later(entry["disbursed_on"], "a disbursement", today, zone)
         if sum(principal for _, principal, _ in entry["schedule"]) != entry["amount"]:
             raise _differ(f"disbursement {entry['id'].hex()} is of {entry['amount']}, its instalments of another sum")
         for due, principal, interest in entry["schedule"]:
@@ -260,7 +261,7 @@ def _book(
                 raise _differ(
                     f"the instalments of disbursement {entry['id'].hex()} are not in the order of their days"
                 )
-            found.append(_Instalment(entry["id"], due, start, end, principal, interest, tuple(payments)))
+            found.append(_Instalment(entry["id"], lent, due, start, end, principal, interest, tuple(payments)))
             _check_paid(found[-1])
             start = end
     if paid:
@@ -293,12 +294,15 @@ def _hold_against(rows: Sequence[Sequence[Any]], book: Sequence[_Instalment]) ->
 
 
 def _owed(book: Sequence[_Instalment], called: int | None) -> list[_Owed]:
-    """Each instalment as it is owed. called: the day on which what was not due by then was called in, or None."""
+    """Each instalment as it is owed. called: the day on which what was not due by then was called in, or None.
+
+    What was lent after that day was not there to be called in.
+    """
     if called is None:
         return [_Owed(row, row.end, False, row.principal, row.interest, row.paid) for row in book]
-    before = [row for row in book if row.end < called]
-    after = [row for row in book if row.end >= called]
-    due = [_Owed(row, row.end, False, row.principal, row.interest, row.paid) for row in before]
+    after = [row for row in book if row.end >= called >= row.lent]
+    others = [row for row in book if not row.end >= called >= row.lent]
+    due = [_Owed(row, row.end, False, row.principal, row.interest, row.paid) for row in others]
     earned = [_earned(row, called) for row in after]
     parts: list[list[_Paid]] = [[] for _ in after]
     for payment in sorted((part for row in after for part in row.paid), key=lambda part: part.day):

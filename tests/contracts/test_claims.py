@@ -212,3 +212,15 @@ def test_terms_are_checked(change: dict[str, Any]) -> None:
     assert claims.terms(value) == TERMS
     with pytest.raises(ContractError):
         claims.terms({**value, **change})
+
+
+def test_what_is_lent_after_the_call_is_not_called_in() -> None:
+    """A second loan, paid out on 20 February, has its own term: the call of the 11th does not reach it."""
+    later = disbursement(
+        id=b"\x03" * 32, amount=50_000, disbursed_on="2026-02-20", schedule=[["2026-06-01", 50_000, 700]], height=7
+    )
+    options: dict[str, Any] = {"accelerated_on": "2026-02-11"}
+    found = claims.claim(None, [disbursement(), later], [], TERMS, "2026-03-11", 480, **options)
+    assert amounts(found) == amounts(compute(**options))
+    assert (found.undue_principal, found.undue_interest) == (50_000, 700)
+    assert found.last_due == "2026-06-01"

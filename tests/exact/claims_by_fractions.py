@@ -76,7 +76,7 @@ def charge(row: Instalment, which: int, rate_bp: int, year: int, end: date) -> i
 def instalments(
     disbursements: list[dict[str, Any]], repayments: list[dict[str, Any]], called: date | None
 ) -> list[Instalment]:
-    """All instalments with their payments; what is not due by the day of the call is due then, interest as earned."""
+    """All instalments with their payments; what is lent and not due by the day of the call is due then, interest as earned."""
     rows: list[tuple[date, bytes, Instalment]] = []
     pooled: list[tuple[date, bytes, Instalment]] = []
     paid: dict[tuple[bytes, str], list[tuple[date, int, int]]] = {}
@@ -86,11 +86,11 @@ def instalments(
             paid.setdefault((disbursement, due), []).append((when, interest, principal))
     pool: list[tuple[date, int]] = []
     for disbursement in disbursements:
-        start = date.fromisoformat(disbursement["disbursed_on"])
+        start = lent = date.fromisoformat(disbursement["disbursed_on"])
         for due, principal, interest in disbursement["schedule"]:
             last = date.fromisoformat(due)
             payments = paid.get((disbursement["id"], due), [])
-            if called is None or last < called:
+            if called is None or last < called or lent > called:
                 rows.append((last, disbursement["id"], Instalment(last, principal, interest, paid=payments)))
             else:
                 share = Fraction(max(0, (called - start).days), (last - start).days) if last > start else Fraction(1)
