@@ -76,7 +76,7 @@ def charge(row: Instalment, which: int, rate_bp: int, year: int, end: date) -> i
 def instalments(
     disbursements: list[dict[str, Any]], repayments: list[dict[str, Any]], called: date | None
 ) -> list[Instalment]:
-    """All instalments with their payments; what is lent and not due by the day of the call is due then, interest as earned."""
+    """All instalments with their payments; what is lent, not due, by the day of the call is due then, as earned."""
     rows: list[tuple[date, bytes, Instalment]] = []
     pooled: list[tuple[date, bytes, Instalment]] = []
     paid: dict[tuple[bytes, str], list[tuple[date, int, int]]] = {}
