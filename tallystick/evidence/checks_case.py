@@ -8,7 +8,7 @@ from typing import Any, Final
 from chain.codec import encode
 from chain.verification import VerificationError
 from contracts.access import CONSORTIUM, MEMBER, METHOD_ROLES, PARTY, covers, is_valid_at
-from contracts.enforceable_deed import obligors, parties, statement
+from contracts.enforceable_deed import CHAIN, obligors, parties, statement
 from contracts.record import moment as day_moment
 from contracts.registry import WEAK_KEYS
 from tallystick.evidence import manifest
@@ -153,8 +153,8 @@ def order(case: Case) -> list[str]:
             if _place(found, entry) <= last:
                 raise VerificationError("default, verification and certificate do not follow one another")
             last = _place(found, entry)
-        for claimed, verified in zip(file.defaults, file.verifications, strict=False):
-            _require_time_to_answer(file, claimed, verified)
+        for number, (claimed, verified) in enumerate(zip(file.defaults, file.verifications, strict=False), start=1):
+            _require_time_to_answer(file, number, claimed, verified)
     return ["draft, consents, countersignature, default, verification and certificate follow one another"]
 
 
@@ -254,20 +254,29 @@ def _require_covered(file: DeedFile) -> None:
             raise VerificationError(f"the certificate asks {row['id']} for another amount than the deed covers")
 
 
-def _require_time_to_answer(file: DeedFile, claimed: Mapping[str, Any], verified: Mapping[str, Any]) -> None:
+def _require_time_to_answer(
+    file: DeedFile, number: int, claimed: Mapping[str, Any], verified: Mapping[str, Any]
+) -> None:
+    """Before default is confirmed every obligor is asked and heard (contracts/enforceable_default.py)."""
     if verified["outcome"] != UNPAID:
         return
     deed = file.deed
-    days = deed["verification"]["answer_days"]
+    days, on_chain = deed["verification"]["answer_days"], deed["verification"]["method"] == CHAIN
+    answers = [entry for entry in file.answers if entry["claim"] == number]
+    heard = {(row["owner"], row["id"]) for row in verified["objections"]}
+    for entry in answers:
+        if not entry["admits"] and (entry["owner"], entry["by"]) not in heard:
+            raise VerificationError(f"the notary passed over the objection of {entry['by']}")
     contacts = {(row["owner"], row["id"]): row for row in verified["contacts"]}
     for one in obligors(deed):
         row = contacts.get((one.owner, one.id))
         if row is None:
             raise VerificationError(f"the notary verified without asking {one.id}")
-        by_key = any((entry["owner"], entry["by"]) == (one.owner, one.id) for entry in file.answers)
+        said = any((entry["owner"], entry["by"]) == (one.owner, one.id) for entry in answers)
+        said = said or (row["answered"] and not on_chain)
         asked = day_moment(row["asked_on"], deed["zone"])
         over = asked.last * 1_000 + days * MS_PER_DAY
-        if asked.last * 1_000 < claimed["time"] or (not (row["answered"] or by_key) and verified["time"] < over):
+        if asked.last * 1_000 < claimed["time"] or (not said and verified["time"] < over):
             raise VerificationError(f"{one.id} had not the {days} days to answer that the deed gives")
 
 

@@ -14,7 +14,7 @@ from contracts import claims
 from contracts.court_route import Route, View, route
 from tallystick.evidence.contents import Sealed
 from tallystick.evidence.view import Source
-from tallystick.evidence.walk import DeedFile, Dossier, Paper, PaperName, Step, walk
+from tallystick.evidence.walk import MOST, DeedFile, Dossier, Paper, PaperName, Step, walk
 
 FORMAT: Final = "tally/case/1"
 _RECORD: Final = (
@@ -56,6 +56,8 @@ class Chosen:
     def from_json(cls, value: Any) -> Chosen:
         """The choices of a case.json. Raises ValueError, KeyError or TypeError where they are none."""
         terms = value["terms"]
+        if max(len(value[part]) for part in ("papers", "opened", "costs")) > MOST:
+            raise ValueError(f"a case has at most {MOST} papers of the claimant's choice")
         found = cls(
             application=bytes.fromhex(value["application"]),
             papers=tuple(PaperName(*map(_text, name)) for name in value["papers"]),

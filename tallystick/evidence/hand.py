@@ -53,9 +53,11 @@ def render(files: Mapping[str, bytes]) -> dict[str, bytes]:
             lines = [f"block {height}", *shown, *_item(proof["claim"], header)]
             made[f"hand/{folder}-{number}.txt"] = _text(lines)
     checkpoints = {anchor.name: anchor.checkpoint for anchor in anchors.read(_folder(files, "anchors"))}
-    rows = anchors.paths(files)["inclusion"]
+    rows: dict[int, list[dict[str, Any]]] = {}
+    for row in anchors.paths(files)["inclusion"]:
+        rows.setdefault(row["height"], []).append(row)
     for height, proof in blocks.items():
-        logged = [line for row in rows if row["height"] == height for line in _log(proof, row, checkpoints)]
+        logged = [line for row in rows.get(height, []) for line in _log(proof, row, checkpoints)]
         made[f"hand/block-{height}.txt"] = _text([*_block(proof), *logged])
     return made
 

@@ -23,6 +23,7 @@ FORMAT: Final = "tally/evidence/1"
 MANIFEST: Final = "manifest.json"
 SIGNATURE: Final = "manifest.sig"
 SUMS: Final = "SHA256SUMS"
+MAX_JSON: Final = 32 * 1024 * 1024
 OWN: Final = frozenset({MANIFEST, SIGNATURE, SUMS})
 _PARTS: Final = {"format", "network_id", "height", "claimant", "key", "files"}
 
@@ -41,7 +42,9 @@ def from_json(data: bytes, what: str) -> Any:
 
 
 def loads(data: bytes, what: str) -> Any:
-    """The value of JSON. Raises VerificationError."""
+    """The value of JSON of at most MAX_JSON bytes. Raises VerificationError."""
+    if len(data) > MAX_JSON:
+        raise VerificationError(f"{what} has more than {MAX_JSON} bytes: no bundle's has")
     try:
         return json.loads(data.decode())
     except (ValueError, RecursionError):
