@@ -246,11 +246,13 @@ def test_what_is_anchored_never_falls(ledger: Ledger) -> None:
     assert anchored(ledger) == 4
 
 
-def test_the_number_of_places_is_bounded(ledger: Ledger) -> None:
+def test_a_validator_that_makes_places_up_takes_no_room_from_the_others(ledger: Ledger) -> None:
     for number in range(MAX_PLACES):
         assert confirm(ledger, chain_id=number, proof=b"%d" % number).ok
     assert confirm(ledger, base=OTS).code == "TOO_MANY_PLACES"
     assert confirm(ledger, chain_id=3, size=1).ok
+    assert confirm(ledger, "procurement", base=OTS).ok
+    assert confirm(ledger, base=OTS, size=2, proof=b"another").ok
 
 
 @pytest.mark.parametrize(
