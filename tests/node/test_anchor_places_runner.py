@@ -132,6 +132,7 @@ class Crash(BaseException):
     """The process dies here."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", ["prepare", "submit", "poll", "finalize", "confirmation", "export"])
 def test_a_crash_at_any_step_anchors_and_confirms_once(
