@@ -24,10 +24,15 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def still_asked(jobs: Sequence[Job], answer: str) -> list[Job]:
-    """The jobs without those of no answer yet that a larger one beside them covers. answer: its name in ``data``."""
+def still_asked(jobs: Sequence[Job], answer: str, stands: Callable[[Job], bool]) -> list[Job]:
+    """The jobs as they are now: without those of no answer yet that a larger one beside them covers; and those whose
+    answer does not stand any more (a certificate revoked since, another key pinned) from the beginning.
+
+    answer: its name in ``data``.
+    """
     newest = max((job.size for job in jobs), default=0)
-    return [job for job in jobs if job.size == newest or job.state is State.FINAL or answer in job.data]
+    answered = [job if answer not in job.data or stands(job) else job.renewed() for job in jobs]
+    return [job for job in answered if job.size == newest or answer in job.data]
 
 
 def is_near(told: int, job: Job, now: int) -> bool:

@@ -76,7 +76,7 @@ class TsaBackend(Backend):
         if memory.get("authority") == self._authority and self._development is None:
             self._development = bool(memory["development"])
         known = {} if self._development is None else self._fields(self._development)
-        return known, still_asked(jobs, "token")
+        return known, still_asked(jobs, "token", self._stands)
 
     async def prepare(self, job: Job, _jobs: Sequence[Job], now: int, /) -> Job:
         """QUEUED → PREPARED: the request with a new nonce."""
@@ -107,9 +107,7 @@ class TsaBackend(Backend):
         """The token is all there is: MINED with one that stands, else SENT without, to ask again."""
         if "token" not in job.data:
             return job if job.state is State.SENT else job.move(State.SENT)
-        try:
-            self._verify(job, raw(job.data["token"]))
-        except VerificationError:
+        if not self._stands(job):
             return job.move(State.SENT, data={key: value for key, value in job.data.items() if key != "token"})
         return job.move(State.MINED)
 
@@ -165,6 +163,13 @@ class TsaBackend(Backend):
 
     def _fields(self, development: bool) -> dict[str, Value]:
         return {"authority": self._authority, "development": development}
+
+    def _stands(self, job: Job) -> bool:
+        try:
+            self._verify(job, raw(job.data["token"]))
+        except VerificationError:
+            return False
+        return True
 
     def _text(self, job: Job) -> bytes:
         return job.checkpoint(self._network_id).body

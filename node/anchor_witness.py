@@ -88,7 +88,7 @@ class WitnessBackend(Backend):
 
     async def begin(self, memory: Memory, jobs: Sequence[Job], /) -> tuple[Memory, Sequence[Job]]:
         """Of what was not cosigned yet the newest is enough."""
-        return memory, still_asked(jobs, "cosigned")
+        return memory, still_asked(jobs, "cosigned", self._stands)
 
     async def prepare(self, job: Job, _jobs: Sequence[Job], now: int, /) -> Job:
         """QUEUED → PREPARED: the checkpoint, signed. Raises BackendError for one that the witness is beyond."""
@@ -113,6 +113,8 @@ class WitnessBackend(Backend):
             size = _size(*answer)
             if size is None or size == old:
                 return self._taken(job, old, *answer)
+            if size < old:
+                _log.error("witness has forgotten what it cosigned", witness=self._witness, was=old, now=size)
             self._known_size = size
             if size > job.size:
                 return job.move(State.SENT), self._too_old()
@@ -123,9 +125,7 @@ class WitnessBackend(Backend):
         """The cosigned note is all there is: MINED with one that stands, else SENT without, to ask again."""
         if "cosigned" not in job.data:
             return job if job.state is State.SENT else job.move(State.SENT)
-        try:
-            self._verify(job.checkpoint(self._network_id), raw(job.data["cosigned"]))
-        except VerificationError:
+        if not self._stands(job):
             return job.move(State.SENT, data={"note": job.data["note"]})
         return job.move(State.MINED)
 
@@ -228,6 +228,13 @@ class WitnessBackend(Backend):
         known = {self._witness: self._public}
         own = [line for line in lines if cosignature.cosignature_times(note.text, [line], known)]
         return Note(note.text, (*note.lines, *own)).encode()
+
+    def _stands(self, job: Job) -> bool:
+        try:
+            self._verify(job.checkpoint(self._network_id), raw(job.data["cosigned"]))
+        except VerificationError:
+            return False
+        return True
 
     def _too_old(self) -> str:
         return f"{self._witness} has cosigned {self._known_size} blocks already: this checkpoint is too old"

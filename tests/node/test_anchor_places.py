@@ -258,6 +258,18 @@ class TestAuthority:
 
         run(story)
 
+    def test_what_is_final_and_stands_no_more_begins_anew(self, authority: LocalAuthority) -> None:
+        async def story() -> None:
+            backend = tsa(authority)
+            final, _ = await to_the_end(backend, job(23))
+            queued = job(24)
+            assert (await backend.begin({}, [final, queued]))[1] == [final, queued]
+            elsewhere = TsaBackend("place", authority.url, made.root().der, NETWORK)
+            assert (await elsewhere.begin({}, [final]))[1] == [job(23)]
+            assert (await elsewhere.begin({}, [final, queued]))[1] == [queued]
+
+        run(story)
+
     def test_a_node_without_an_address_only_re_checks(self, authority: LocalAuthority) -> None:
         backend = TsaBackend("place", None, authority.root.der, NETWORK)
         with pytest.raises(BackendError, match="set its url"):
@@ -347,6 +359,20 @@ class TestWitness:
             assert final.state is State.FINAL
 
         run(story)
+
+    def test_a_witness_that_forgot_is_told_of_in_the_log(
+        self, witness: LocalWitness, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        async def story() -> None:
+            backend = cosigner(witness)
+            final, _ = await to_the_end(backend, job(23))
+            assert (await backend.begin({}, [final]))[1] == [final]
+            witness.latest.clear()
+            final, refusal = await to_the_end(backend, job(40))
+            assert (final.state, refusal) == (State.FINAL, None)
+
+        run(story)
+        assert "witness has forgotten what it cosigned" in capsys.readouterr().out
 
     def test_a_lying_witness_gets_nothing_confirmed(self, witness: LocalWitness) -> None:
         wrong = SigningKey(sha256(b"not the witness").digest())
