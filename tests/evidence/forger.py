@@ -56,9 +56,10 @@ class Forger:
 
     def sealed(self) -> bytes:
         """The bundle's bytes, with manifest, signature and checksums made anew."""
-        return archive.pack(self._whole())
+        return archive.pack(self.whole())
 
-    def _whole(self) -> dict[str, bytes]:
+    def whole(self) -> dict[str, bytes]:
+        """All files, with manifest, signature and checksums."""
         return manifest.seal(
             self.files, self.key, network_id=self.network_id, height=self.height, claimant=self.claimant
         )
@@ -80,7 +81,7 @@ class Forger:
 
     def json(self, name: str, change: Change) -> Forger:
         """A JSON file changed; change alters the value in place, or gives another."""
-        value = manifest.from_json(self.files[name], name)
+        value = json.loads(self.files[name])
         changed = change(value)
         return self.with_file(name, manifest.to_json(value if changed is None else changed))
 
@@ -113,11 +114,11 @@ class Forger:
         return self.with_file(FACTS, as_json(case_facts(self._case().anew, particulars, entry)))
 
     def _case(self) -> Case:
-        return Case(b"", self._whole(), self.network_id, Trusted())
+        return Case(b"", self.whole(), self.network_id, Trusted())
 
     def repaged(self) -> Forger:
         """The pages for people made anew from case.json and the proofs as they stand."""
-        facts = manifest.from_json(self.files["case.json"], "case.json")
+        facts = json.loads(self.files["case.json"])
         kept = {name: data for name, data in self.files.items() if not name.startswith(("rules/", "hand/"))}
         return replace(self, files={**kept, **readable.render(facts), **hand.render(kept)})
 

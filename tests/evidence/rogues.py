@@ -143,10 +143,13 @@ class Inflated(RogueWorld):
             more = 9 * found.penalty
             return found._replace(penalty=found.penalty + more, total=found.total + more)
 
-        return {
-            (enforceable_certificate, "debt"): debt,
-            (enforceable_certificate, "_hold_against"): lambda *_args: None,
-        }
+        return {(enforceable_certificate, "debt"): debt}
+
+    def amounts(self) -> dict[str, int]:
+        """See CaseWorld."""
+        found = super().amounts()
+        more = 9 * found["penalty"]
+        return {**found, "penalty": found["penalty"] + more, "total": found["total"] + more}
 
 
 class Unbooked(RogueWorld):
