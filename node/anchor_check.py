@@ -16,6 +16,7 @@ import trio
 
 from chain.checkpoint import Log
 from chain.codec import CodecError, decode, encode, is_tagged
+from contracts.anchor_kinds import DEVELOPMENT
 from node.anchor_backend import Backend, Check, Verdict
 from node.anchor_journal import write_synced
 
@@ -58,10 +59,19 @@ class Progress(NamedTuple):
     open: tuple[int, ...] = ()
 
 
+class Found(NamedTuple):
+    """The largest checkpoints of a place, in blocks, that were found to be there and not to be there; 0 for none."""
+
+    right: int = 0
+    wrong: int = 0
+
+
 class Watch:
     """Re-checks every confirmation until it is decided, and alarms on a mismatch.
 
     One that waits for its endpoint holds no other. Progress is kept at ``path``; without it all are checked again.
+    What was found wrong here covers nothing here (``believed``): a validator that reports anchors that never were
+    keeps nobody from making them.
     """
 
     def __init__(
@@ -73,10 +83,15 @@ class Watch:
         self._claims = claims
         self._check = check
         self._path = path
-        self.progress = _load(path)
+        self.progress, self._found = _load(path)
         self.alarms: deque[str] = deque(maxlen=MAX_ALARMS)
         self.mismatches = 0
         """Since the start."""
+
+    def believed(self, place: str | None, confirmed: int) -> int:
+        """How far a place has come by this node's own checks, where the consortium's chain says ``confirmed``."""
+        found = self._found.get(_base(place or ""), Found())
+        return found.right if confirmed <= found.wrong else confirmed
 
     async def step(self) -> None:
         """Look at those that are open, then on as far as it goes."""
@@ -89,7 +104,8 @@ class Watch:
                 number += 1
         progress = Progress(number, tuple(still))
         if progress != self.progress:
-            body = encode([TAG, VERSION, progress.number, list(progress.open)])
+            places = {place: list(found) for place, found in self._found.items()}
+            body = encode([TAG, VERSION, progress.number, list(progress.open), places])
             await trio.to_thread.run_sync(write_synced, self._path, body)
             self.progress = progress
 
@@ -104,14 +120,32 @@ class Watch:
             self.mismatches += 1
             self.alarms.append(f"confirmation {number} by {claim.get('by')}: {reason}")
             _log.error("anchor confirmation is wrong", number=number, by=claim.get("by"), reason=reason)
+        self._note(claim, verdict)
         return verdict is not Verdict.LATER
 
+    def _note(self, claim: Mapping[str, Any], verdict: Verdict) -> None:
+        place, size = claim.get("place"), claim.get("size")
+        if type(place) is not str or type(size) is not int:
+            return
+        found = self._found.get(_base(place), Found())
+        if verdict is Verdict.MATCH:
+            found = found._replace(right=max(found.right, size))
+        elif verdict is Verdict.MISMATCH:
+            found = found._replace(wrong=max(found.wrong, size))
+        self._found[_base(place)] = found
 
-def _load(path: Path) -> Progress:
+
+def _base(place: str) -> str:
+    """A place, whether or not a confirmation says that it is for trying things out."""
+    return place.removesuffix(DEVELOPMENT)
+
+
+def _load(path: Path) -> tuple[Progress, dict[str, Found]]:
     try:
         value = decode(path.read_bytes())
-        if is_tagged(value, TAG, VERSION, 4):
-            return Progress(int(value[2]), tuple(int(number) for number in value[3]))
-    except (FileNotFoundError, CodecError, ValueError, TypeError):
+        if is_tagged(value, TAG, VERSION, 5):
+            progress = Progress(int(value[2]), tuple(int(number) for number in value[3]))
+            return progress, {place: Found(*found) for place, found in value[4].items()}
+    except (FileNotFoundError, CodecError, ValueError, TypeError, AttributeError):
         pass
-    return Progress()
+    return Progress(), {}

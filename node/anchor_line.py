@@ -71,8 +71,12 @@ class Line:
         directory: Path,
         pace: Pace,
         now: Callable[[], int],
+        believed: Callable[[str | None, int], int],
     ) -> None:
-        """Raises AnchorJournalError for a damaged journal."""
+        """believed: of a place and what the chain says is confirmed there, what this node's own checks leave of it.
+
+        Raises AnchorJournalError for a damaged journal.
+        """
         self.backend = backend
         self.problem: str | None = None
         """What keeps it from going on, one line."""
@@ -82,6 +86,7 @@ class Line:
         self._directory = directory
         self._pace = pace
         self._now = now
+        self._believed = believed
         self._turn = Turn(pace.takeover_seconds)
         self._journal = AnchorJournal(directory / f"{backend.name}.journal")
         self._requested = False
@@ -170,7 +175,8 @@ class Line:
         return self._turn.due(self._consortium.standing(), len(self._log), covered, self._now())
 
     def _confirmed(self) -> int:
-        return self._consortium.standing().confirmed(self.backend.place)
+        place = self.backend.place
+        return self._believed(place, self._consortium.standing().confirmed(place))
 
     def _covered(self) -> int:
         """The largest size that is anchored or on its way from here."""

@@ -56,10 +56,12 @@ class Anchorer:
         self._log = Log() if log is None else log
         self._pace = Pace() if pace is None else pace
         self._now = now
-        self._lines = [
-            Line(backend, consortium, self._log, network_id, directory, self._pace, now) for backend in backends
-        ]
         self._watch = Watch(consortium.claims, self.check, directory / "checked")
+        believed = self._watch.believed
+        self._lines = [
+            Line(backend, consortium, self._log, network_id, directory, self._pace, now, believed)
+            for backend in backends
+        ]
 
     async def run(self) -> None:
         """Anchor until cancelled. Raises AnchorKeyError where another process writes with the same account."""
