@@ -9,9 +9,9 @@ from tests.anchor_kills import run
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("kind", ["evm", "rfc3161", "witness"])
-def test_no_range_is_lost_and_nothing_final_stays_unknown(kind: str) -> None:
-    counts = run(1, kind, every=6)
+@pytest.mark.parametrize(("kind", "every"), [("evm", 6), ("rfc3161", 12), ("witness", 12)])
+def test_no_range_is_lost_and_nothing_final_stays_unknown(kind: str, every: int) -> None:
+    counts = run(1, kind, every=every)
     assert counts["steps"] >= 30
-    assert counts["killed"] >= 4
+    assert counts["killed"] >= 2
     assert counts["anchors"] > counts["killed"]
