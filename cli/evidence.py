@@ -75,14 +75,14 @@ def export(
     with Session(settings) as session:
         session.unlock()
         client = session.client
-        entry, chosen = _chosen(client, case, records, opened, as_of, terms)
+        chosen = _chosen(client, case, records, opened, as_of, terms)
         anchored, log = anchored_log(client, unanchored)
         height = client.status()["height"] if unanchored else max(row.size for row in anchored)
         try:
             data = assemble(
                 client, chosen, session.key, session.owner["id"], height,
                 disclose=_discloser(client, originals), anchored=anchored, log=log,
-                documents=lambda stated: own | (_papers(stated, entry, particulars) if documents else {}),
+                documents=lambda stated: own | (_papers(stated, chosen.case, particulars) if documents else {}),
             )  # fmt: skip
         except (KeyError, ValueError) as error:
             code = error.code if isinstance(error, ExportError) else "NOT_WHOLE"
@@ -120,8 +120,8 @@ def _tell(
 
 def _chosen(
     client: Client, text: str, records: tuple[str, ...], opened: tuple[str, ...], as_of: str, terms: str | None
-) -> tuple[bytes, Chosen]:
-    """The case's id (b"" where an application is given) and what the claimant decides. Raises CliError."""
+) -> Chosen:
+    """What the claimant decides on the bundle of a case, or of an application. Raises CliError."""
     from contracts import claims
     from tallystick.evidence.facts import Chosen
     from tallystick.evidence.walk import PaperName
@@ -144,14 +144,14 @@ def _chosen(
         penalty, compound, days = _numbers(terms)
         agreed = claims.Terms(penalty, compound, days, False)
         claims.terms(agreed._asdict())
-    chosen = Chosen(
+    return Chosen(
         application=identity if case is None else case["application"],
         papers=tuple(sorted(papers)),
         opened=tuple(sorted(names.items())),
         as_of=as_of,
         terms=agreed,
+        case=b"" if case is None else identity,
     )
-    return (b"" if case is None else identity), chosen
 
 
 def _opened(text: str) -> tuple[bytes, tuple[str, ...]]:

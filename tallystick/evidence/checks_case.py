@@ -181,17 +181,18 @@ def consents(case: Case) -> list[str]:
 
 
 def route(case: Case) -> list[str]:
-    """An open case goes the way that the chain leaves now."""
+    """A case that is still to be filed goes the way that the chain leaves now, against its respondents."""
     way, file = case.anew.route, case.anew.dossier.deed
     if way.certificate and (file is None or file.certificate is None or file.certificate["id"] != way.certificate):
         raise VerificationError("the deed's state names an execution certificate that is not there")
     if way.certificate and file is not None and (file.revocation or file.execution):
         raise VerificationError("the deed's state says that its certificate stands, and it was revoked or executed")
     for one in case.anew.dossier.cases:
-        if one["state"] not in ("rejected", "withdrawn", "accepted") and one["route"] != way.letter:
+        now = case.anew.routes.get(one["id"])
+        if now is not None and now.letter != one["route"]:
             raise VerificationError(
-                f"case {one['id'].hex()[:16]} goes way {one['route']}, the chain leaves way {way.letter} only: "
-                f"{way.reasons[0][1]}"
+                f"case {one['id'].hex()[:16]} goes way {one['route']}, the chain leaves way {now.letter} only: "
+                f"{now.reasons[0][1]}"
             )
     return [f"way {way.letter}: {text}" for _, text in way.reasons]
 

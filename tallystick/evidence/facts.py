@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from contracts import claims
+from contracts.court_case import OPENED
 from contracts.court_route import Route, View, route
 from tallystick.evidence.contents import Sealed
 from tallystick.evidence.view import Source
@@ -28,7 +29,8 @@ _SOURCE: Final = ("system", "connector", "connector_version", "raw_hash", "captu
 class Chosen:
     """What the claimant decides on a bundle: everything else follows from the chain.
 
-    papers: records added to those of the loan; opened: (record id, names of sealed fields) shown to this court;
+    case: id of the court's case, b"" for none; papers: records added to those of the loan; opened: (record id, names
+    of sealed fields) shown to this court;
     as_of, terms, accelerated_on, costs: of the claim where no execution certificate gives them ("" and None: none).
     """
 
@@ -39,6 +41,7 @@ class Chosen:
     terms: claims.Terms | None = None
     accelerated_on: str = ""
     costs: tuple[claims.Cost, ...] = ()
+    case: bytes = b""
 
     def to_json(self) -> dict[str, Any]:
         """Its part of case.json."""
@@ -50,6 +53,7 @@ class Chosen:
             "terms": None if self.terms is None else self.terms._asdict(),
             "accelerated_on": self.accelerated_on,
             "costs": [cost._asdict() for cost in self.costs],
+            "case": self.case.hex(),
         }
 
     @classmethod
@@ -68,6 +72,7 @@ class Chosen:
             terms=None if terms is None else claims.terms(terms),
             accelerated_on=_text(value["accelerated_on"]),
             costs=tuple(claims.Cost(**cost) for cost in value["costs"]),
+            case=bytes.fromhex(value["case"]),
         )
         if found.to_json() != value:
             raise ValueError("the choices in case.json are not in their one form")
@@ -109,13 +114,18 @@ class Attached:
 
 @dataclass(frozen=True)
 class Stated:
-    """A dossier with what follows from it. claim: None where nothing says by which terms."""
+    """A dossier with what follows from it.
+
+    route: of the chosen case's respondents, else of all; routes: as the state leaves them now, of the cases that wait
+    to be filed, by id; claim: None where nothing says by which terms.
+    """
 
     dossier: Dossier
     chosen: Chosen
     route: Route
     claim: claims.Claim | None
     facts: dict[str, Any]
+    routes: Mapping[bytes, Route] = field(default_factory=dict)
 
 
 def state(
@@ -131,7 +141,16 @@ def state(
     of the route's papers. Raises KeyError, TypeError or ValueError for entries that are none.
     """
     found = walk(source, chosen.application, chosen.papers, claimant)
-    way = route(cast(View, source), chosen.application)
+    case = next((case for case in found.cases if case["id"] == chosen.case), None)
+    if chosen.case and case is None:
+        raise ValueError(f"the application has no case {chosen.case.hex()[:16]}")
+    view = cast(View, source)
+    way = route(view, chosen.application, None if case is None else case["respondents"])
+    routes = {
+        case["id"]: route(view, chosen.application, case["respondents"])
+        for case in found.cases
+        if case["state"] == OPENED
+    }
     claim = claim_of(found, chosen)
     versions = attached([(paper.name.chain, identity) for paper in found.papers for identity in paper.versions])
     facts = {
@@ -161,7 +180,7 @@ def state(
         "claim": None if claim is None else plain(claims.as_value(claim)),
         "documents": [dict(row) for row in documents],
     }  # fmt: skip
-    return Stated(found, chosen, way, claim, facts)
+    return Stated(found, chosen, way, claim, facts, routes)
 
 
 def claim_of(found: Dossier, chosen: Chosen) -> claims.Claim | None:

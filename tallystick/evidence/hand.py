@@ -32,6 +32,7 @@ from chain.disclosure import NATURAL_KEY, Disclosure
 from chain.sealed import RawDocument
 from chain.verification import MAX_PROOF_SIZE
 from tallystick.evidence import anchors
+from tallystick.evidence.words import clean
 
 FOLDERS: Final = ("records", "transactions", "states")
 _FOUR: Final = 4
@@ -83,7 +84,7 @@ def _opened(disclosure: Disclosure, original: str, files: Mapping[str, bytes]) -
         yield f"raw {RawDocument(disclosure.raw_salt, file).encode()[: -len(file) or None].hex()}"
     for found in disclosure.openings:
         data = encode(["tally/sealed_field", 1, found.name, found.salt, found.value])
-        yield f"sealed {found.name} {_ways(data, found.index, found.path, found.count)}"
+        yield f"sealed {clean(found.name)} {_ways(data, found.index, found.path, found.count)}"
     if disclosure.names is not None:
         key = decode(decode(disclosure.proof)["claim"]["record"][0])[NATURAL_KEY]
         data = encode(["tally/sealed_names", 1, *key, list(disclosure.names.names)])

@@ -11,7 +11,7 @@ from html import escape
 from typing import Any, Final
 
 from tallystick.evidence.rules import sections
-from tallystick.evidence.words import amount, moment
+from tallystick.evidence.words import amount, cleaned, moment
 
 INDEX: Final = "index.html"
 README: Final = "README.txt"
@@ -44,6 +44,7 @@ as of its block {height}, {time} / 截至区块 {height}
 
 def render(facts: Mapping[str, Any]) -> dict[str, bytes]:
     """Name to content of every page. Raises KeyError, TypeError or ValueError for what is no case.json."""
+    facts = cleaned(facts)
     readme = _README.format(network_id=facts["network_id"], height=facts["height"], time=moment(facts["time"]))
     pages = {README: readme.encode(), INDEX: _index(facts).encode()}
     return {**pages, **{f"rules/{name}.txt": text.encode() for name, text in sections(facts).items()}}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tallystick.evidence.words import amount, moment
+from tallystick.evidence.words import amount, clean, moment
 
 PASS: Final = "pass"
 FAIL: Final = "fail"
@@ -97,7 +97,7 @@ class BundleVerdict:
 
     def text(self, language: str = ENGLISH) -> list[str]:
         """The verdict for a lawyer, a line each."""
-        return [*self._checks(language), "", *self._said(language), *self._conclusion(language)]
+        return [clean(line) for line in (*self._checks(language), "", *self._said(language), *self._conclusion(language))]
 
     def _checks(self, language: str) -> Iterator[str]:
         for number, outcome in enumerate(self.outcomes, start=1):

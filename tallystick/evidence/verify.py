@@ -12,6 +12,7 @@ from tallystick.evidence import archive
 from tallystick.evidence.case import Case
 from tallystick.evidence.checks import CHECKS, Check
 from tallystick.evidence.verdict import FAIL, PASS, UNANCHORED, BundleVerdict, Outcome
+from tallystick.evidence.words import clean
 
 if TYPE_CHECKING:
     from chain.anchor import Trusted
@@ -64,7 +65,7 @@ def _run(check: Check, case: Case) -> Outcome:
 
 
 def _outcome(check: Check, status: str, lines: tuple[str, ...]) -> Outcome:
-    return Outcome(check.name, status, lines, check.title, check.title_zh)
+    return Outcome(check.name, status, tuple(map(clean, lines)), check.title, check.title_zh)
 
 
 def _existed(case: Case) -> list[dict[str, Any]]:

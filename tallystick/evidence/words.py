@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
 from contracts.record import SECONDS_PER_DAY, civil_from_days
+
+_HIDDEN: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
+"""Controls, line ends, invisible letters and marks of direction. Listed, since Python's own idea of what can be printed
+differs by its version, and pages are rendered again by another."""
 
 
 def moment(ms: int) -> str:
@@ -18,3 +29,23 @@ def amount(units: int, scale: int, currency: str = "") -> str:
     sign, digits = "-" if units < 0 else "", str(abs(units)).rjust(scale + 1, "0")
     whole, part = (digits, "") if scale == 0 else (digits[:-scale], digits[-scale:])
     return f"{sign}{whole}" + (f".{part}" if part else "") + (f" {currency}" if currency else "")
+
+
+def clean(text: str) -> str:
+    """Text in which nothing can be hidden: what moves a cursor, ends a line or turns the direction is spelled out.
+
+    Names, reasons and file names in a bundle are other people's; unchanged, one of them could put a conclusion of its
+    own onto a clerk's screen.
+    """
+    return _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def cleaned(value: Any) -> Any:
+    """A JSON value with every text in it clean."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {clean(str(name)): cleaned(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [cleaned(part) for part in value]
+    return value
