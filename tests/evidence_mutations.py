@@ -32,6 +32,7 @@ from tallystick.evidence.archive import ArchiveError
 from tallystick.evidence.case import Case
 from tallystick.evidence.contents import open_proof
 from tallystick.evidence.verify import _run as run_check
+from tallystick.evidence.words import clean
 from tests.evidence.forger import Forger
 from tests.evidence.mutator import Mutator
 from tests.evidence_bundle import Publics, anchor, bundle, told
@@ -119,7 +120,7 @@ def _refusal(scene: Scene, files: Mapping[str, bytes], checks: Sequence[Check]) 
     for check in checks:
         outcome = run_check(check, case)
         for line in outcome.lines:
-            assert line.isprintable(), (outcome.name, line)
+            assert line == clean(line), (outcome.name, line)
         if outcome.status == FAIL:
             return check.name
     return None

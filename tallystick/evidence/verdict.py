@@ -97,7 +97,9 @@ class BundleVerdict:
 
     def text(self, language: str = ENGLISH) -> list[str]:
         """The verdict for a lawyer, a line each."""
-        return [clean(line) for line in (*self._checks(language), "", *self._said(language), *self._conclusion(language))]
+        return [
+            clean(line) for line in (*self._checks(language), "", *self._said(language), *self._conclusion(language))
+        ]
 
     def _checks(self, language: str) -> Iterator[str]:
         for number, outcome in enumerate(self.outcomes, start=1):

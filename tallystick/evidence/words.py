@@ -12,7 +12,7 @@ _HIDDEN: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"
 )
-"""Controls, line ends, invisible letters and marks of direction. Listed, since Python's own idea of what can be printed
+"""Controls, line ends, invisible letters and marks of direction. Listed, since what Python itself takes for printable
 differs by its version, and pages are rendered again by another."""
 
 
