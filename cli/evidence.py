@@ -69,6 +69,7 @@ def export(
     this case only. All states are as of the newest anchored block.
     """
     from tallystick.evidence import FAIL, verify_bundle
+    from tallystick.evidence.archive import ArchiveError
     from tallystick.evidence.assemble import ExportError, assemble
 
     own = {path.name: path.read_bytes() for path in papers}
@@ -76,18 +77,20 @@ def export(
         session.unlock()
         client = session.client
         chosen = _chosen(client, case, records, opened, as_of, terms)
+        _require_creditor(session, chosen.application)
         anchored, log = anchored_log(client, unanchored)
         height = client.status()["height"] if unanchored else max(row.size for row in anchored)
         try:
             data = assemble(
                 client, chosen, session.key, session.owner["id"], height,
                 disclose=_discloser(client, originals), anchored=anchored, log=log,
-                documents=lambda stated: own | (_papers(stated, chosen.case, particulars) if documents else {}),
+                documents=lambda stated: (_papers(stated, chosen.case, particulars) if documents else {}) | own,
             )  # fmt: skip
         except (KeyError, ValueError) as error:
-            code = error.code if isinstance(error, ExportError) else "NOT_WHOLE"
+            if isinstance(error, ExportError | ArchiveError):
+                raise CliError(str(error), code=error.code, exit_code=REJECTED) from None
             said = f"{error} (as of block {height}: is all of the case anchored? see `tally anchor status`)"
-            raise CliError(said, code=code, exit_code=REJECTED) from None
+            raise CliError(said, code="NOT_WHOLE", exit_code=REJECTED) from None
         network_id = client.network_id
     from chain.anchor import Trusted
 
@@ -152,6 +155,14 @@ def _chosen(
         terms=agreed,
         case=b"" if case is None else identity,
     )
+
+
+def _require_creditor(session: Session, application: bytes) -> None:
+    """A bundle is signed by the lender whose claim it is. Raises CliError NOT_YOUR_CASE."""
+    lender = session.client.state(CONSORTIUM, "credit", "application", application)["lender"]
+    if session.owner["id"] != lender:
+        said = f"the claim is {lender}'s, the key is {session.owner['id']}'s: its creditor exports the evidence"
+        raise CliError(said, code="NOT_YOUR_CASE", exit_code=REJECTED)
 
 
 def _opened(text: str) -> tuple[bytes, tuple[str, ...]]:

@@ -55,6 +55,8 @@ def command(
     Of a case every check is listed, with the verdict. Exit code 6 when it does not stand, is from another
     consortium, or is UNANCHORED: nothing public in --trust shows when it existed.
     """
+    if path.is_dir() and (path / "manifest.json").exists():
+        raise CliError(f"{path} is a case's bundle unpacked: give the ZIP file itself, its form is checked too")
     if is_case(path):
         if file is not None or headers is not None:
             raise CliError("a case's bundle holds its own files and headers: leave --file and --headers out")

@@ -114,6 +114,12 @@ def test_options_of_other_files_are_refused(desk: Desk, tally: Any) -> None:
     path = desk.file()
     assert tally("verify", path, "--genesis", desk.genesis, "--file", path).code == 2
     assert tally("verify", path, "--genesis", "5").code == 2
+    unpacked = desk.folder / "unpacked"
+    unpacked.mkdir()
+    (unpacked / "manifest.json").write_text("{}")
+    refused = tally("verify", unpacked, "--genesis", desk.genesis)
+    assert refused.code == 2
+    assert "give the ZIP file itself" in refused.err
 
 
 def test_a_block_that_is_to_come(desk: Desk) -> None:
