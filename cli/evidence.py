@@ -68,6 +68,7 @@ def export(
     The loan's own records are in it anyway; --record adds others, --open discloses single sealed fields of them for
     this case only. All states are as of the newest anchored block.
     """
+    from contracts.errors import ContractError
     from tallystick.evidence import FAIL, verify_bundle
     from tallystick.evidence.archive import ArchiveError
     from tallystick.evidence.assemble import ExportError, assemble
@@ -86,6 +87,8 @@ def export(
                 disclose=_discloser(client, originals), anchored=anchored, log=log,
                 documents=lambda stated: (_papers(stated, chosen.case, particulars) if documents else {}) | own,
             )  # fmt: skip
+        except ContractError as error:
+            raise CliError(error.message, code=error.code, exit_code=REJECTED) from None
         except (KeyError, ValueError) as error:
             if isinstance(error, ExportError | ArchiveError):
                 raise CliError(str(error), code=error.code, exit_code=REJECTED) from None
@@ -126,27 +129,31 @@ def _chosen(
 ) -> Chosen:
     """What the claimant decides on the bundle of a case, or of an application. Raises CliError."""
     from contracts import claims
+    from contracts.errors import ContractError
     from tallystick.evidence.facts import Chosen
     from tallystick.evidence.walk import PaperName
 
+    names = dict(_opened(text) for text in opened)
+    if len(names) != len(opened):
+        raise CliError("a record's fields are opened twice: name them in one --open ID=FIELD,FIELD")
+    agreed = None
+    if terms is not None:
+        penalty, compound, days = _numbers(terms)
+        asked = claims.Terms(penalty, compound, days, False)
+        try:
+            agreed = claims.terms(asked._asdict())
+        except ContractError as error:
+            raise CliError(f"--terms {terms}: {error.message}") from None
     identity = digest(text, "case")
     case: dict[str, Any] | None = client.state(CONSORTIUM, "court", "case", identity)
     if case is None and client.state(CONSORTIUM, "credit", "application", identity) is None:
         raise not_found(f"there is no case or application {text}: `tally court show` lists yours")
-    names = dict(_opened(text) for text in opened)
-    if len(names) != len(opened):
-        raise CliError("a record's fields are opened twice: name them in one --open ID=FIELD,FIELD")
     papers = set()
     for record in dict.fromkeys([*(digest(text, "record") for text in records), *names]):
         places = client.record_places(record)
         if not places:
             raise not_found(f"no record {record.hex()} is sealed: check the id (tally query record)")
         papers |= {PaperName(row["chain"], row["kind"], row["issuer"], row["number"]) for row in places}
-    agreed = None
-    if terms is not None:
-        penalty, compound, days = _numbers(terms)
-        agreed = claims.Terms(penalty, compound, days, False)
-        claims.terms(agreed._asdict())
     return Chosen(
         application=identity if case is None else case["application"],
         papers=tuple(sorted(papers)),
