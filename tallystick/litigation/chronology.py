@@ -149,7 +149,7 @@ def _overdue(stated: Stated) -> Iterator[Event]:
 def _shows_delay(line: claims.Line) -> bool:
     """Whether an instalment of its own due day was late, not only called in early."""
     if line.rule in (claims.PENALTY, claims.COMPOUND):
-        return moment(line.first).first == moment(line.due).last
+        return line.days > 0 and moment(line.first).first == moment(line.due).last  # no days: a sum set off
     return line.rule in (claims.PRINCIPAL, claims.INTEREST)
 
 

@@ -227,7 +227,7 @@ def _lines(facts: CaseFacts, wording: Wording, rules: Sequence[str]) -> dict[str
     rows = [
         {
             "due": wording.day(line.due),
-            "period": wording.text("period", first=wording.day(line.first), last=wording.day(line.last)),
+            "period": _period(line, wording),
             "formula": wording.formula(line),
             "amount": wording.number(line.amount),
             "rule": wording.language.word("rules", line.rule),
@@ -235,6 +235,13 @@ def _lines(facts: CaseFacts, wording: Wording, rules: Sequence[str]) -> dict[str
         for line in found
     ]
     return {"any": bool(rows), "rows": rows, "sum": wording.number(sum(line.amount for line in found))}
+
+
+def _period(line: claims.Line, wording: Wording) -> str:
+    """The days that a line counts, or that it counts none."""
+    if not line.first:
+        return wording.language.word("not_on_chain")
+    return wording.text("period", first=wording.day(line.first), last=wording.day(line.last))
 
 
 def _costs(facts: CaseFacts, wording: Wording) -> list[dict[str, str]]:

@@ -110,8 +110,10 @@ class Wording:
         """How the amount of a line came about, with its numbers."""
         values = {"base": self.number(line.base), "rate": figures.rate(line.rate_bp), "days": str(line.days)}
         values |= {"day_count": str(self.facts.agreed.day_count), "paid": self.number(line.base - line.amount)}
-        kind = {claims.PENALTY: "charge", claims.COMPOUND: "charge", claims.ACCRUED: "accrued"}
-        return self.say(self.language.word("formulas", kind.get(line.rule, "open")), **values)
+        kind = {claims.PENALTY: "charge", claims.COMPOUND: "charge", claims.ACCRUED: "accrued"}.get(line.rule, "open")
+        if kind == "charge" and not line.days:
+            kind = "set_off"
+        return self.say(self.language.word("formulas", kind), **values)
 
     def _value(self, name: str, value: Any) -> str:
         if isinstance(value, int):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from contracts import claims
 from tallystick.litigation import LitigationError, files_of, papers
 from tallystick.litigation.chronology import EVENTS
 from tallystick.litigation.country import FORMS, load
@@ -60,6 +61,19 @@ def test_every_form_can_be_filled_in(country: str, route: str) -> None:
         for form in forms.forms:
             filled = json.dumps(fill(form.content, values, code, "-"), ensure_ascii=False)
             assert re.search(r"\{[a-z_.]+\}", filled) is None, form.name
+
+
+def test_a_sum_set_off_has_no_days() -> None:
+    """Interest paid ahead and not earned lowers a charge: a line below nothing, without a period."""
+    facts = sample_case.facts("A")
+    charge = next(line for line in facts.claim.lines if line.rule == claims.PENALTY)
+    off = charge._replace(first="", last="", base=700, rate_bp=0, days=0, amount=-700)
+    claim = facts.claim._replace(lines=(*facts.claim.lines, off))
+    for language in load("cn").languages.values():
+        row = papers.values(replace(facts, claim=claim), Wording(facts, language))["lines"]["penalty"]["rows"][-1]
+        assert (row["period"], row["amount"]) == ("—", "-7.00")
+        assert "7.00" in row["formula"]
+        assert "×" not in row["formula"]
 
 
 def test_another_country_is_a_folder(tmp_path: Path) -> None:
