@@ -89,7 +89,7 @@ class Line:
         self._believed = believed
         self._turn = Turn(pace.takeover_seconds)
         self._journal = AnchorJournal(directory / f"{backend.name}.journal")
-        self._requested = False
+        self._requested = 0
         self._sent_at: dict[int, int] = {}
         self._reported_at: dict[int, int] = {}
         self._refusals: dict[int, str] = {}
@@ -115,10 +115,11 @@ class Line:
             _log.warning("anchoring waits", backend=self.backend.name, reason=problem)
         self.problem = problem
 
-    def request(self) -> bool:
-        """Anchor what there is at the next round, whosever turn it is; False where there is nothing to anchor."""
-        self._requested = self.backend.writes and len(self._log) > self._covered()
-        return self._requested
+    def request(self, size: int) -> bool:
+        """Anchor this checkpoint at the next round, whosever turn it is; False where there is nothing to anchor."""
+        asked = self.backend.writes and size > self._covered()
+        self._requested = size if asked else 0
+        return asked
 
     def queue(self) -> list[dict[str, Any]]:
         """What is under way: backend, size, state."""
@@ -158,7 +159,7 @@ class Line:
                 book = book.without(job.size)
         size = self._due_size()
         if size is not None:
-            self._requested = False
+            self._requested = 0
             for job in book.jobs:
                 if job.state is State.QUEUED:
                     book = book.without(job.size)
@@ -170,8 +171,8 @@ class Line:
     def _due_size(self) -> int | None:
         """The size to anchor now, or None."""
         covered = self._covered()
-        if self._requested:
-            return len(self._log) if len(self._log) > covered else None
+        if self._requested > covered:
+            return self._requested
         return self._turn.due(self._consortium.standing(), len(self._log), covered, self._now())
 
     def _confirmed(self) -> int:
