@@ -72,7 +72,7 @@ class Anchorer:
                 async with trio.open_nursery() as nursery:
                     for line in self._lines:
                         nursery.start_soon(self._go_on, line)
-                    nursery.start_soon(self._repeat, self._watch.step)
+                    nursery.start_soon(self._look_on)
             finally:
                 await self.close()
 
@@ -149,6 +149,17 @@ class Anchorer:
             except Exception as error:
                 _log.exception("anchoring failed", backend=line.backend.name)
                 line.tell(f"{type(error).__name__}: {error}: report this with the log")
+
+        await self._repeat(one_round)
+
+    async def _look_on(self) -> None:
+        """The re-check's rounds, with the same care."""
+
+        async def one_round() -> None:
+            try:
+                await self._watch.step()
+            except Exception:
+                _log.exception("re-checking anchors failed")
 
         await self._repeat(one_round)
 
