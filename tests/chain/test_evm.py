@@ -43,6 +43,7 @@ KEY = bytes.fromhex("46" * 32)
 SENDER = bytes.fromhex(EIP155_SENDER)
 CHECKPOINT = Checkpoint(bytes(range(32)), 7, b"\x03" * 32)
 PAYLOAD = CHECKPOINT.payload
+MOST_PROOF = 4_000
 OTHER = "0x3535353535353535353535353535353535353535"
 
 ITEMS = st.recursive(st.binary(max_size=70), lambda inner: st.lists(inner, max_size=5), max_leaves=20)
@@ -260,6 +261,17 @@ def test_a_proof_verifies_wherever_the_transaction_stands(count: int) -> None:
     assert (found.block_number, found.block_hash, found.time) == (1, chain.head.hash, 1_700_000_001)
     assert (found.sender, found.note, proof.index) == (SENDER, DEVELOPMENT_NOTE, index)
     assert EvmProof.decode(proof.encode()) == proof
+    assert len(proof.encode()) <= MOST_PROOF
+
+
+def test_a_proof_stays_small_in_the_fullest_block() -> None:
+    """Every place in a block of 1,500 transactions, more than a public block of 36 million gas has by far."""
+    _, proof, _ = block_with(1)
+    fields = len(proof.encode()) - sum(map(len, proof.nodes))  # header and the rest
+    raw = signed(2, 0)
+    trie = Trie.of_list([raw] * 1_500)
+    paths = (trie.prove(rlp.encode(rlp.from_int(index))) for index in range(1_500))
+    assert fields + max(sum(len(node) + 3 for node in nodes) for nodes in paths) <= MOST_PROOF
 
 
 def test_without_a_trusted_hash_nothing_passes() -> None:
