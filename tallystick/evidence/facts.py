@@ -173,14 +173,22 @@ def state(
                      plain(row), strict=True))
             for row in found.unpaid
         ],
+        "pledges": plain(found.pledges),
         "deeds": [_deed(file) for file in found.deeds],
         "cases": plain(found.cases),
         "papers": [_paper(paper, versions) for paper in found.papers],
         "steps": [_step(step) for step in sorted(found.steps, key=_order)],
         "claim": None if claim is None else plain(claims.as_value(claim)),
+        "repaid_since": 0 if claim is None else _repaid_since(found, claim),
         "documents": [dict(row) for row in documents],
     }  # fmt: skip
     return Stated(found, chosen, way, claim, facts, routes)
+
+
+def _repaid_since(found: Dossier, claim: claims.Claim) -> int:
+    """What was repaid after the claim was computed, which it does not deduct; minor units."""
+    repaid: int = sum(row["amount"] for row in found.repayments)
+    return repaid - claim.paid_interest - claim.paid_principal
 
 
 def claim_of(found: Dossier, chosen: Chosen) -> claims.Claim | None:

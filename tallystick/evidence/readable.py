@@ -84,6 +84,8 @@ def _claim(facts: Mapping[str, Any]) -> str:
     )  # fmt: skip
     rows = [[title, _money(claim[name], facts)] for name, title in names]
     rows.append(["As of / 截至", claim["as_of"]])
+    if facts["repaid_since"]:
+        rows.append(["Paid back since, not deducted / 此后还款（未扣除）", _money(facts["repaid_since"], facts)])
     rows.append(["Overdue since / 逾期起始", claim["overdue_since"]])
     lines = [
         [line["rule"], line["due"], line["first"], line["last"], _money(line["base"], facts), f"{line['rate_bp']} bp",
@@ -111,10 +113,12 @@ def _loan(facts: Mapping[str, Any]) -> str:
          _money(row["interest"] - row["interest_paid"], facts)]
         for row in facts["unpaid"]
     ]  # fmt: skip
+    pledged = [[row["bill"][2], _money(row["amount"], facts), row["registration"]] for row in facts["pledges"]]
     return (
         "<h3>Paid out / 放款</h3>" + _table(("Day / 日期", "Amount / 金额", "Transaction / 交易"), paid_out)
         + "<h3>Paid back / 还款</h3>" + _table(("Day / 日期", "Amount / 金额", "Transaction / 交易"), paid)
         + "<h3>Unpaid / 未付</h3>" + _table(("Due / 到期", "Principal / 本金", "Interest / 利息"), unpaid)
+        + "<h3>Pledged / 质押应收账款</h3>" + _table(("Bill / 发票", "Amount / 金额", "Register / 登记号"), pledged)
     )  # fmt: skip
 
 

@@ -125,6 +125,9 @@ class BundleVerdict:
             day = claim["as_of"]
             said = f"截至 {day} 共计 {total}，此后每日 {daily}"
             yield f"  {said if chinese else f'{total} as of {day}, and {daily} for each further day'}"
+        if facts["repaid_since"]:
+            since = amount(facts["repaid_since"], facts["line"]["scale"], facts["line"]["currency"])
+            yield f"  {'此后已还款（未扣除）' if chinese else 'paid back since then and not deducted:'} {since}"
         yield ("不晚于以下时间存在：" if chinese else "Existed no later than:")
         for row in self.existed:
             seen = row["no_later_than"]

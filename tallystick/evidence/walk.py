@@ -96,6 +96,7 @@ class Dossier:
     disbursements: list[dict[str, Any]]
     repayments: list[dict[str, Any]]
     unpaid: list[list[Any]]
+    pledges: list[dict[str, Any]]
     deeds: list[DeedFile]
     cases: list[dict[str, Any]]
     papers: list[Paper]
@@ -143,6 +144,7 @@ def walk(source: Source, application_id: bytes, chosen: Sequence[PaperName], cla
             for identity in credit.row("repayment_of", application_id, count=line["repayments"])
         ],
         unpaid=credit.get("schedule", application_id) or [],
+        pledges=_there(credit.get("pledge", *place) for place in credit.get("pledges", application_id) or []),
         deeds=list(_deeds(_Namespace(source, "notary"), application_id)),
         cases=_cases(_Namespace(source, "court"), application_id),
         papers=[],
@@ -226,6 +228,10 @@ def _names(found: Dossier, chosen: Sequence[PaperName]) -> dict[PaperName, list[
         names.setdefault(PaperName(line["lender"], *entry["record"]), []).append(entry["record_id"])
     for row in line["guarantees"]:
         names.setdefault(PaperName(*row[-4:]), []).append(row[0])
+    for file in found.deeds:
+        for row in file.deed["records"]:
+            place = PaperName(row["chain"], row["kind"], row["issuer"], row["number"])
+            names.setdefault(place, []).append(row["record"])
     for name in chosen:
         names.setdefault(name, [])
     return {name: names[name] for name in sorted(names)}
