@@ -241,9 +241,7 @@ class EvmBackend(Backend):
         if trusted is None:
             return Check(Verdict.LATER, f"{self._rpc.name} does not show public block {header.number}")
         try:
-            found = verify(
-                proof, checkpoint.payload, trusted_block_hash=trusted, senders=self._chain.senders
-            )
+            found = verify(proof, checkpoint.payload, trusted_block_hash=trusted, senders=self._chain.senders)
         except VerificationError as error:
             return Check(Verdict.MISMATCH, str(error))
         if any(claim.get(name) != fact for name, fact in facts(found).items()):

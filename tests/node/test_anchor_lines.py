@@ -177,6 +177,7 @@ def test_an_export_that_a_crash_prevented_is_made_up_for(
     anchorer = bench.runner(chain(bench, "evm", public.url))
     bench.rounds(anchorer)
     public.mine(3)
+
     def crash(path: Path, content: bytes) -> None:
         if path.name == "evm.json":
             raise OSError("no space")
