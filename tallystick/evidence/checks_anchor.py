@@ -66,6 +66,11 @@ def public(case: Case) -> list[str]:
         raise VerificationError("the bundle proves nothing")
     times = case.existed
     bare = sorted(height for height in case.blocks if height not in times)
+    led = {row["height"] for row in case.paths["inclusion"]}
+    if bare and bare[-1] not in led:
+        raise evm.UnanchoredError(
+            f"UNANCHORED: no anchor in the bundle covers block {bare[-1]}: have it exported again once it is anchored"
+        )
     if bare:
         raise evm.UnanchoredError(
             f"UNANCHORED: nothing that you trust shows that block {bare[-1]} existed: give --trust the public block "
