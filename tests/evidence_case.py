@@ -33,6 +33,7 @@ class CaseWorld(LoanWorld):
     notary = "notary"
     verified_on = CERTIFIED
     """The agreed five days to answer are over by then."""
+    outcome = "unpaid"
     respondents: tuple[tuple[str, str], ...] = (("party", "supplier"), ("party", "person"))
 
     def __init__(self, label: str, signatory: Holder) -> None:
@@ -56,6 +57,10 @@ class CaseWorld(LoanWorld):
         self.draft()
         for owner in ("bank", *OBLIGORS):
             self.consent(owner)
+        self.countersign()
+
+    def countersign(self) -> None:
+        """The notary makes the deed enforceable."""
         args = {"deed": self.deed, "digest": self._deed()["digest"], "number": DEED_NUMBER}
         self.do("countersign", self.notary, "notary.countersign", **args)
 
@@ -105,7 +110,7 @@ class CaseWorld(LoanWorld):
         asked = {"owner": "party", "asked_on": CLAIMED, "answered": False, "note": "未答复"}
         contacts = [{**asked, "id": owner} for owner in OBLIGORS]
         self.do(
-            "verify", self.notary, "notary.verify_performance", deed=self.deed, outcome="unpaid",
+            "verify", self.notary, "notary.verify_performance", deed=self.deed, outcome=self.outcome,
             record=sha256(WORK_RECORD), text="经核实未履行", contacts=contacts, objections=[],
         )  # fmt: skip
 

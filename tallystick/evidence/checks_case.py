@@ -8,6 +8,7 @@ from typing import Any, Final
 from chain.codec import encode
 from chain.verification import VerificationError
 from contracts.access import CONSORTIUM, MEMBER, METHOD_ROLES, PARTY, covers, is_valid_at
+from contracts.enforceable_certificate import PERFORMED
 from contracts.enforceable_deed import CHAIN, obligors, parties, statement
 from contracts.record import moment as day_moment
 from contracts.registry import WEAK_KEYS
@@ -139,6 +140,7 @@ def order(case: Case) -> list[str]:
     """The deed's steps follow one another as the law wants, and the obligors had the agreed time to answer."""
     found = case.anew.dossier
     for file in found.deeds:
+        _require_confirmed(file)
         drafted = _place(found, file.deed)
         consented = [_place(found, entry) for entry in file.consents.values()]
         if any(place <= drafted for place in consented):
@@ -187,6 +189,8 @@ def route(case: Case) -> list[str]:
         raise VerificationError("the deed's state names an execution certificate that is not there")
     if way.certificate and file is not None and (file.revocation or file.execution):
         raise VerificationError("the deed's state says that its certificate stands, and it was revoked or executed")
+    if way.certificate and file is not None and any(row["reason"] != PERFORMED for row in file.refusals):
+        raise VerificationError("the deed's state says that its certificate stands, and the notary refused it")
     for one in case.anew.dossier.cases:
         now = case.anew.routes.get(one["id"])
         if now is not None and now.letter != one["route"]:
@@ -279,6 +283,17 @@ def _require_time_to_answer(
         over = asked.last * 1_000 + days * MS_PER_DAY
         if asked.last * 1_000 < claimed["time"] or (not said and verified["time"] < over):
             raise VerificationError(f"{one.id} had not the {days} days to answer that the deed gives")
+
+
+def _require_confirmed(file: DeedFile) -> None:
+    """A certificate rests on a countersigned deed and on a default that the notary found to be one."""
+    if file.certificate is None:
+        return
+    if file.countersignature is None:
+        raise VerificationError("the certificate is issued on a deed that no notary countersigned")
+    outcomes = [row["outcome"] for row in file.verifications]
+    if not outcomes or len(outcomes) != len(file.defaults) or outcomes[-1] != UNPAID:
+        raise VerificationError("the certificate is issued on a default that the notary did not confirm")
 
 
 def _proceedings(file: DeedFile) -> list[dict[str, Any]]:

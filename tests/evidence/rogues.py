@@ -22,6 +22,8 @@ from contracts import (
     enforceable_default,
     lending,
 )
+from contracts.enforceable_deed import REFUSED, REVOKED
+from contracts.enforceable_deed import save as deed_saved
 from contracts.enforceable_deed import signed as step_fields
 from contracts.enforceable_default import debt as owed
 from tests.evidence_case import CLAIMED, CaseWorld
@@ -197,6 +199,67 @@ class BorrowedTransaction(RogueWorld):
         return {(enforceable, "signed"): signed}
 
 
+class StillCertified(RogueWorld):
+    """The notary has revoked the deed with its certificate; the chain still calls it certified."""
+
+    def issue(self) -> None:
+        """See CaseWorld."""
+        super().issue()
+        self.do("revoke", self.notary, "notary.revoke", deed=self.deed, reason="ERROR", text="撤销")
+
+    def rules(self) -> Rules:
+        """What is revoked keeps its state."""
+
+        def saved(ctx: Any, deed: dict[str, Any], **changes: Any) -> dict[str, Any]:
+            kept = {name: value for name, value in changes.items() if value != REVOKED}
+            return deed_saved(ctx, deed, **kept)
+
+        return {(enforceable, "save"): saved}
+
+
+class RefusedBefore(RogueWorld):
+    """The notary refused the certificate, and issued it all the same: of two answers the bank shows one."""
+
+    def issue(self) -> None:
+        """See CaseWorld."""
+        said = {"reason": "DISPUTED", "text": "有争议"}
+        self.do("refuse", self.notary, "notary.refuse", deed=self.deed, **said)
+        super().issue()
+
+    def rules(self) -> Rules:
+        """What is refused keeps its state."""
+
+        def saved(ctx: Any, deed: dict[str, Any], **changes: Any) -> dict[str, Any]:
+            kept = {name: value for name, value in changes.items() if value != REFUSED}
+            return deed_saved(ctx, deed, **kept)
+
+        return {(enforceable_certificate, "save"): saved}
+
+
+class NotConfirmed(RogueWorld):
+    """The notary found the debt disputed, and certified it."""
+
+    outcome = "disputed"
+
+    def rules(self) -> Rules:
+        """Whatever the notary found will do."""
+        return {(enforceable_certificate, "UNPAID"): self.outcome}
+
+
+class NotCountersigned(RogueWorld):
+    """A certificate on a deed that no notary countersigned."""
+
+    def countersign(self) -> None:
+        """See CaseWorld."""
+
+    def rules(self) -> Rules:
+        """Any step may come at any time."""
+        return {
+            (module, "require_state"): lambda *_args: None
+            for module in (enforceable_default, enforceable_certificate)
+        }
+
+
 class FalseCertificateSignature(RogueWorld):
     """The CA-issued signature beside the supplier's consent is over another text; the chain checks its form only."""
 
@@ -224,6 +287,8 @@ ROGUES: Final[Mapping[type[RogueWorld], str]] = {
     RevokedKey: "keys",
     ForeignKey: "keys",
     NoTimeToAnswer: "order",
+    NotConfirmed: "order",
+    NotCountersigned: "order",
     Uncovered: "consents",
     MoreThanCovered: "consents",
     Inflated: "amounts",
@@ -232,6 +297,8 @@ ROGUES: Final[Mapping[type[RogueWorld], str]] = {
     BorrowedTransaction: "transactions",
     FalseCertificateSignature: "persons",
     WrongWay: "route",
+    StillCertified: "route",
+    RefusedBefore: "route",
 }
 """Each with the one check that its bundle fails."""
 
