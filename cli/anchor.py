@@ -150,8 +150,9 @@ def _age(seconds: int | None) -> str:
 
 def _short(place: str) -> str:
     """A place for a table: keys and roots cut."""
-    head, colon, name = place.partition(":")
-    return f"{head}{colon}{name[:16]}"
+    kind, _, name = place.partition(":")
+    name, _, trial = name.partition(":")
+    return f"{kind}:{name[:16]}" + (" (trial)" if trial else "") if kind else ""
 
 
 def _where(anchor: dict[str, Any]) -> str:
