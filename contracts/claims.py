@@ -14,7 +14,9 @@ late, the first of them D + 1, the last P.
     COST                  an item of the costs of collection, as stated
 
 Payments count as contracts/repayments.py allocated them: the oldest instalment first, its interest before its
-principal. Interest paid ahead that acceleration leaves unearned pays accelerated principal, oldest first.
+principal. Interest paid ahead that acceleration leaves unearned pays accelerated principal, oldest first; what is
+left of it then pays the charges for the delay, compound interest before penalty: a second line of a charge, without
+days, with what was set off as its base and less than nothing as its amount.
 """
 
 from __future__ import annotations
@@ -145,10 +147,11 @@ def claim(
     book = _book(disbursements, repayments, today, zone)
     if rows is not None:
         _hold_against(rows, book)
-    owed = _owed(book, called)
+    owed, ahead = _owed(book, called)
     overdue = [row for row in owed if row.called or row.day < today]
     undue = [row for row in owed if not row.called and row.day >= today]
     charged = list(_charged(overdue, agreed, today))
+    charged += list(_set_off(charged, ahead))
     lines = (
         *(line for row in overdue for line in _principal_line(row)),
         *(line for row in overdue for line in _interest_line(row)),
@@ -293,18 +296,18 @@ def _hold_against(rows: Sequence[Sequence[Any]], book: Sequence[_Instalment]) ->
         raise _differ("the unpaid instalments of the state are not what its disbursements and repayments leave")
 
 
-def _owed(book: Sequence[_Instalment], called: int | None) -> list[_Owed]:
-    """Each instalment as it is owed. called: the day on which what was not due by then was called in, or None.
-
-    What was lent after that day was not there to be called in.
+def _owed(book: Sequence[_Instalment], called: int | None) -> tuple[list[_Owed], int]:
+    """Each instalment as it is owed, and what was paid ahead of all that. called: the day on which what was not due
+    by then was called in, or None. What was lent after that day was not there to be called in.
     """
     if called is None:
-        return [_Owed(row, row.end, False, row.principal, row.interest, row.paid) for row in book]
+        return [_Owed(row, row.end, False, row.principal, row.interest, row.paid) for row in book], 0
     after = [row for row in book if row.end >= called >= row.lent]
     others = [row for row in book if not row.end >= called >= row.lent]
     due = [_Owed(row, row.end, False, row.principal, row.interest, row.paid) for row in others]
     earned = [_earned(row, called) for row in after]
     parts: list[list[_Paid]] = [[] for _ in after]
+    ahead = 0
     for payment in sorted((part for row in after for part in row.paid), key=lambda part: part.day):
         amount = payment.interest + payment.principal
         for number, row in enumerate(after):  # as allocate() does, with the interest earned in place of that agreed
@@ -313,10 +316,12 @@ def _owed(book: Sequence[_Instalment], called: int | None) -> list[_Owed]:
             amount -= interest + principal
             if interest or principal:
                 parts[number].append(_Paid(payment.day, interest, principal))
-    return due + [
+        ahead += amount
+    called_in = [
         _Owed(row, called, True, row.principal, interest, tuple(paid))
         for row, interest, paid in zip(after, earned, parts, strict=True)
     ]
+    return due + called_in, ahead
 
 
 def _earned(row: _Instalment, called: int) -> int:
@@ -354,6 +359,15 @@ def _charged(overdue: Sequence[_Owed], agreed: Terms, today: int) -> Iterator[Li
                 charge = base * rate * (end - start) // (B * agreed.day_count)
                 if charge:
                     yield _line(rule, row, _day_text(start + 1), _day_text(end), base, rate, end - start, charge)
+
+
+def _set_off(charged: Sequence[Line], ahead: int) -> Iterator[Line]:
+    """What was paid ahead pays charges, compound interest before penalty."""
+    for rule in (COMPOUND, PENALTY):
+        for line in (line for line in charged if line.rule == rule):
+            if paid := min(ahead, line.amount):
+                ahead -= paid
+                yield line._replace(first="", last="", base=paid, rate_bp=0, days=0, amount=-paid)
 
 
 def _stretches(amount: int, paid: Sequence[tuple[int, int]], start: int, end: int) -> Iterator[tuple[int, int, int]]:

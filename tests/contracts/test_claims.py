@@ -224,3 +224,29 @@ def test_what_is_lent_after_the_call_is_not_called_in() -> None:
     assert amounts(found) == amounts(compute(**options))
     assert (found.undue_principal, found.undue_interest) == (50_000, 700)
     assert found.last_due == "2026-06-01"
+
+
+def test_unearned_interest_that_was_paid_pays_what_the_delay_costs() -> None:
+    """Called in on 11 January, all 306 000 paid on the 31st: earned are 967, so 5 033 are left for penalty of 3 000.
+
+    10 of 31 days of the first instalment's interest are earned, nothing of the others; 300 000 · 18 % · 20 / 360 is
+    3 000 in three lines of 1 000, and 967 · 9 % · 20 / 360 is 4.
+    """
+    all_of_it = repayment(*([due, ID, interest, principal] for due, principal, interest in SCHEDULE))
+    all_of_it["paid_on"] = "2026-01-31"
+    found = compute(all_of_it, accelerated_on="2026-01-11")
+    assert (found.principal, found.interest, found.penalty, found.compound, found.total) == (0, 0, 0, 0, 0)
+    assert sum(line.amount for line in found.lines if line.amount > 0) == 3_004
+    assert [(line.rule, line.days, line.amount) for line in found.lines if line.amount < 0] == [
+        ("PENALTY", 0, -1_000),
+        ("PENALTY", 0, -1_000),
+        ("PENALTY", 0, -1_000),
+        ("COMPOUND", 0, -4),
+    ]
+
+
+def test_what_is_left_for_the_delay_pays_compound_interest_first() -> None:
+    rows = [["2026-02-01", ID, 3_000, 100_000], ["2026-03-01", ID, 2_000, 100_000], ["2026-04-01", ID, 0, 96_000]]
+    paid = repayment(*rows, paid_on="2026-01-31")  # 967 earned and 300 000 called in: 33 are left
+    found = compute(paid, accelerated_on="2026-01-11")
+    assert (found.principal, found.interest, found.penalty, found.compound) == (0, 0, 2_971, 0)

@@ -41,7 +41,7 @@ def owed(
     """The parts of a claim. terms: penalty and compound rate in basis points, days of a year."""
     end = date.fromisoformat(as_of)
     called = None if called_on is None else date.fromisoformat(called_on)
-    rows = instalments(disbursements, repayments, called)
+    rows, ahead = instalments(disbursements, repayments, called)
     penalty_bp, compound_bp, year = terms
     found = {"principal": 0, "interest": 0, "penalty": 0, "compound": 0, "undue_principal": 0, "undue_interest": 0}
     for row in rows:
@@ -54,6 +54,8 @@ def owed(
         found["interest"] += interest
         found["penalty"] += charge(row, 0, penalty_bp, year, end)
         found["compound"] += charge(row, 1, compound_bp, year, end)
+    for charged in ("compound", "penalty"):
+        ahead, found[charged] = max(0, ahead - found[charged]), max(0, found[charged] - ahead)
     yearly = Fraction(found["principal"] * penalty_bp + found["interest"] * compound_bp, 10_000)
     found["daily"] = (yearly / year).__floor__()
     return found
@@ -75,8 +77,11 @@ def charge(row: Instalment, which: int, rate_bp: int, year: int, end: date) -> i
 
 def instalments(
     disbursements: list[dict[str, Any]], repayments: list[dict[str, Any]], called: date | None
-) -> list[Instalment]:
-    """All instalments with their payments; what is lent, not due, by the day of the call is due then, as earned."""
+) -> tuple[list[Instalment], int]:
+    """All instalments with their payments, and what was paid ahead of them all.
+
+    What is lent, and not due, by the day of the call is due then, with its interest as earned.
+    """
     rows: list[tuple[date, bytes, Instalment]] = []
     pooled: list[tuple[date, bytes, Instalment]] = []
     paid: dict[tuple[bytes, str], list[tuple[date, int, int]]] = {}
@@ -98,6 +103,7 @@ def instalments(
                 pooled.append((last, disbursement["id"], Instalment(called, principal, earned, called=True)))
                 pool += [(when, one + other) for when, one, other in payments]
             start = last
+    ahead = 0
     order = [row for _, _, row in sorted(pooled, key=lambda entry: entry[0])]
     for when, amount in sorted(pool, key=lambda part: part[0]):
         left = amount
@@ -108,4 +114,5 @@ def instalments(
             left -= of_interest + of_principal
             if of_interest or of_principal:
                 row.paid.append((when, of_interest, of_principal))
-    return [row for _, _, row in sorted(rows, key=lambda entry: entry[0])] + order
+        ahead += left
+    return [row for _, _, row in sorted(rows, key=lambda entry: entry[0])] + order, ahead
