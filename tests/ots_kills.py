@@ -159,7 +159,7 @@ def run(times: int, *, every: int = 1) -> dict[str, int]:
                 if chooser.random() < SHARE:
                     counts["killed again"] += not run_process(folder, settings, chooser.choice(names))
                 assert run_process(folder, settings, None)
-            counts["anchors"] += check(folder, None)  # type: ignore[arg-type]  # asked about accounts' anchors only
+            counts["anchors"] += check(folder, None)
             verify(folder, outside, outside.digests())
         counts["digests handed in"] = sum(outside.digests().values())
     return dict(counts)
