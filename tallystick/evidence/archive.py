@@ -20,6 +20,8 @@ from chain.verification import VerificationError
 MAX_BUNDLE: Final = 256 * 1024 * 1024
 """Bytes of a whole bundle."""
 MAX_FILES: Final = 4_096
+MAX_PROOFS: Final = 32 * 1024 * 1024
+"""Bytes of what is decoded and checked item by item, all together; of fifty documents it is 1 MB."""
 MAX_FILE: Final = MAX_BUNDLE + MAX_FILES * 1_024
 """Bytes of the ZIP file: its content and what ZIP adds."""
 MAX_NAME: Final = 100
@@ -34,6 +36,8 @@ TOP: Final = (
     "README.txt", "SHA256SUMS", "case.json", "index.html", "manifest.json", "manifest.sig",
 )  # fmt: skip
 _PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+_BULK: Final = ("originals/", "documents/", "hand/")
+"""Folders that are only hashed and compared."""
 _BOMB: Final = "a bundle is not compressed: what grows when it is unpacked is no bundle"
 
 
@@ -48,8 +52,7 @@ class ArchiveError(VerificationError):
 def pack(files: Mapping[str, bytes]) -> bytes:
     """The one ZIP file that holds ``files`` (name to content). Raises ArchiveError BAD_NAME, TOO_LARGE."""
     check_names(files)
-    if sum(map(len, files.values())) > MAX_BUNDLE:
-        raise ArchiveError("TOO_LARGE", f"the files have more than {MAX_BUNDLE} bytes together: leave originals out")
+    _check_sizes({name: len(data) for name, data in files.items()})
     return _packed(files)
 
 
@@ -77,6 +80,7 @@ def read(data: bytes) -> dict[str, bytes]:
                 _check_entry(entry)
             if sum(entry.file_size for entry in entries) > len(data):  # entries that lie inside one another
                 raise ArchiveError("COMPRESSED", _BOMB)
+            _check_sizes({entry.filename: entry.file_size for entry in entries})
             return {entry.filename: whole.read(entry) for entry in entries}
     except ArchiveError:
         raise
@@ -109,6 +113,15 @@ def check_names(names: Mapping[str, bytes] | list[str]) -> None:
         fits = len(name) <= MAX_NAME and all(_PART.fullmatch(part) for part in name.split("/"))
         if not fits or not (name in TOP or (file and folder.split("/")[0] in FOLDERS)):
             raise ArchiveError("BAD_NAME", f"{name[:MAX_NAME]!r} is no name of a file in a bundle")
+
+
+def _check_sizes(sizes: Mapping[str, int]) -> None:
+    if sum(sizes.values()) > MAX_BUNDLE:
+        raise ArchiveError("TOO_LARGE", f"the files have more than {MAX_BUNDLE} bytes together: leave originals out")
+    if sum(size for name, size in sizes.items() if not name.startswith(_BULK)) > MAX_PROOFS:
+        raise ArchiveError(
+            "TOO_LARGE", f"proofs, pages and lists have more than {MAX_PROOFS} bytes together: choose fewer records"
+        )
 
 
 def _check_entry(entry: zipfile.ZipInfo) -> None:

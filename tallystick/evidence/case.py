@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from chain.crypto import sha256
@@ -29,6 +28,7 @@ from tallystick.evidence import anchors, manifest
 from tallystick.evidence.anchors import AnchorFile, Outside
 from tallystick.evidence.contents import Block, Done, Sealed, State, open_proof
 from tallystick.evidence.facts import Attached, Chosen, Stated, state
+from tallystick.evidence.once import once
 from tallystick.evidence.view import Proved
 
 if TYPE_CHECKING:
@@ -49,12 +49,12 @@ class Case:
     now: int | None = None
     """Seconds since 1970, by the verifier's clock; None: not looked at."""
 
-    @cached_property
+    @once
     def manifest(self) -> dict[str, Any]:
         """manifest.json, checked for form."""
         return manifest.read(self.files)
 
-    @cached_property
+    @once
     def stated(self) -> dict[str, Any]:
         """case.json: what the bundle says of itself."""
         if "case.json" not in self.files:
@@ -68,7 +68,7 @@ class Case:
         """The files under a folder, by name, sorted."""
         return {file: self.files[file] for file in sorted(self.files) if file.startswith(f"{name}/")}
 
-    @cached_property
+    @once
     def states(self) -> dict[tuple[str, tuple[Any, ...]], State]:
         """State entries by chain and key. Raises VerificationError where one stands twice."""
         found: dict[tuple[str, tuple[Any, ...]], State] = {}
@@ -81,7 +81,7 @@ class Case:
             found[entry.chain, entry.key] = entry
         return found
 
-    @cached_property
+    @once
     def transactions(self) -> dict[bytes, Done]:
         """Transactions by id, in the bundle's order."""
         found: dict[bytes, Done] = {}
@@ -92,7 +92,7 @@ class Case:
             found[entry.id] = entry
         return found
 
-    @cached_property
+    @once
     def records(self) -> dict[str, Sealed]:
         """Sealed records by the number in their file's name."""
         found: dict[str, Sealed] = {}
@@ -103,7 +103,7 @@ class Case:
             found[name.removeprefix("records/").removesuffix(".proof")] = entry
         return found
 
-    @cached_property
+    @once
     def blocks(self) -> dict[int, list[Block]]:
         """The blocks that the proofs lead to, by height; more than one of a height only where they contradict."""
         found: dict[int, list[Block]] = {}
@@ -116,12 +116,12 @@ class Case:
 
     # -- what follows from the proofs ---------------------------------------------------------------------
 
-    @cached_property
+    @once
     def view(self) -> Proved:
         """The proofs as a source, which remembers what was read of them."""
         return Proved(self)
 
-    @cached_property
+    @once
     def anew(self) -> Stated:
         """The case's facts, made anew from the proofs and the claimant's choices. Raises VerificationError."""
         try:
@@ -135,7 +135,7 @@ class Case:
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise VerificationError(f"the case cannot be read from the proofs: {error}") from None
 
-    @cached_property
+    @once
     def attached(self) -> list[Attached]:
         """What the bundle holds of each record, by the number of its files; the opened values are not held yet."""
         names: dict[str, str] = {}
@@ -146,34 +146,34 @@ class Case:
             for number, record in self.records.items()
         ]
 
-    @cached_property
+    @once
     def documents(self) -> list[dict[str, Any]]:
         """Name, size and SHA-256 of the route's papers."""
         return manifest.rows(self.folder("documents"))
 
-    @cached_property
+    @once
     def sealed(self) -> dict[bytes, Sealed]:
         """The sealed records by id."""
         return {record.id: record for record in self.records.values()}
 
     # -- public time --------------------------------------------------------------------------------------
 
-    @cached_property
+    @once
     def anchors(self) -> list[AnchorFile]:
         """The anchors, their form read."""
         return anchors.read(self.folder("anchors"))
 
-    @cached_property
+    @once
     def paths(self) -> dict[str, list[dict[str, Any]]]:
         """anchors/paths.json."""
         return anchors.paths(self.files)
 
-    @cached_property
+    @once
     def outside(self) -> list[Outside]:
         """Each anchor held against what the verifier trusts."""
         return [anchors.check(anchor, self.network_id, self.trusted) for anchor in self.anchors]
 
-    @cached_property
+    @once
     def existed(self) -> dict[int, int]:
         """Height of a block to the public time (seconds) by which it existed, one of evidential value first."""
         found: dict[int, tuple[bool, int]] = {}
@@ -185,7 +185,7 @@ class Case:
                 found[row["height"]] = min(rank, found.get(row["height"], rank))
         return {height: time for height, (_, time) in found.items()}
 
-    @cached_property
+    @once
     def development(self) -> bool:
         """Whether any block's public time is only a development chain's: the bundle has no evidential value then."""
         real = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from chain import evm
 from chain.verification import VerificationError
@@ -16,6 +16,9 @@ from tallystick.evidence.words import clean
 
 if TYPE_CHECKING:
     from chain.anchor import Trusted
+
+_MALFORMED: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, MemoryError)
+"""What a check that expects a bundle's form runs into where there is another."""
 
 
 def verify_bundle(
@@ -60,7 +63,7 @@ def _run(check: Check, case: Case) -> Outcome:
         return _outcome(check, FAIL, (str(error),))
     except ContractError as error:
         return _outcome(check, FAIL, (error.message,))
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, RecursionError) as error:
+    except _MALFORMED as error:
         return _outcome(check, FAIL, (f"the bundle is malformed ({type(error).__name__}: {error})",))
 
 

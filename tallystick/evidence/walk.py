@@ -15,6 +15,7 @@ from contracts.context import Context
 from contracts.enforceable_certificate import PARTS
 from contracts.evidence import Reader, keys_of
 from tallystick.evidence.view import Source, hash_value
+from tallystick.evidence.words import MAX_SCALE
 
 Person: TypeAlias = tuple[str, str]
 """(owner: "member" or "party", id)."""
@@ -113,8 +114,11 @@ class Dossier:
 
     @property
     def scale(self) -> int:
-        """Decimal places of the minor unit."""
-        return int(self.line["scale"])
+        """Decimal places of the minor unit. Raises ValueError where that is no number of places."""
+        scale = self.line["scale"]
+        if type(scale) is not int or not 0 <= scale <= MAX_SCALE:
+            raise ValueError(f"a currency has 0 to {MAX_SCALE} decimal places")
+        return scale
 
     @property
     def zone(self) -> int:

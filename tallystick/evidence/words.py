@@ -8,6 +8,9 @@ from typing import Any, Final
 
 from contracts.record import SECONDS_PER_DAY, civil_from_days
 
+MAX_SCALE: Final = 18
+"""Decimal places of a minor unit: no currency has more, and a number of the chain has no more digits."""
+
 _HIDDEN: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"
@@ -25,7 +28,9 @@ def moment(ms: int) -> str:
 
 
 def amount(units: int, scale: int, currency: str = "") -> str:
-    """Minor units with decimals: (123456, 2, "CNY") -> "1234.56 CNY"."""
+    """Minor units with decimals: (123456, 2, "CNY") -> "1234.56 CNY". Raises ValueError for no scale."""
+    if type(scale) is not int or not 0 <= scale <= MAX_SCALE:
+        raise ValueError(f"a currency has 0 to {MAX_SCALE} decimal places")
     sign, digits = "-" if units < 0 else "", str(abs(units)).rjust(scale + 1, "0")
     whole, part = (digits, "") if scale == 0 else (digits[:-scale], digits[-scale:])
     return f"{sign}{whole}" + (f".{part}" if part else "") + (f" {currency}" if currency else "")
