@@ -207,7 +207,7 @@ def main() -> int:
     began = time.monotonic()
 
     def told(report: Report) -> None:
-        if report.mutants % 5_000 == 0:
+        if report.mutants % 1_000 == 0:
             print(f"{report.mutants} after {time.monotonic() - began:.0f} s", flush=True)
 
     report = run(Scene(), arguments.count, arguments.seed, told)

@@ -41,6 +41,7 @@ def scene() -> Scene:
     return Scene()
 
 
+@pytest.mark.slow
 def test_what_others_wrote_stays_on_its_line(scene: Scene) -> None:
     world = told(scene.publics, kind=Ventriloquist)
     made = bundle(world, anchor(world, scene.publics, number=24_000_000).size)
@@ -69,6 +70,7 @@ def test_a_refused_bundle_cannot_say_that_it_passed(scene: Scene) -> None:
         assert "claimant" in conclusions[0]
 
 
+@pytest.mark.slow
 def test_what_was_paid_after_the_certificate_is_said_beside_its_amount(scene: Scene) -> None:
     """Its amount stays what it was; nobody who reads it is left to think that nothing was paid since."""
     world = told(scene.publics, kind=PaidLater)
