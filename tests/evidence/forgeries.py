@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from chain.certificate import Certificate, ValidatorSet, VoteKind, vote_message
 from chain.codec import decode, encode
 from chain.crypto import SigningKey, sha256
+from contracts import claims
 from tallystick.evidence import archive, manifest
 from tallystick.evidence.walk import PaperName
 from tests.contracts.trading import BUYER
@@ -282,6 +283,12 @@ def _stated(scene: Scene) -> bytes:
     return scene.honest.json("case.json", edit).repaged().sealed()
 
 
+def _own_claim(scene: Scene) -> bytes:
+    """A claim of the creditor's own, with costs that it makes up, while the notary's certificate stands."""
+    costs = (claims.Cost("lawyer", "律师费", 99_999_999),)
+    return bundle(scene.world, scene.height, as_of="2026-06-22", accelerated_on="2026-03-10", costs=costs)
+
+
 def _disclosure(scene: Scene) -> str:
     return scene.honest.record("invoice", "I-1").replace("records", "disclosures").replace("proof", "disclosure")
 
@@ -386,6 +393,7 @@ FORGERIES: Final = (
     Forgery("a state that belongs to nothing", "complete", _spare_state, only=True),
     Forgery("the absence of another key", "complete", _truth_for_zero),
     Forgery("ten times the claim", "statement", _stated, only=True),
+    Forgery("a claim of one's own beside a certificate", "amounts", _own_claim, only=True),
     Forgery("a sealed value swapped", "disclosures", _swapped_value, only=True),
     Forgery("a sealed field opened that the case does not name", "disclosures", _more_opened, only=True),
     Forgery("a disclosure of another record", "disclosures", _of_another_record),

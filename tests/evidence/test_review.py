@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,12 +11,16 @@ from typing import Any
 import pytest
 
 from chain.codec import decode, encode
-from tallystick.evidence import FAIL, BundleVerdict, archive, verify_bundle
+from tallystick.evidence import FAIL, PASS, BundleVerdict, archive, verify_bundle
 from tallystick.evidence.once import once
+from tallystick.evidence.readable import render
+from tallystick.evidence.verdict import LANGUAGES
 from tests.evidence.scene import Scene
 from tests.evidence_mutations import remembered
 
 MANY = 500_000
+COSTS = [{"code": "lawyer", "text": "fees", "amount": 900_000_000}]
+TERMS = {"penalty_bp": 5_000, "compound_bp": 5_000, "day_count": 365, "acceleration": False}
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +33,17 @@ def judged(scene: Scene, data: bytes) -> BundleVerdict:
     return verify_bundle(data, scene.network_id, scene.trusted)
 
 
-def reasons(verdict: BundleVerdict) -> str:
-    return " ".join(line for outcome in verdict.outcomes for line in outcome.lines)
+def reasons(verdict: BundleVerdict, check: str) -> str:
+    return next(" ".join(outcome.lines) for outcome in verdict.outcomes if outcome.name == check)
+
+
+def claiming(scene: Scene, **chosen: Any) -> BundleVerdict:
+    """The verdict on a bundle with another claim of the claimant's own making, everything restated."""
+
+    def edit(stated: dict[str, Any]) -> None:
+        stated["chosen"].update(chosen)
+
+    return judged(scene, scene.honest.json("case.json", edit).restated().sealed())
 
 
 def test_what_cannot_be_read_is_read_once_not_by_every_check(scene: Scene) -> None:
@@ -79,3 +93,41 @@ def test_a_property_worked_out_once_fails_once() -> None:
         with pytest.raises(ValueError, match="false"):
             _ = part.value
     assert part.tries == 1
+
+
+def test_nobody_claims_for_days_to_come(scene: Scene) -> None:
+    verdict = claiming(scene, as_of="2099-01-01")
+    assert verdict.failed == ("amounts",)
+    assert "ends on 2026-06-22" in reasons(verdict, "amounts")
+
+
+@pytest.mark.parametrize("chosen", [{}, {"costs": COSTS}, {"accelerated_on": "2026-01-05"}], ids=str)
+def test_nobody_claims_otherwise_than_the_certificate_that_stands(scene: Scene, chosen: dict[str, Any]) -> None:
+    verdict = claiming(scene, as_of="2026-06-22", **chosen)
+    assert verdict.failed == ("amounts",)
+    assert "execution certificate stands" in reasons(verdict, "amounts")
+
+
+def test_the_verdict_says_in_both_languages_what_it_does_not_show(scene: Scene) -> None:
+    verdict = verify_bundle(scene.honest.sealed(), scene.network_id, replace(scene.trusted, ca_roots=()))
+    assert verdict.status == PASS
+    for language, said in zip(
+        LANGUAGES,
+        (
+            ("PDFs were not read", "were NOT checked", "validators' own word", "1 of 4 anchors"),
+            ("未检验 PDF 的文字", "签名未经检验", "仅由验证人自行记载", "1 项未计入"),
+        ),
+        strict=True,
+    ):
+        text = "\n".join(verdict.text(language))
+        assert all(part in text for part in said)
+    assert len(verdict.to_json()["not_shown"]) == 4
+
+
+def test_no_page_links_out_of_the_bundle(scene: Scene) -> None:
+    """A number of a deed is what its notary writes."""
+    stated = json.loads(scene.honest.files["case.json"])
+    stated["deeds"][0]["deed"]["number"] = "documents/../../outside.html"
+    page = render(stated)["index.html"].decode()
+    assert "documents/../../outside.html" in page
+    assert 'href="documents/..' not in page
