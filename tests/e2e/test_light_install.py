@@ -19,7 +19,7 @@ from tests.chain.chain_builder import Consortium, record
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("chain", "cli", "consensus", "contracts", "genesis", "node", "tallystick")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
-HEAVY = ("libp2p", "plyvel", "numpy", "trio", "fastapi", "lxml", "eth_account")
+HEAVY = ("libp2p", "plyvel", "numpy", "trio", "fastapi", "lxml", "eth_account", "typst", "pyhanko")
 
 pytestmark = pytest.mark.slow
 
