@@ -83,7 +83,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("vouchers", "The books say what the records say", "凭证", checks_books.vouchers),
     Check("disclosures", "Opened fields are those sealed", "密封字段", checks_books.disclosures),
     Check("originals", "Originals are the files recorded", "原件", checks_books.originals),
-    Check("documents", "The papers were set from what is proved", "举证人文书", checks_books.documents),
+    Check("documents", "The papers' data is what is proved", "文书所附数据", checks_books.documents),
     Check("pages", "What people read is what is stated", "阅读页面", checks_books.people_text),
     Check("anchors", "No anchor is false", "锚定证明", checks_anchor.anchors),
     Check("log", "Blocks lead to the anchored log", "锚定路径", checks_anchor.log),

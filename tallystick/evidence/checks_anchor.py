@@ -9,7 +9,7 @@ from chain import evm, merkle
 from chain.checkpoint import leaf, verify_consistency
 from chain.verification import VerificationError
 from tallystick.evidence.case import Case
-from tallystick.evidence.words import moment
+from tallystick.evidence.words import moment, span
 
 SKEW_S: Final = 2 * 3_600
 """How far a block's time may lie after a public time that already had its hash: Bitcoin's clocks differ so much."""
@@ -78,7 +78,7 @@ def public(case: Case) -> list[str]:
         )
     lines = [f"all {len(times)} blocks of the bundle existed no later than {moment(max(times.values()) * 1_000)}"]
     gap, height = max((times[height] - rows[0].time // 1_000, height) for height, rows in case.blocks.items())
-    lines.append(f"the public time of a block is at most {_span(gap)} after its own (block {height})")
+    lines.append(f"the public time of a block is at most {span(gap)} after its own (block {height})")
     if case.development:
         lines.append("a development chain stands in for a public one: OF NO EVIDENTIAL VALUE")
     return lines
@@ -100,12 +100,6 @@ def times(case: Case) -> list[str]:
     if case.now is not None and latest > (case.now + SKEW_S) * 1_000:
         raise VerificationError(f"the newest block is dated {moment(latest)}, which is to come: set this clock")
     return [f"block times ascend up to {moment(latest)} and fit the public times"]
-
-
-def _span(seconds: int) -> str:
-    """How long: who dates blocks back must show them later than they say."""
-    hours, minutes = divmod(max(0, seconds) // 60, 60)
-    return f"{hours // 24} d {hours % 24} h {minutes} min" if hours >= 24 else f"{hours} h {minutes} min"
 
 
 def _where(row: dict[str, Any]) -> str:

@@ -66,6 +66,7 @@ def amounts(case: Case) -> list[str]:
             lines.append(f"the certificate's {said} is what the chain's disbursements and repayments give")
     claim = case.anew.claim
     if claim is not None:
+        _require_claimable(case, claim)
         lines.append(f"claimed as of {claim.as_of}: {amount(claim.total, found.scale, found.line['currency'])}")
         if found.deed is None:
             lines.append("by terms that the claimant states: the chain holds none without a deed")
@@ -180,6 +181,15 @@ def _opened(disclosure: bytes, array: list[Any]) -> dict[str, Any]:
 
 def _entries(found: Dossier) -> list[dict[str, Any]]:
     return [*found.disbursements, *found.repayments]
+
+
+def _require_claimable(case: Case, claim: claims.Claim) -> None:
+    """Nobody claims for days whose payments no proof tells of, nor otherwise than the certificate that stands."""
+    today = day_of(case.view.time, case.anew.dossier.zone)
+    if claim.as_of > today:
+        raise VerificationError(f"the claim is as of {claim.as_of}, what the bundle proves ends on {today}")
+    if case.anew.route.certificate and case.anew.chosen.as_of:
+        raise VerificationError("the claim is the claimant's own computation, while an execution certificate stands")
 
 
 def _require_amounts(found: Dossier, file: DeedFile, entry: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ what the proofs give. No scripts, no styles from elsewhere, no links that lead o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, Final
@@ -16,6 +17,8 @@ from tallystick.evidence.words import amount, cleaned, moment
 INDEX: Final = "index.html"
 README: Final = "README.txt"
 NAMES: Final = (INDEX, README)
+_FILE: Final = re.compile(r"(?:originals|documents)(?:/[A-Za-z0-9][A-Za-z0-9._-]*)+", re.ASCII)
+"""What becomes a link: no path leads out."""
 _STYLE: Final = (
     "body{font-family:sans-serif;max-width:70em;margin:2em auto;line-height:1.5}"
     "table{border-collapse:collapse;width:100%}td,th{border:1px solid #999;padding:.2em .5em;text-align:left;"
@@ -203,7 +206,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _cell(text: str) -> str:
     """Escaped; the name of a file of the bundle becomes a link to it."""
-    if text.startswith(("originals/", "documents/")):
+    if _FILE.fullmatch(text):
         return f'<a href="{escape(text)}">{escape(text)}</a>'
     return escape(text)
 

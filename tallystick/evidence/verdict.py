@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tallystick.evidence.caveats import Caveat
 from tallystick.evidence.words import amount, clean, moment
 
 PASS: Final = "pass"
@@ -22,9 +23,9 @@ _STATUS: Final = {
 }
 _CONCLUSION: Final = {
     PASS: {
-        "en": "CONCLUSION: every check passes. What case.json states is proved from the genesis hash and the trust "
-        "file.",
-        "zh": "结论：全部检验通过。case.json 所述事实由创世哈希和信任文件得到证明。",
+        "en": "CONCLUSION: every check passes. But for what is listed as not shown, what case.json states is proved "
+        "from the genesis hash and the trust file.",
+        "zh": "结论：全部检验通过。除上列未证明的事项外，case.json 所述事实由创世哈希和信任文件得到证明。",
     },
     FAIL: {
         "en": "CONCLUSION: the bundle does NOT stand; nothing that it states is proved. Failed: {failed}.",
@@ -59,7 +60,8 @@ class BundleVerdict:
     """The whole verdict.
 
     facts: what case.json states, empty where a check failed; existed: {what, height, no_later_than: seconds or None}
-    of each record and of the states; development: only a development chain shows the time.
+    of each record and of the states; development: only a development chain shows the time; caveats:
+    what is not shown all the same.
     """
 
     status: str
@@ -67,6 +69,7 @@ class BundleVerdict:
     facts: dict[str, Any] = field(default_factory=dict)
     existed: tuple[dict[str, Any], ...] = ()
     development: bool = False
+    caveats: tuple[Caveat, ...] = ()
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -92,6 +95,7 @@ class BundleVerdict:
             ],
             "failed": list(self.failed),
             "existed": list(self.existed),
+            "not_shown": [caveat._asdict() for caveat in self.caveats],
             "facts": self.facts,
         }
 
@@ -133,6 +137,9 @@ class BundleVerdict:
             seen = row["no_later_than"]
             when = _STATUS[UNANCHORED][language] if seen is None else moment(seen * 1_000)
             yield f"  {when}  {row['what']}"
+        if self.caveats:
+            yield ("未证明的事项：" if chinese else "Not shown:")
+            yield from (f"  {caveat.zh if chinese else caveat.en}" for caveat in self.caveats)
         yield ""
 
     def _conclusion(self, language: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ from chain.verification import VerificationError
 from contracts.errors import ContractError
 from tallystick.evidence import archive
 from tallystick.evidence.case import Case
+from tallystick.evidence.caveats import caveats
 from tallystick.evidence.checks import CHECKS, Check
 from tallystick.evidence.verdict import FAIL, PASS, UNANCHORED, BundleVerdict, Outcome
 from tallystick.evidence.words import clean
@@ -45,7 +46,7 @@ def verify_bundle(
     if FAIL in states:
         return BundleVerdict(FAIL, outcomes)
     status = UNANCHORED if UNANCHORED in states else PASS
-    return BundleVerdict(status, outcomes, case.stated, tuple(_existed(case)), case.development)
+    return BundleVerdict(status, outcomes, case.stated, tuple(_existed(case)), case.development, caveats(case))
 
 
 def _read(path: Path) -> bytes:

@@ -27,6 +27,12 @@ def moment(ms: int) -> str:
     return f"{year:04d}-{month:02d}-{day:02d} {hour:02d}:{rest // 60:02d}:{rest % 60:02d} UTC"
 
 
+def span(seconds: int) -> str:
+    """How long: who dates blocks back must show them later than they say."""
+    hours, minutes = divmod(max(0, seconds) // 60, 60)
+    return f"{hours // 24} d {hours % 24} h {minutes} min" if hours >= 24 else f"{hours} h {minutes} min"
+
+
 def amount(units: int, scale: int, currency: str = "") -> str:
     """Minor units with decimals: (123456, 2, "CNY") -> "1234.56 CNY". Raises ValueError for no scale."""
     if type(scale) is not int or not 0 <= scale <= MAX_SCALE:
