@@ -295,6 +295,7 @@ class Public:
             command = [sys.executable, "-m", "node.devchain", "--port", str(port)]
             command += ["--block-time", str(BLOCK_SECONDS)]
         self._anvil = anvil
+        self._client = httpx.Client(trust_env=False, timeout=30)
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(500):
             try:
@@ -306,13 +307,14 @@ class Public:
 
     def close(self) -> None:
         """End it."""
+        self._client.close()
         self._process.kill()
         self._process.wait()
 
     def call(self, method: str, *params: Any) -> Any:
         """One JSON-RPC call."""
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        answer = httpx.post(self.url, json=request, trust_env=False, timeout=30).json()
+        answer = self._client.post(self.url, json=request).json()
         if "error" in answer:
             raise AssertionError(answer)
         return answer["result"]
