@@ -47,6 +47,8 @@ _CLAIMS: Final = {
 }
 """The parts of a claim on the consortium chain; on a business chain the way to its head is there too."""
 MAX_PROOF_SIZE: Final = 16 * 1024 * 1024
+MAX_PROOF_ITEMS: Final = 500_000
+"""Values in a proof: a megabyte of empty ones takes a second to look through, and none that proves has so many."""
 MAX_EPOCHS: Final = 10_000
 
 
@@ -94,7 +96,7 @@ def verify_compact(data: bytes, network_id: bytes, header_of: Callable[[int], He
 def is_compact(data: bytes) -> bool:
     """Whether bytes say of themselves that they are a compact proof."""
     try:
-        value = decode(data, max_size=MAX_PROOF_SIZE)
+        value = decode(data, max_size=MAX_PROOF_SIZE, max_items=MAX_PROOF_ITEMS)
     except CodecError:
         return False
     return type(value) is dict and is_tagged(value.get("format"), COMPACT_TAG, COMPACT_VERSION, 2)
@@ -135,7 +137,7 @@ def _verdict(claim: dict[str, Any], network_id: bytes, trusted: Callable[[Verdic
 
 def _open(data: bytes, tag: str, version: int, parts: frozenset[str]) -> dict[str, Any]:
     try:
-        proof = decode(data, max_size=MAX_PROOF_SIZE)
+        proof = decode(data, max_size=MAX_PROOF_SIZE, max_items=MAX_PROOF_ITEMS)
     except CodecError as error:
         raise VerificationError(f"not a tally proof: {error}") from None
     if type(proof) is not dict or not is_tagged(proof.get("format"), tag, version, 2):

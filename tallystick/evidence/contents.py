@@ -12,7 +12,7 @@ from chain.block import CONSORTIUM, BlockError, Header, Receipt
 from chain.certificate import Certificate, CertificateError
 from chain.codec import CodecError, decode
 from chain.crypto import sha256
-from chain.verification import MAX_PROOF_SIZE, VerificationError
+from chain.verification import MAX_PROOF_ITEMS, MAX_PROOF_SIZE, VerificationError
 
 CONTRACT, METHOD, ARGS, SIGNERS = 4, 5, 6, 7
 """Places in the body of a transaction (chain/transaction.py)."""
@@ -73,7 +73,7 @@ class Sealed:
 def open_proof(data: bytes) -> State | Done | Sealed:
     """What proof bytes say. Raises VerificationError where they are no proof of a state, transaction or record."""
     try:
-        proof = decode(data, max_size=MAX_PROOF_SIZE)
+        proof = decode(data, max_size=MAX_PROOF_SIZE, max_items=MAX_PROOF_ITEMS)
         header = Header.decode(proof["header"])
         certificate = Certificate.from_value(proof["certificate"])
         block = Block(header.height, header.time, header.digest, certificate.hash)

@@ -30,7 +30,7 @@ from chain.codec import decode, encode
 from chain.crypto import sha256
 from chain.disclosure import NATURAL_KEY, Disclosure
 from chain.sealed import RawDocument
-from chain.verification import MAX_PROOF_SIZE
+from chain.verification import MAX_PROOF_ITEMS, MAX_PROOF_SIZE
 from tallystick.evidence import anchors
 from tallystick.evidence.words import clean
 
@@ -44,7 +44,7 @@ def render(files: Mapping[str, bytes]) -> dict[str, bytes]:
     blocks: dict[int, Mapping[str, Any]] = {}
     for folder in FOLDERS:
         for name in sorted(name for name in files if name.startswith(f"{folder}/")):
-            proof = decode(files[name], max_size=MAX_PROOF_SIZE)
+            proof = decode(files[name], max_size=MAX_PROOF_SIZE, max_items=MAX_PROOF_ITEMS)
             header = Header.decode(proof["header"])
             height = header.height
             blocks.setdefault(height, proof)

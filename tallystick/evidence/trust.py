@@ -31,6 +31,9 @@ PARTS: Final = ("block_hashes", "senders", "bitcoin_blocks", "tsa_roots", "witne
 _PEM: Final = re.compile(rb"-----BEGIN (CERTIFICATE|X509 CRL)-----(.*?)-----END \1-----", re.DOTALL)
 
 
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
+
+
 class TrustError(ValueError):
     """A trust file that is none; ``code`` for programs, one line that says what to do."""
 
@@ -55,12 +58,13 @@ def load(path: Path | None, *, development: bool = False) -> Trusted:
     try:
         return Trusted(
             evm_blocks={
-                int(chain): {int(number): _hex(text, HASH_SIZE) for number, text in blocks.items()}
+                _number(chain): {_number(number): _hex(text, HASH_SIZE) for number, text in blocks.items()}
                 for chain, blocks in value.get("block_hashes", {}).items()
             },
             evm_senders=frozenset(_hex(text, ADDRESS_SIZE) for text in value.get("senders", [])),
             bitcoin_blocks={
-                int(height): _hex(text, HASH_SIZE)[::-1] for height, text in value.get("bitcoin_blocks", {}).items()
+                _number(height): _hex(text, HASH_SIZE)[::-1]
+                for height, text in value.get("bitcoin_blocks", {}).items()
             },
             tsa_roots=_certificates(path, value.get("tsa_roots", [])),
             witnesses={str(name): _hex(text, HASH_SIZE) for name, text in value.get("witnesses", {}).items()},
@@ -93,6 +97,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a name stands twice")
     return found
+
+
+def _number(text: str) -> int:
+    """Of its one spelling: "01" beside "1" would be one block with two hashes."""
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"{text[:20]!r} is no number of a chain or block: write plain digits")
+    return int(text)
 
 
 def _hex(text: Any, size: int) -> bytes:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +15,12 @@ from chain.codec import decode, encode
 from tallystick.evidence import FAIL, PASS, BundleVerdict, archive, verify_bundle
 from tallystick.evidence.once import once
 from tallystick.evidence.readable import render
+from tallystick.evidence.trust import TrustError, load
 from tallystick.evidence.verdict import LANGUAGES
 from tests.evidence.scene import Scene
 from tests.evidence_mutations import remembered
 
-MANY = 500_000
+MANY = 3_000_000
 COSTS = [{"code": "lawyer", "text": "fees", "amount": 900_000_000}]
 TERMS = {"penalty_bp": 5_000, "compound_bp": 5_000, "day_count": 365, "acceleration": False}
 
@@ -47,7 +49,7 @@ def claiming(scene: Scene, **chosen: Any) -> BundleVerdict:
 
 
 def test_what_cannot_be_read_is_read_once_not_by_every_check(scene: Scene) -> None:
-    """A proof of half a million items, which every check would decode again."""
+    """A proof of three million items, which every check would decode again."""
     proof = decode(scene.honest.files["states/0001.proof"])
     proof["claim"]["proof"] = [None] * MANY
     proof["claim"]["key"] = b"\xc1"
@@ -131,3 +133,19 @@ def test_no_page_links_out_of_the_bundle(scene: Scene) -> None:
     page = render(stated)["index.html"].decode()
     assert "documents/../../outside.html" in page
     assert 'href="documents/..' not in page
+
+
+@pytest.mark.parametrize("number", ["01", "1_0", " 1", "+1", "-1", "\uff11", "1.0", ""])
+def test_a_block_of_the_trust_file_has_one_number(tmp_path: Path, number: str) -> None:
+    """Else a second spelling gives a block a second hash, and the later one counts."""
+    hashes = {"1": "00" * 32, number: "11" * 32}
+    parts: tuple[dict[str, Any], ...] = (
+        {"bitcoin_blocks": hashes},
+        {"block_hashes": {"1": hashes}},
+        {"block_hashes": {number: {}}},
+    )
+    for part in parts:
+        file = tmp_path / "trust.json"
+        file.write_text(json.dumps(part))
+        with pytest.raises(TrustError, match="plain digits"):
+            load(file)
