@@ -16,6 +16,7 @@ from node.anchor_journal import AnchorJournalError, write_synced
 from node.anchor_key import AnchorKeyError, EvmKey
 from node.anchor_line import Pace
 from node.anchoring import Anchorer
+from node.devchain import DevServer
 from node.evm_rpc import EvmRpc
 from tests.anchor_bench import NETWORK, Bench, Devchain, Loop
 
@@ -63,14 +64,14 @@ def test_an_outage_of_one_holds_no_other(bench: Bench, public: Devchain) -> None
     assert bench.export(name="alive").checkpoint.size == 8
 
 
-def test_one_that_never_answers_or_fails_holds_no_other(bench: Bench, public: Devchain) -> None:
+def test_one_that_never_answers_or_fails_holds_no_other(bench: Bench) -> None:
     """Under ``run``, each line goes at its own pace; a defect in one is told and not the end of the node."""
 
     class Broken(EvmBackend):
         async def poll(self, _job: Job, /) -> Job:
             raise KeyError("broken")
 
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+    with socket.create_server(("127.0.0.1", 0)) as silent, DevServer(block_time=0.02) as public:
         hanging = chain(bench, "hanging", f"http://127.0.0.1:{silent.getsockname()[1]}", key=None)
         settings = EvmChain((public.url,), key=EvmKey.development(1, bench.folder))
         anchorer = Anchorer(
@@ -87,7 +88,6 @@ def test_one_that_never_answers_or_fails_holds_no_other(bench: Bench, public: De
                     nursery.start_soon(anchorer.run)
                     while not bench.confirmed:
                         await trio.sleep(0.02)
-                        await trio.to_thread.run_sync(public.mine)
                     while by_name(anchorer, "problem")["broken"] is None:
                         await trio.sleep(0.02)
                     nursery.cancel_scope.cancel()
