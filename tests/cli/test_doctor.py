@@ -14,6 +14,7 @@ from genesis import ceremony
 from genesis.dev import make_dev
 from node import config as configuration
 from node.peer import load_keys, open_store
+from node.processes import free_ports
 
 PASSPHRASE = "correct horse"
 
@@ -33,11 +34,8 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A development folder whose erp node has run once: its ledger and journal are there."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     folder = tmp_path_factory.mktemp("doctor") / "net"
-    make_dev(folder, members=2, observers=(), passphrase=PASSPHRASE, base_port=min(port, 60_000))
+    make_dev(folder, members=2, observers=(), passphrase=PASSPHRASE, base_port=free_ports(4))
     config = configuration.load(folder / "erp/node.toml")
     document = ceremony.load_sealed(config.genesis).document
     signer, ledger = open_store(config, load_keys(config, PASSPHRASE), document)

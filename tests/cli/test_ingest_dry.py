@@ -46,7 +46,7 @@ def test_an_unknown_template_names_the_known_ones(tally: Any, dev: Any, options:
     source = (*options, dev.directory / "genesis.json") if options else ()
     done = tally(*DRY, EXAMPLE, "--template", "steel", *source)
     assert done.code == 2
-    assert "unknown template 'steel': use one of bench, construction, general-trade" in done.err
+    assert "unknown template 'steel': use one of bench, construction, court, general-trade" in done.err
     bench = tally(*DRY, EXAMPLE / "order-PO-88121.xml", "--template", "bench", "--json")
     assert bench.code == 3
     assert bench.json["files"][0]["refused"][0]["code"] == "UNKNOWN_TEMPLATE"
