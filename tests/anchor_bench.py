@@ -246,5 +246,3 @@ class Bench:
 
 def mined_hash(job: Job) -> Any:
     return job.data["block_hash"]
-
-
