@@ -2,8 +2,8 @@
 few reads.
 
 An entry is [deadline ms, id of an application or a deed]. Entries are never removed early: whoever takes one out
-looks at the line's schedule or the deed and puts the next deadline in, so a paid instalment costs one look at its time
-and nothing before.
+looks at the line's schedule or the deed and puts the next deadline in, so a paid instalment costs one look at its
+time and nothing before.
 
 State, on the consortium chain, in the namespace of whichever contract uses it (credit, notary):
     ("deadlines",) -> number of entries; ("deadline", n) -> entry n of the heap, from 0; smallest first
