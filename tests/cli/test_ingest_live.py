@@ -170,4 +170,4 @@ def test_many_records_go_in_batches(network: Any, tmp_path: Path) -> None:
 def test_an_unknown_template_of_the_network(network: Any, tmp_path: Path) -> None:
     done = network.tally("erp", "ingest", write(tmp_path, "T-1"), "--template", "steel")
     assert done.code == 2
-    assert "unknown template 'steel': use one of bench, construction, general-trade" in done.err
+    assert "unknown template 'steel': use one of bench, construction, court, general-trade" in done.err
