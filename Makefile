@@ -23,9 +23,9 @@ env-dev: ## the environment to develop: the same with test tools
 demo: env ## four validators and the whole story on real documents; INPUT=DIR takes others, KEEP=1 leaves it running
 	@.venv/bin/tally demo $(if $(INPUT),--input "$(INPUT)") $(if $(KEEP),--keep)
 
-test: check slow ## everything CI checks, at most 15 minutes on two cores
+test: check slow ## everything CI checks, about 19 minutes on two cores
 
-check: env-dev ## the fast part, at most a minute: style, types, import direction, quick tests
+check: env-dev ## the fast part, about two minutes: style, types, import direction, quick tests
 	@$(MAKE) -k -j2 --output-sync=target lint imports types fast
 
 lint:
