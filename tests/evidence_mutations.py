@@ -140,7 +140,7 @@ def _judge(scene: Scene, honest: BundleVerdict, what: str, forger: Forger, repor
         report.refused_by[verdict.failed[0]] += 1
         return
     report.accepted += 1
-    said, known = ({**facts, ENCLOSED: []} for facts in (verdict.facts, honest.facts))
+    said, known = (_unordered(verdict.facts), _unordered(honest.facts))
     if not _less(said, known) or _earlier(verdict, honest) or verdict.development:
         report.wrong.append((what, data))
 
@@ -154,6 +154,12 @@ def _less(said: Any, honest: Any) -> bool:
     if isinstance(said, list) and isinstance(honest, list) and said != honest:
         return len(said) == len(honest) and all(map(_less, said, honest))
     return bool(said == honest) and type(said) is type(honest)
+
+
+def _unordered(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts without what is the claimant's own affair: which papers it encloses, and in which order it names records."""
+    chosen = facts["chosen"]
+    return {**facts, ENCLOSED: [], "chosen": {**chosen, "papers": sorted(chosen["papers"])}}
 
 
 def _nothing(part: Any) -> bool:

@@ -76,6 +76,8 @@ class Chosen:
         )
         if found.to_json() != value:
             raise ValueError("the choices in case.json are not in their one form")
+        if not found.as_of and (found.accelerated_on or found.costs):
+            raise ValueError("case.json names a calling in or costs of a claim that it does not make")
         return found
 
 

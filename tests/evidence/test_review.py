@@ -103,6 +103,16 @@ def test_nobody_claims_for_days_to_come(scene: Scene) -> None:
     assert "ends on 2026-06-22" in reasons(verdict, "amounts")
 
 
+@pytest.mark.parametrize(
+    "chosen", [{"costs": COSTS}, {"accelerated_on": "2026-01-05"}, {"accelerated_on": "0"}], ids=str
+)
+def test_what_no_claim_of_the_claimants_rests_on_is_not_stated(scene: Scene, chosen: dict[str, Any]) -> None:
+    """Found by 100,000 mutants: a calling in on no day stood among the facts, where nothing was computed by it."""
+    verdict = claiming(scene, **chosen)
+    assert verdict.status == FAIL
+    assert "statement" in verdict.failed
+
+
 @pytest.mark.parametrize("chosen", [{}, {"costs": COSTS}, {"accelerated_on": "2026-01-05"}], ids=str)
 def test_nobody_claims_otherwise_than_the_certificate_that_stands(scene: Scene, chosen: dict[str, Any]) -> None:
     verdict = claiming(scene, as_of="2026-06-22", **chosen)
