@@ -157,7 +157,7 @@ def _less(said: Any, honest: Any) -> bool:
 
 
 def _unordered(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Facts without what is the claimant's own affair: which papers it encloses, and in which order it names records."""
+    """Facts without the claimant's own affair: which papers it encloses, and in which order it names records."""
     chosen = facts["chosen"]
     return {**facts, ENCLOSED: [], "chosen": {**chosen, "papers": sorted(chosen["papers"])}}
 
